@@ -1,0 +1,1 @@
+"""Explain single decisions of image classifiers with images: ABELE on today's libraries."""

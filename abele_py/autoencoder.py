@@ -1,0 +1,184 @@
+"""The autoencoder: the protocol that explanations need, and the adversarial autoencoder's networks.
+
+Plain ``nn.Module``; training lives in ``lightning.py``, files in ``checkpoints.py``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .errors import ParameterError
+
+# Matrix kernels sum in another order when a batch has only a few rows, which changes the last bits of a row's result.
+# Batches padded to this size give every row the same bytes, whatever the batch it came in.
+MIN_ROWS = 16
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """What an explanation needs of an autoencoder. Deterministic: ``encode(x)[:1]`` equals ``encode(x[:1])``.
+
+    Attributes:
+        latent_dim: k, number of latent coordinates.
+        image_shape: (C, H, W).
+        validity_threshold: a latent point is *valid* where ``discriminate`` is at least this.
+        reference_latents: (M, k) codes of a random sample of the training images.
+    """
+
+    latent_dim: int
+    image_shape: tuple[int, int, int]
+
+    @property
+    def validity_threshold(self) -> float: ...
+
+    @property
+    def reference_latents(self) -> Tensor: ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, k)."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N, C, H, W) in [0, 1]."""
+
+    def discriminate(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) in [0, 1]: how much each point looks like a sample of the prior N(0, I)."""
+
+
+class AdversarialAutoencoder(nn.Module):
+    """Adversarial autoencoder with a deterministic encoder (Makhzani et al. 2015, arXiv 1511.05644, section 2).
+
+    Args:
+        image_shape: (C, H, W).
+        latent_dim: k, number of latent coordinates.
+        architecture: ``"mlp"`` or ``"conv"`` for encoder and decoder.
+        hidden: widths of the hidden layers; ``"conv"`` uses the last one, between convolutions and code.
+        channels: channels of the stride-2 convolutions, used by ``"conv"`` only.
+        discriminator_hidden: widths of the discriminator's hidden layers.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        latent_dim: int = 8,
+        architecture: Literal["mlp", "conv"] = "mlp",
+        hidden: Sequence[int] = (512, 512),
+        channels: Sequence[int] = (32, 64),
+        discriminator_hidden: Sequence[int] = (256, 256),
+    ) -> None:
+        super().__init__()
+        if latent_dim < 1 or len(image_shape) != 3:
+            raise ParameterError(
+                f"got latent_dim={latent_dim}, image_shape={tuple(image_shape)}; expected latent_dim >= 1 and (C, H, W)"
+            )
+        self.latent_dim = latent_dim
+        self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
+        self.config: dict[str, Any] = {
+            "image_shape": list(image_shape),
+            "latent_dim": latent_dim,
+            "architecture": architecture,
+            "hidden": list(hidden),
+            "channels": list(channels),
+            "discriminator_hidden": list(discriminator_hidden),
+        }
+        build: dict[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
+            "mlp": lambda: _mlp_pair(self.image_shape, latent_dim, hidden),
+            "conv": lambda: _conv_pair(self.image_shape, latent_dim, hidden[-1], channels),
+        }
+        if architecture not in build:
+            raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(build)}")
+        self.encoder, self.decoder = build[architecture]()
+        self.discriminator = nn.Sequential(
+            *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
+            nn.Linear(discriminator_hidden[-1], 1),
+        )
+        self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("_reference_latents", torch.zeros(0, latent_dim))
+
+    @property
+    def validity_threshold(self) -> float:
+        return float(self._validity_threshold)  # type: ignore[arg-type]
+
+    @property
+    def reference_latents(self) -> Tensor:
+        return self._reference_latents  # type: ignore[return-value]
+
+    def encode(self, images: Tensor) -> Tensor:
+        return _padded(self.encoder, images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return _padded(self.decoder, latents)
+
+    def discriminate(self, latents: Tensor) -> Tensor:
+        """Probability that a point is a sample of the prior; 0.5 everywhere for codes that match the prior."""
+        return torch.sigmoid(_padded(self.discriminator_logits, latents))
+
+    def discriminator_logits(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) logits, for the loss."""
+        return self.discriminator(latents).squeeze(1)
+
+    def calibrate(self, validation_latents: Tensor, reference_latents: Tensor, quantile: float = 0.05) -> None:
+        """Set the validity threshold to a quantile of ``discriminate`` on validation codes, and keep reference codes.
+
+        A fixed threshold of 0.5, as in the published code, rejects most real codes of a trained model.
+        """
+        with torch.no_grad():
+            answers = self.discriminate(validation_latents).double()
+        self._validity_threshold = torch.quantile(answers, quantile)
+        self._reference_latents = reference_latents.detach().float().clone()
+
+
+def _padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Call with at least MIN_ROWS rows, so that a row's result does not depend on how many came with it."""
+    n = len(rows)
+    if n == 0 or n >= MIN_ROWS:
+        return function(rows)
+    return function(torch.cat([rows, rows[-1:].expand(MIN_ROWS - n, *rows.shape[1:])]))[:n]
+
+
+def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
+    return [m for i, o in zip(widths, widths[1:], strict=False) for m in (nn.Linear(i, o), activation())]
+
+
+def _mlp_pair(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> tuple[nn.Module, nn.Module]:
+    pixels = math.prod(shape)
+    encoder = nn.Sequential(nn.Flatten(), *_layers([pixels, *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
+    decoder = nn.Sequential(
+        *_layers([k, *reversed(hidden)], nn.ReLU), nn.Linear(hidden[0], pixels), nn.Sigmoid(), nn.Unflatten(1, shape)
+    )
+    return encoder, decoder
+
+
+def _conv_pair(
+    shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]
+) -> tuple[nn.Module, nn.Module]:
+    c, h, w = shape
+    sizes = [(h, w)]
+    for _ in channels:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    inner = (channels[-1], *sizes[-1])
+    encoder: list[nn.Module] = []
+    for i, o in zip([c, *channels], channels, strict=False):
+        encoder += [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.ReLU()]
+    encoder += [nn.Flatten(), nn.Linear(math.prod(inner), hidden), nn.ReLU(), nn.Linear(hidden, k)]
+    decoder: list[nn.Module] = [nn.Linear(k, hidden), nn.ReLU(), nn.Linear(hidden, math.prod(inner)), nn.ReLU()]
+    decoder += [nn.Unflatten(1, inner)]
+    outputs = [*reversed(channels[:-1]), c]
+    for i, o, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
+        decoder += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
+    decoder[-1] = nn.Sigmoid()
+    return nn.Sequential(*encoder), nn.Sequential(*decoder)
+
+
+class _Upsample(nn.Module):
+    """Nearest-neighbour upsampling to a fixed size: no checkerboard, any odd size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, size=self.size, mode="nearest")

@@ -1,0 +1,51 @@
+"""The errors users meet. Each also inherits the fitting builtin; each message says *got, expected, do this*."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AbeleError(Exception):
+    """Parent of every error that abele_py raises on purpose."""
+
+
+class ParameterError(AbeleError, ValueError):
+    """An option has a value that it cannot have."""
+
+
+class ImageError(AbeleError, ValueError):
+    """An image has the wrong shape, type, range or size, or cannot be read."""
+
+
+class BlackBoxError(AbeleError, TypeError):
+    """The black box did not answer as a classifier answers."""
+
+
+class AutoencoderError(AbeleError, TypeError):
+    """The autoencoder does not keep the protocol."""
+
+
+class NeighborhoodError(AbeleError, RuntimeError):
+    """No usable neighborhood could be generated."""
+
+
+class CheckpointError(AbeleError, OSError):
+    """A checkpoint is missing, damaged or of another schema."""
+
+
+class DataError(AbeleError, OSError):
+    """A data set is missing, damaged or unusable."""
+
+
+class UnknownNameError(AbeleError, KeyError):
+    """A name is not in the table it is looked up in."""
+
+    def __str__(self) -> str:  # KeyError shows the repr of its argument, quotes and all
+        return str(self.args[0]) if self.args else ""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNameError:
+    """An error that names what is known and, where there is one, the closest name."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return UnknownNameError(f"got {kind} {str(name)!r}; expected one of: {', '.join(names) or 'none'}.{hint}")
