@@ -58,6 +58,7 @@ class AdversarialAutoencoder(nn.Module):
         hidden: widths of the hidden layers; ``"conv"`` uses the last one, between convolutions and code.
         channels: channels of the stride-2 convolutions, used by ``"conv"`` only.
         discriminator_hidden: widths of the discriminator's hidden layers.
+        n_references: number of reference codes that ``calibrate`` has stored.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class AdversarialAutoencoder(nn.Module):
         hidden: Sequence[int] = (512, 512),
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
+        n_references: int = 0,
     ) -> None:
         super().__init__()
         if latent_dim < 1 or len(image_shape) != 3:
@@ -83,6 +85,7 @@ class AdversarialAutoencoder(nn.Module):
             "hidden": list(hidden),
             "channels": list(channels),
             "discriminator_hidden": list(discriminator_hidden),
+            "n_references": n_references,
         }
         build: dict[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
             "mlp": lambda: _mlp_pair(self.image_shape, latent_dim, hidden),
@@ -90,13 +93,17 @@ class AdversarialAutoencoder(nn.Module):
         }
         if architecture not in build:
             raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(build)}")
-        self.encoder, self.decoder = build[architecture]()
+        encoder, self.decoder = build[architecture]()
+        # Standardised codes: mean 0 and variance 1 per coordinate come for free, the discriminator only has to see to
+        # the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
+        self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(latent_dim, affine=False))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions of few channels take half the time on processors
         self.discriminator = nn.Sequential(
             *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
             nn.Linear(discriminator_hidden[-1], 1),
         )
         self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("_reference_latents", torch.zeros(0, latent_dim))
+        self.register_buffer("_reference_latents", torch.zeros(n_references, latent_dim))
 
     @property
     def validity_threshold(self) -> float:
@@ -107,14 +114,14 @@ class AdversarialAutoencoder(nn.Module):
         return self._reference_latents  # type: ignore[return-value]
 
     def encode(self, images: Tensor) -> Tensor:
-        return _padded(self.encoder, images)
+        return padded(self.encoder, images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return _padded(self.decoder, latents)
+        return padded(self.decoder, latents)
 
     def discriminate(self, latents: Tensor) -> Tensor:
         """Probability that a point is a sample of the prior; 0.5 everywhere for codes that match the prior."""
-        return torch.sigmoid(_padded(self.discriminator_logits, latents))
+        return torch.sigmoid(padded(self.discriminator_logits, latents))
 
     def discriminator_logits(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) logits, for the loss."""
@@ -129,9 +136,10 @@ class AdversarialAutoencoder(nn.Module):
             answers = self.discriminate(validation_latents).double()
         self._validity_threshold = torch.quantile(answers, quantile)
         self._reference_latents = reference_latents.detach().float().clone()
+        self.config["n_references"] = len(reference_latents)
 
 
-def _padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+def padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """Call with at least MIN_ROWS rows, so that a row's result does not depend on how many came with it."""
     n = len(rows)
     if n == 0 or n >= MIN_ROWS:

@@ -160,8 +160,9 @@ def _check_files(title: str, data_dir: Path, files: Mapping[str, File]) -> None:
         full = data_dir / path
         if not full.is_file():
             raise DataError(
-                f"got no file {full}; expected the files of {title} there; pass the folder that holds {Path(path).parts[0]}"
-                " as data_dir (--data-dir, or the environment variable ABELE_DATA_DIR), or pass download=True"
+                f"got no file {full}; expected the files of {title} there; pass the folder that holds "
+                f"{Path(path).parts[0]} as data_dir (--data-dir, or the environment variable ABELE_DATA_DIR), or pass "
+                "download=True (--download)"
             )
         size = full.stat().st_size
         if size != file.size:
@@ -193,8 +194,8 @@ DATASETS: dict[str, Dataset] = {
             image_shape=(1, 28, 28),
             class_names=_TEN_DIGITS,
             licence="CC BY 4.0",
-            source="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
-            "1998, doi 10.24432/C50P49; the copy embedded in scikit-learn",
+            source="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning "
+            "Repository, 1998, doi 10.24432/C50P49; the copy embedded in scikit-learn",
             sizes={"train": 1197, "val": 300, "test": 300},
             splitting="stratified by class with scikit-learn's train_test_split, random_state 0: 300 test, 300 val",
             read=_read_digits,

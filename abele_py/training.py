@@ -1,0 +1,357 @@
+"""``abele train``: from a recipe to a checkpoint folder; and the table of what the shipped checkpoints reach.
+
+A recipe is a YAML file for Lightning's command line: every option in it can be overridden on the command line. After
+the training, the autoencoder is calibrated on ``val``, the network is measured on ``test``, and the checkpoint written.
+"""
+
+import difflib
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentError, Namespace
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+
+from .autoencoder import AdversarialAutoencoder
+from .checkpoints import Manifest, load_classifier, save_checkpoint
+from .datasets import DATASETS, ImageSet, load_split, to_unit
+from .errors import AbeleError, ParameterError
+from .lightning import ImageData, ImageGrids, SeedEpochs, png
+
+N_REFERENCES = 2000
+LAST = "last.ckpt"
+_TABLE_MARKS = ("<!-- table: python -m abele_py.training --table -->", "<!-- end of table -->")
+
+
+def main(argv: Sequence[str]) -> Path:
+    """``abele train``: everything after these two words.
+
+    Args:
+        argv: the recipe's file, then options.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        AbeleError: a user's mistake.
+        SystemExit: with code 0, after ``--help``.
+    """
+    argv = list(argv)
+    if argv and not argv[0].startswith("-"):
+        return _run([f"--config={_recipe(argv[0])}", *argv[1:]])
+    if "-h" not in argv and "--help" not in argv and not any(option.startswith("--config") for option in argv):
+        raise ParameterError(
+            "got no recipe; expected: abele train RECIPE.yaml [options]; recipes are in the folder training/"
+        )
+    return _run(argv)
+
+
+def train(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train what a recipe describes; the same as ``abele train``.
+
+    Args:
+        recipe: YAML file.
+        overrides: options as on the command line, such as ``["--model.latent_dim", "8"]``.
+        data_dir: folder of the data sets.
+        out: folder of the checkpoint; default ``runs/<name>/checkpoint``.
+        resume: go on with an interrupted training.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        AbeleError: an option, the data, or a folder is not as it has to be.
+    """
+    named = {"--data_dir": data_dir, "--out": out}
+    options = [f"{option}={value}" for option, value in named.items() if value is not None]
+    return main([str(recipe), *overrides, *options, *(["--resume"] if resume else [])])
+
+
+def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]:
+    """Figures of a classifier, the most important one first: ``accuracy``, the share of images it labels correctly."""
+    labels = _in_batches(lambda x: network(x).argmax(dim=1), images.images)
+    return {"accuracy": float((labels == images.labels).float().mean())}
+
+
+def measure_autoencoder(
+    network: AdversarialAutoencoder, images: ImageSet, black_box: nn.Module | None
+) -> dict[str, float]:
+    """Figures of an autoencoder, the most important one first.
+
+    ``label_preservation``: share of images whose black-box label survives encoding and decoding (without a black box
+    it is left out). ``rmse_255``: root of the mean squared error, pixels in 0..255. ``discriminator_codes``,
+    ``discriminator_prior``: mean answer on the codes, and on as many samples of the prior; both are 0.5 where the
+    discriminator cannot tell them apart. ``valid``: share of the codes at or above the validity threshold.
+    ``kurtosis``: Mardia's multivariate kurtosis of the codes over k (k + 2), which is 1 for a normal distribution.
+    """
+    latents = _in_batches(network.encode, images.images)
+    decoded = _in_batches(lambda x: network.decode(network.encode(x)), images.images)
+    figures = {}
+    if black_box is not None:
+        kept = [
+            black_box(original).argmax(dim=1) == black_box(again).argmax(dim=1)
+            for original, again in zip(to_unit(images.images).split(1000), decoded.split(1000), strict=True)
+        ]
+        figures["label_preservation"] = float(torch.cat(kept).float().mean())
+    figures["rmse_255"] = float(255 * (decoded - to_unit(images.images)).square().mean().sqrt())
+    answers = network.discriminate(latents)
+    prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    figures["discriminator_codes"] = float(answers.mean())
+    figures["discriminator_prior"] = float(network.discriminate(prior).mean())
+    figures["valid"] = float((answers.double() >= network.validity_threshold).float().mean())
+    centred = (latents - latents.mean(dim=0)).double()
+    distances = (centred @ torch.linalg.pinv(centred.T @ centred / len(centred)) * centred).sum(dim=1)
+    k = network.latent_dim
+    figures["kurtosis"] = float(distances.square().mean() / (k * (k + 2)))
+    return figures
+
+
+def table(manifests: Sequence[Manifest]) -> str:
+    """What checkpoints reach, as a Markdown table."""
+    rows = [
+        "| checkpoint | test figures | time | hardware | command |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for m in manifests:
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in m.metrics.items())
+        command = f"`abele train training/{m.recipe['name']}.yaml`"
+        rows.append(f"| {m.name} | {figures} | {m.training_seconds / 60:.1f} min | {m.hardware} | {command} |")
+    return "\n".join(rows)
+
+
+def with_table(page: str, manifests: Sequence[Manifest]) -> str:
+    """The page with a fresh table between its two marks."""
+    start, end = (re.escape(mark) for mark in _TABLE_MARKS)
+    fresh = "\n".join([_TABLE_MARKS[0], table(manifests), _TABLE_MARKS[1]])
+    return re.sub(f"{start}.*{end}", lambda _: fresh, page, flags=re.DOTALL)
+
+
+class _Cli(LightningCLI):
+    """Lightning's command line, with the options of a checkpoint, and with everything written into the run folder."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config, run = self.config, _run_folder(self.config)
+        callbacks: list[pl.Callback] = [
+            SeedEpochs(int(config.seed_everything)),
+            ImageGrids(run / "images"),
+            ModelCheckpoint(
+                dirpath=run, filename="best", monitor=config.monitor, mode=config.mode, save_last=True,
+                enable_version_counter=False,
+            ),
+        ]  # fmt: skip
+        if config.patience is not None:
+            callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
+        loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
+        return super().instantiate_trainer(callbacks=callbacks, logger=loggers)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--name", type=str, default="run", help="name of the checkpoint and of its run folder")
+        parser.add_argument(
+            "--black_box", "--black-box", type=str | None, default=None,
+            help="autoencoders: classifier checkpoint (name or folder) that judges whether labels are preserved",
+        )  # fmt: skip
+        parser.add_argument(
+            "--half", type=bool, default=True, help="round the weights to half precision: smaller files"
+        )
+        parser.add_argument("--patience", type=int | None, default=None, help="stop after so many epochs without gain")
+        parser.add_argument("--monitor", type=str, default="val/loss", help="figure that decides which epoch was best")
+        parser.add_argument("--mode", type=str, default="min", help="min or max: what is good for that figure")
+        parser.add_argument("--threads", type=int | None, default=None, help="processor threads of torch")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of the run folders")
+        parser.add_argument("--out", type=str | None, default=None, help="checkpoint folder [RUNS/NAME/checkpoint]")
+        parser.add_argument("--data_dir", "--data-dir", type=str | None, default=None, help="folder of the data sets")
+        parser.add_argument("--download", action="store_true", help="fetch missing data first")
+        parser.add_argument("--resume", action="store_true", help="go on with an interrupted training of this name")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace an earlier run and checkpoint of this name"
+        )
+        parser.link_arguments("data_dir", "data.data_dir")
+        parser.link_arguments("download", "data.download")
+        parser.link_arguments("seed_everything", "data.seed")
+        shape, classes = (lambda name: DATASETS[name].image_shape), (lambda name: len(DATASETS[name].class_names))
+        parser.link_arguments("data.data_set", "model.init_args.image_shape", compute_fn=shape)
+        parser.link_arguments("data.data_set", "model.init_args.n_classes", compute_fn=classes)
+
+
+def _run(args: list[str]) -> Path:
+    cli = _parse(args)
+    config = cli.config
+    run = _run_folder(config)
+    out = Path(config.out) if config.out else run / "checkpoint"
+    _claim(run, out, resume=config.resume, overwrite=config.overwrite)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    black_box = None if config.black_box is None else load_classifier(config.black_box)
+
+    trainer, module = cli.trainer, cli.model
+    ckpt = str(run / LAST) if config.resume else None
+    started = time.monotonic()
+    trainer.fit(module, datamodule=cli.datamodule, ckpt_path=ckpt, weights_only=True)
+    seconds = time.monotonic() - started
+    if trainer.interrupted:
+        raise AbeleError(f"interrupted; the training so far is in {run}; go on with the same command and --resume")
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if best:
+        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+    return _finish(module, config, out, black_box, seconds)
+
+
+def _finish(
+    module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
+) -> Path:
+    """Calibrate on ``val``, measure on ``test``, write the checkpoint."""
+    network: Any = module.network
+    network.cpu().eval().requires_grad_(False)
+    if config.half:
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())
+    data = DATASETS[config.data.data_set]
+    test = load_split(data.name, "test", config.data_dir)
+    pictures = {}
+    if isinstance(network, AdversarialAutoencoder):
+        train_images = load_split(data.name, "train", config.data_dir).images[: config.data.limit]
+        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_REFERENCES]
+        val = load_split(data.name, "val", config.data_dir).images[: config.data.limit]
+        network.calibrate(
+            _in_batches(network.encode, val), _in_batches(network.encode, train_images[rows.sort().values])
+        )
+        metrics = measure_autoencoder(network, test, black_box)
+        pictures["samples.png"] = png(samples(network))
+    else:
+        metrics = measure_classifier(network, test)
+    file = str(config.config[0]) if config.config else ""
+    return save_checkpoint(
+        out,
+        network,
+        Manifest(
+            name=config.name,
+            kind="autoencoder",  # this and the two below: filled in from the network
+            architecture="",
+            config={},
+            data_set=data.name,
+            split=f"train ({data.splitting})",
+            preprocessing="pixels / 255: float32 in [0, 1], (C, H, W)",
+            class_names=list(data.class_names),
+            recipe={"name": Path(file).stem, "options": _options(config)},
+            seed=int(config.seed_everything),
+            versions={
+                name: version(name)
+                for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
+            }
+            | {"python": platform.python_version()},
+            hardware=_hardware(module),
+            training_seconds=round(seconds, 1),
+            metrics={name: round(value, 6) for name, value in metrics.items()},
+            licence=data.licence,
+        ),
+        pictures,
+    )
+
+
+def samples(network: AdversarialAutoencoder, columns: int = 11) -> Tensor:
+    """A grid of generated images only, none of the data set: samples of the prior, then a walk along each axis."""
+    generator = torch.Generator().manual_seed(0)
+    prior = torch.randn(5 * columns, network.latent_dim, generator=generator)
+    walks = torch.zeros(network.latent_dim, columns, network.latent_dim)
+    for axis in range(network.latent_dim):
+        walks[axis, :, axis] = torch.linspace(-3, 3, columns)
+    with torch.no_grad():
+        images = network.decode(torch.cat([prior, walks.flatten(0, 1)]))
+    return make_grid(images, nrow=columns, pad_value=0.5)
+
+
+def _parse(args: list[str]) -> _Cli:
+    description = (
+        "abele train RECIPE.yaml [options]: train an autoencoder or a classifier, and write a checkpoint folder. Every "
+        "option of the recipe can be given here too, for instance --model.latent_dim 8 --trainer.max_epochs 2."
+    )
+    try:
+        return _Cli(
+            pl.LightningModule,
+            ImageData,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            save_config_callback=None,
+            parser_kwargs={"prog": "abele train", "description": description, "exit_on_error": False},
+            trainer_defaults={"accelerator": "auto", "devices": 1},
+            args=args,
+            run=False,
+        )
+    except (ArgumentError, TypeError, ValueError) as error:
+        if isinstance(error, AbeleError):
+            raise
+        message = str(error).strip().splitlines()
+        raise ParameterError(
+            f"got options that do not fit: {' '.join(line.strip() for line in message)[:500]}; expected the options of "
+            "the recipe; see abele train --help"
+        ) from error
+
+
+def _run_folder(config: Namespace) -> Path:
+    return Path(config.runs) / config.name
+
+
+def _claim(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse before the training, not after it, to replace what an earlier one left."""
+    if resume and not (run / LAST).is_file():
+        raise ParameterError(
+            f"got --resume, but there is no {run / LAST}; expected an interrupted training; leave it out"
+        )
+    if resume:
+        return
+    for earlier in (out, run):
+        if earlier.exists() and not overwrite:
+            raise ParameterError(
+                f"got an earlier training in {earlier}; expected a free place; go on with --resume, choose another "
+                "--name or --out, or replace it with --overwrite"
+            )
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def _recipe(path: str) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))]
+    close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}?" if close else "recipes are in the folder training/"
+    raise ParameterError(f"got no file {path}; expected a recipe in YAML; {hint}")
+
+
+def _in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([function(to_unit(part)) for part in images.split(size)])
+
+
+def _options(config: Namespace) -> dict[str, Any]:
+    """The recipe as it was trained: without what belongs to one machine, without options left at None."""
+
+    def given(options: dict[str, Any]) -> dict[str, Any]:
+        nested = {key: given(value) if isinstance(value, dict) else value for key, value in options.items()}
+        machine = {"config", "runs", "out", "data_dir", "download", "resume", "overwrite", "threads"}
+        return {key: value for key, value in nested.items() if value is not None and key not in machine}
+
+    return given(config.as_dict())
+
+
+def _hardware(module: pl.LightningModule) -> str:
+    if module.device.type == "cuda":
+        return torch.cuda.get_device_name(module.device)
+    return f"{platform.machine()} processor, {torch.get_num_threads()} of {os.cpu_count()} cores"
