@@ -5,6 +5,7 @@ Plain ``nn.Module``; training lives in ``lightning.py``, files in ``checkpoints.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -148,7 +149,7 @@ def padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
 
 
 def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
-    return [m for i, o in zip(widths, widths[1:], strict=False) for m in (nn.Linear(i, o), activation())]
+    return [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), activation())]
 
 
 def _mlp_pair(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> tuple[nn.Module, nn.Module]:

@@ -134,9 +134,7 @@ def _enlarge_digits(images: np.ndarray) -> np.ndarray:
 def _read_mnist(split: Split, data_dir: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
     from torchvision.datasets import MNIST
 
-    official = "t10k" if split == "test" else "train"
-    files = {path: file for path, file in _MNIST_FILES.items() if Path(path).name.startswith(official)}
-    if download and any(not (data_dir / path).is_file() for path in files):
+    if download and any(not (data_dir / path).is_file() for path in _MNIST_FILES):
         try:
             MNIST(str(data_dir), download=True)
         except (OSError, RuntimeError) as error:  # torchvision: no connection, a wrong md5, an unwritable folder
@@ -144,7 +142,7 @@ def _read_mnist(split: Split, data_dir: Path, download: bool) -> tuple[np.ndarra
                 f"got no download of MNIST into {data_dir} ({error}); expected torchvision to fetch it; check the "
                 f"connection and the folder, or put the unpacked files into {data_dir / 'MNIST' / 'raw'}"
             ) from error
-    _check_files("MNIST", data_dir, files)
+    _check_files("MNIST", data_dir, _MNIST_FILES)
     mnist = MNIST(str(data_dir), train=split != "test", download=False)
     images, labels = mnist.data.numpy()[:, None], mnist.targets.numpy()
     if split == "test":

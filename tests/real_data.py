@@ -1,0 +1,22 @@
+"""Where the tests find the data sets that do not come with a library."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from abele_py.datasets import DATASETS
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def data_dir_of(name: str) -> Path | None:
+    """The folder to pass as ``data_dir``; skips the test, saying why, where the files are not there."""
+    files = DATASETS[name].files
+    if not files:
+        return None
+    given = os.environ.get("ABELE_DATA_DIR")
+    for folder in [Path(given)] if given else [_REPOSITORY.parent / "shared" / "data", _REPOSITORY / "shared" / "data"]:
+        if all((folder / file).is_file() for file in files):
+            return folder
+    pytest.skip(f"no {DATASETS[name].title} here: set ABELE_DATA_DIR to the folder that holds it")
