@@ -1,1 +1,21 @@
 """Explain single decisions of image classifiers with images: ABELE on today's libraries."""
+
+from .autoencoder import AdversarialAutoencoder, Autoencoder
+from .black_box import BlackBox
+from .checkpoints import load_autoencoder, load_classifier
+from .errors import AbeleError
+from .explainer import Abele
+from .explanation import Explanation
+from .images import read_image
+
+__all__ = [
+    "Abele",
+    "AbeleError",
+    "AdversarialAutoencoder",
+    "Autoencoder",
+    "BlackBox",
+    "Explanation",
+    "load_autoencoder",
+    "load_classifier",
+    "read_image",
+]

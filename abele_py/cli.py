@@ -1,0 +1,212 @@
+"""The ``abele`` command: explain, train, models, demo. A user's mistake is one clear line and exit code 2."""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from torch import Tensor
+
+from .autoencoder import AdversarialAutoencoder
+from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from .datasets import DATASETS, load_split, to_unit
+from .errors import AbeleError, BlackBoxError, ImageError, ParameterError
+from .explainer import Abele
+from .explanation import Explanation, write_atomically
+from .images import read_image
+from .neighborhood import STRATEGIES
+
+Write = Callable[[str], Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the entry point of ``abele``.
+
+    Returns:
+        0, or 2 after a user's mistake, said in one line on standard error.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if arguments[:1] == ["train"]:
+            return _train(arguments[1:])
+        options = _parser().parse_args(arguments)
+        command = options.get("command")
+        _COMMANDS[command](options[command], lambda line: sys.stdout.write(line + "\n"))
+    except (AbeleError, ArgumentError) as error:
+        sys.stderr.write(f"abele: {' '.join(str(error).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("abele: interrupted\n")
+        return 130
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="abele", description="Explain single decisions of image classifiers.", exit_on_error=False
+    )
+    commands = parser.add_subcommands(required=True, dest="command")
+
+    explain = ArgumentParser(
+        description="Explain one decision: figure (PNG), explanation (.npz) and JSON.", exit_on_error=False
+    )
+    explain.add_argument(
+        "image", type=str, help="picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
+    )
+    explain.add_argument(
+        "--autoencoder", type=str, required=True, help="name of a shipped autoencoder, or a checkpoint folder"
+    )
+    explain.add_argument(
+        "--black-box",
+        type=str,
+        required=True,
+        help="name of a shipped classifier, a checkpoint folder, or package.module:function",
+    )
+    explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
+    explain.add_argument("--out", type=str, default="abele_out", help="folder for the results")
+    explain.add_argument(
+        "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
+    )
+    explain.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
+    explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
+    explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
+    explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
+    explain.add_argument("--samples", type=int, default=1000, help="number of neighbors")
+    explain.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
+    explain.add_argument("--seed", type=int, default=0, help="the same seed gives the same explanation")
+
+    demo = ArgumentParser(
+        description="Explain a few of scikit-learn's digits with the shipped models.", exit_on_error=False
+    )
+    demo.add_argument("--out", type=str, default="abele_out", help="folder for the results")
+    demo.add_argument("--images", type=int, default=3, help="number of digits, drawn at random from the test split")
+    demo.add_argument("--seed", type=int, default=0, help="of the draw and of the explanations")
+
+    models = ArgumentParser(description="List the shipped checkpoints with their metrics.", exit_on_error=False)
+
+    commands.add_subcommand("explain", explain, help="explain one decision of a classifier")
+    commands.add_subcommand(
+        "train", ArgumentParser(), help="train an autoencoder or a classifier: abele train RECIPE.yaml [options]"
+    )
+    commands.add_subcommand("models", models, help="list the shipped checkpoints")
+    commands.add_subcommand("demo", demo, help="explain a few digits, nothing needed")
+    return parser
+
+
+def _explain(options: Namespace, write: Write) -> None:
+    autoencoder = load_autoencoder(options.autoencoder)
+    name, image = _image(options, autoencoder.image_shape)
+    black_box, class_names = _black_box(options.black_box, autoencoder)
+    explainer = Abele(
+        black_box,
+        autoencoder,
+        neighborhood=options.neighborhood,
+        n_samples=options.samples,
+        random_state=options.seed,
+        batch_size=options.batch_size,
+        class_names=class_names,
+        preset=options.preset,
+    )
+    _report(name, explainer.explain(image, options.target), Path(options.out), write)
+
+
+def _demo(options: Namespace, write: Write) -> None:
+    images = load_split("digits", "test")
+    if not 1 <= options.images <= len(images):
+        raise ParameterError(f"got --images {options.images}; expected 1 to {len(images)}")
+    generator = torch.Generator().manual_seed(options.seed)
+    chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
+    explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"), random_state=options.seed)
+    for index in chosen:
+        explanation = explainer.explain(to_unit(images.images[index]))
+        _report(f"digits-test-{index}", explanation, Path(options.out), write)
+
+
+def _models(options: Namespace, write: Write) -> None:
+    rows = [("name", "kind", "data set", "metrics on test"), *map(_row, list_checkpoints())]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        write("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+
+
+def _row(manifest: Manifest) -> tuple[str, str, str, str]:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
+    return manifest.name, manifest.kind, manifest.data_set, metrics
+
+
+def _train(arguments: list[str]) -> int:
+    from .training import main as train  # Lightning takes seconds to import
+
+    folder = train([re.sub("^--data-dir", "--data_dir", a) for a in arguments])
+    sys.stdout.write(f"checkpoint: {folder}\n")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {"explain": _explain, "demo": _demo, "models": _models}
+
+
+def _report(name: str, explanation: Explanation, out: Path, write: Write) -> None:
+    """Write figure, explanation and JSON, and say in words what they hold and where they are."""
+    paths = [out / f"{name}-explanation{suffix}" for suffix in (".png", ".npz", ".json")]
+    try:
+        figure = explanation.plot()
+        write_atomically(paths[0], lambda file: figure.savefig(file, format="png", dpi=110))
+        explanation.save(paths[1])
+        write_atomically(paths[2], lambda file: file.write(explanation.to_json().encode()))
+    except OSError as error:
+        raise ParameterError(
+            f"got --out {str(out)!r}, which cannot be written ({error}); choose another folder"
+        ) from error
+    write(f"{name}:")
+    for line in str(explanation).splitlines():
+        write(f"  {line}")
+    for kind, path in zip(("figure", "explanation", "JSON"), paths, strict=True):
+        write(f"  {kind}: {path}")
+
+
+def _image(options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor]:
+    """The image and a name for its results."""
+    spec = options.image
+    parts = spec.split(":")
+    if Path(spec).exists() or len(parts) != 3 or not re.fullmatch(r"-?\d+", parts[2]):
+        if not Path(spec).exists() and parts[0] in DATASETS:
+            raise ImageError(f"got {spec!r}; expected DATASET:SPLIT:INDEX such as {parts[0]}:test:7")
+        return Path(spec).stem, read_image(spec, shape, options.resize)
+    name, split, index = parts[0], parts[1], int(parts[2])
+    images = load_split(name, split, options.data_dir, options.download)
+    if not 0 <= index < len(images):
+        raise ImageError(f"got index {index}; expected 0 to {len(images) - 1} in {name}:{split}")
+    return "-".join(parts), to_unit(images.images[index])
+
+
+def _black_box(spec: str, autoencoder: AdversarialAutoencoder) -> tuple[Any, tuple[str, ...]]:
+    """The classifier that a specification names, and its class names where it has some."""
+    module, colon, function = spec.partition(":")
+    if not colon or Path(spec).is_dir():
+        manifest = read_manifest(spec)
+        shape = tuple(manifest.config["image_shape"])
+        if shape != autoencoder.image_shape:
+            raise BlackBoxError(
+                f"got the black box {manifest.name!r} for images {shape} and an autoencoder for "
+                f"{autoencoder.image_shape}; expected the same; choose two trained on one data set"
+            )
+        return load_classifier(spec), tuple(manifest.class_names)
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's own module beside the images
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise BlackBoxError(
+            f"got the black box {spec!r}, which cannot be imported ({error}); expected package.module:function, "
+            "importable from this folder"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    return found, ()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

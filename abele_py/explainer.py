@@ -1,0 +1,296 @@
+"""Abele: explains one image by calling the stages in order. All state is what the constructor was given.
+
+Codes of an explanation's notes: ``label-not-preserved``, ``code-not-valid``, ``one-label``, ``min-class-fraction``,
+``few-neighbors``, ``below-constant``, ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .black_box import BlackBox
+from .errors import ParameterError, unknown_name
+from .exemplars import CounterExemplars, find_counter_exemplars, find_exemplars, morph, rule_candidates
+from .explanation import Explanation, Note, Trust
+from .images import check_image
+from .latent_space import LatentSpace, Points, concatenate, local_radius
+from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
+from .saliency import SALIENCIES, change_map, contiguous_areas, saliency_map
+from .surrogate import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
+
+
+class Abele:
+    """Explains single decisions of an image classifier (ABELE, Guidotti et al., ECML PKDD 2019, arXiv 2002.03746).
+
+    Options that are None take the preset's value.
+
+    Args:
+        black_box: any callable from images (N, C, H, W) in [0, 1] to (N,) integer labels or (N, K) scores; a torch
+            module; or a fitted scikit-learn classifier. See :class:`~abele_py.black_box.BlackBox`.
+        autoencoder: keeps the protocol :class:`~abele_py.autoencoder.Autoencoder`, trained on images of the same kind.
+        neighborhood: ``"local"``, ``"random"``, ``"genetic"``, ``"genetic-score"``, ``"hybrid"``, or a strategy of
+            ``abele_py.neighborhood`` with options of its own.
+        n_samples: number of neighbors, the image's code among them.
+        random_state: seed of all randomness; the same seed gives the same explanation, whatever was explained before.
+        n_exemplars: number of exemplars looked for.
+        n_frames: frames of the morph from the image to each counter-exemplar.
+        min_class_fraction: least share of neighbors with another label, in [0, 0.5].
+        validity_threshold: least answer of the discriminator; the autoencoder's own, calibrated one if None.
+        kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
+        saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.saliency_map`.
+        n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
+            construction, and from which the search for counter-exemplars may start.
+        batch_size: most images in one call of the black box or the autoencoder.
+        class_names: names of the labels 0..K-1, for words and figures.
+        preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
+            neighborhood, its kernel, exemplars from the prior inside the rule, counter-exemplars from the
+            counterfactual rules alone, median saliency.
+
+    Raises:
+        BlackBoxError, AutoencoderError, ParameterError, UnknownNameError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        black_box: Any,
+        autoencoder: Autoencoder,
+        neighborhood: str | Strategy | None = None,
+        n_samples: int = 1000,
+        random_state: int = 0,
+        *,
+        n_exemplars: int = 16,
+        n_frames: int = 8,
+        min_class_fraction: float = 0.1,
+        validity_threshold: float | None = None,
+        kernel_width: float | None = None,
+        saliency: Literal["contrast", "median"] | None = None,
+        n_landmarks: int | None = None,
+        batch_size: int = 256,
+        class_names: Sequence[str] = (),
+        preset: Literal["default", "paper"] = "default",
+    ) -> None:
+        self._space = LatentSpace(autoencoder, BlackBox(black_box, batch_size), validity_threshold)
+        if preset not in ("default", "paper"):
+            raise unknown_name("preset", preset, ("default", "paper"))
+        self.paper = preset == "paper"
+        self.neighborhood = strategy(neighborhood or (Hybrid() if self.paper else Local()))
+        self.saliency = saliency or ("median" if self.paper else "contrast")
+        if self.saliency not in SALIENCIES:
+            raise unknown_name("saliency", self.saliency, SALIENCIES)
+        self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
+        self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
+        self.n_samples, self.n_exemplars, self.n_frames = n_samples, n_exemplars, n_frames
+        for name, value, least in (
+            ("n_samples", n_samples, 10),
+            ("n_exemplars", n_exemplars, 1),
+            ("n_frames", n_frames, 2),
+        ):
+            if value < least:
+                raise ParameterError(f"got {name}={value}; expected at least {least}")
+        self.min_class_fraction = min_class_fraction
+        self.random_state = random_state
+        self.class_names = tuple(class_names)
+        self.preset = preset
+        self._space.black_box.probe(self._space.decode(self._space.reference_latents[:2]))
+        self._landmarks = self._space.classify(self._space.reference_latents[: self.n_landmarks])
+
+    def explain(self, image: Any, target: int | str | None = None) -> Explanation:
+        """Explain the black box's decision on one image.
+
+        Args:
+            image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape.
+            target: a label or class name; counter-exemplars are then looked for with this label only.
+
+        Raises:
+            ImageError: the image cannot be used.
+            BlackBoxError: the black box answered otherwise than a classifier does.
+            NeighborhoodError: hardly any neighbor was valid.
+            ParameterError, UnknownNameError: the target cannot be one.
+        """
+        space = self._space
+        generator = torch.Generator().manual_seed(self.random_state)
+        asked = space.black_box.images
+        x = check_image(image, space.image_shape)
+        answer = space.black_box(x[None])
+        anchor = Points(space.encode(x[None]), x[None], *answer)
+        z, label = anchor.latents[0], int(anchor.labels)
+        wanted = self._target(target, label)
+
+        neighbors = generate(self.neighborhood, space, anchor, self.n_samples, self.min_class_fraction, generator)
+        weights = kernel_weights(neighbors.latents, self.kernel_width)
+        surrogate, fidelity = fit_surrogate(neighbors.latents, neighbors.labels, weights, generator)
+        rule = rule_of(surrogate, z)
+        paths = counterfactual_rules(surrogate, z, per_label=3)
+
+        radius = local_radius(space, z)
+        center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, radius / math.sqrt(space.k))
+        exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator)
+        candidates = [rule_candidates(space, paths, z, radius)]
+        if not self.paper:
+            candidates += [neighbors[1:], self._landmarks]
+        counters = self._counter_exemplars(anchor, concatenate(candidates), wanted)
+        reconstruction = space.classify(z[None])
+
+        same = neighbors.labels == label
+        evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
+        if self.saliency == "median":
+            everything = torch.ones(len(exemplars))
+            saliency = saliency_map("median", x, exemplars.images, everything, everything.bool(), everything)
+        else:
+            saliency = saliency_map("contrast", x, neighbors.images, evidence, same, weights)
+        trust = _trust(fidelity, surrogate, neighbors, reconstruction, counters, label, bool(space.valid(z[None])))
+        return Explanation(
+            image=x,
+            label=label,
+            scores=None if anchor.scores is None else anchor.scores[0],
+            class_names=self.class_names,
+            latent=z,
+            reconstruction=reconstruction.images[0],
+            reconstruction_label=int(reconstruction.labels),
+            rule=rule,
+            counterfactual_rules=tuple(
+                {path.label: path for path in reversed(paths)}[y] for y in sorted({p.label for p in paths})
+            ),
+            exemplars=exemplars,
+            counter_exemplars=counters,
+            saliency=saliency,
+            saliency_areas=contiguous_areas(saliency),
+            neighborhood=Neighborhood(neighbors.latents, neighbors.labels, neighbors.scores, weights),
+            surrogate=surrogate,
+            trust=trust,
+            notes=tuple(self._notes(trust, label, int(reconstruction.labels), len(exemplars), counters.labels, wanted)),
+            params=self._params(target) | {"black_box_images": space.black_box.images - asked},
+        )
+
+    def _target(self, target: int | str | None, label: int) -> int | None:
+        """The target as a label, or an error."""
+        if target is None:
+            return None
+        n_classes = self._space.black_box.n_classes or len(self.class_names)
+        names = [*self.class_names] or [str(y) for y in range(n_classes)]
+        if isinstance(target, str):
+            if target not in names and not target.isdecimal():
+                raise unknown_name("target", target, names)
+            target = names.index(target) if target in names else int(target)
+        if target < 0 or (n_classes and target >= n_classes):
+            raise unknown_name("target", target, names)
+        if target == label:
+            raise ParameterError(
+                f"got target {names[target] if names else target}, the label the image has; expected another label"
+            )
+        return target
+
+    def _counter_exemplars(self, anchor: Points, candidates: Points, wanted: int | None) -> CounterExemplars:
+        z, label = anchor.latents[0], int(anchor.labels)
+        if wanted is not None:
+            candidates = candidates[candidates.labels == wanted]
+        ends = find_counter_exemplars(self._space, z, label, candidates, refine=not self.paper)
+        paths, labels, scores = morph(self._space, anchor.images[0], z, ends, self.n_frames)
+        return CounterExemplars(
+            **vars(ends),
+            distances=(ends.latents - z).norm(dim=1),
+            paths=paths,
+            path_labels=labels,
+            path_scores=scores,
+            saliency=change_map(self._space.decode(z[None])[0], ends.images),
+        )
+
+    def _notes(
+        self,
+        trust: Trust,
+        label: int,
+        reconstruction_label: int,
+        n_exemplars: int,
+        counter_labels: Tensor,
+        wanted: int | None,
+    ) -> Iterator[Note]:
+        def name(y: int) -> str:
+            return self.class_names[y] if y < len(self.class_names) else str(y)
+
+        if not trust.label_preserved:
+            yield Note(
+                "label-not-preserved",
+                f"the black box sees {name(reconstruction_label)} in the reconstruction of the image: the autoencoder "
+                "loses what decides here, and the explanation may speak of another image",
+            )
+        if not trust.code_valid:
+            yield Note("code-not-valid", "the image does not look like those the autoencoder was trained on")
+        if trust.n_labels == 1:
+            yield Note("one-label", f"every neighbor is a {name(label)}: the rule says nothing about what decides")
+        elif trust.other_fraction < self.min_class_fraction:
+            yield Note(
+                "min-class-fraction",
+                f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
+                f"{self.min_class_fraction:.0%} asked for",
+            )
+        if trust.n_neighbors < self.n_samples:
+            yield Note(
+                "few-neighbors", f"only {trust.n_neighbors} of {self.n_samples} neighbors are valid and distinct"
+            )
+        if trust.held_out < trust.constant:
+            yield Note(
+                "below-constant",
+                f"always answering {name(label)} is right more often ({trust.constant:.3f}) than the surrogate "
+                f"({trust.held_out:.3f}): do not trust the rule",
+            )
+        if n_exemplars < self.n_exemplars:
+            yield Note(
+                "few-exemplars",
+                f"{n_exemplars} of {self.n_exemplars} exemplars found: the rule's box holds few valid {name(label)}",
+            )
+        if wanted is not None and len(counter_labels) == 0:
+            yield Note("target-not-found", f"no valid image found that the black box calls {name(wanted)}")
+        elif len(counter_labels) == 0:
+            yield Note("no-counter-exemplars", "no valid image with another label found")
+
+    def _params(self, target: int | str | None) -> dict[str, Any]:
+        """All that decides the result; not the batch size, which changes nothing."""
+        options: dict[str, Any] = (
+            asdict(self.neighborhood)
+            if is_dataclass(self.neighborhood) and not isinstance(self.neighborhood, type)
+            else {}
+        )
+        return {
+            "preset": self.preset,
+            "neighborhood": {"strategy": type(self.neighborhood).__name__, **options},
+            "n_samples": self.n_samples,
+            "random_state": self.random_state,
+            "n_exemplars": self.n_exemplars,
+            "n_frames": self.n_frames,
+            "min_class_fraction": self.min_class_fraction,
+            "validity_threshold": self._space.validity_threshold,
+            "kernel_width": self.kernel_width,
+            "saliency": self.saliency,
+            "n_landmarks": self.n_landmarks,
+            "target": target,
+            "autoencoder": type(self._space.autoencoder).__name__,
+            "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
+        }
+
+
+def _trust(
+    fidelity: Fidelity,
+    surrogate: Surrogate,
+    neighbors: Points,
+    reconstruction: Points,
+    counters: CounterExemplars,
+    label: int,
+    code_valid: bool,
+) -> Trust:
+    agreement = (surrogate.predict(counters.latents) == counters.labels).float() if len(counters) else None
+    return Trust(
+        **vars(fidelity),
+        label_preserved=int(reconstruction.labels) == label,
+        code_valid=code_valid,
+        other_fraction=float((neighbors.labels != label).float().mean()),
+        n_neighbors=len(neighbors),
+        n_labels=len(neighbors.labels.unique()),
+        n_leaves=surrogate.n_leaves,
+        counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
+    )

@@ -1,0 +1,274 @@
+"""Explanation: everything one explanation found, frozen, as data; saved to ``.npz`` or JSON and read back exactly.
+
+Holds no black box and computes nothing. No file that is read here can run code.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import DataError
+from .exemplars import CounterExemplars
+from .latent_space import Points
+from .neighborhood import Neighborhood
+from .rules import Condition, CounterfactualRule, Rule
+from .surrogate import Fidelity, Surrogate
+from .trees import Trees
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Trust(Fidelity):
+    """The figures that say how far to trust an explanation: the surrogate's fidelity, and what it rests on.
+
+    Attributes:
+        label_preserved: does the reconstruction get the image's label?
+        code_valid: does the discriminator find the image's code realistic?
+        other_fraction: share of neighbors with another label than the image.
+        n_neighbors, n_labels: number of neighbors, and of different labels among them.
+        n_leaves: size of the surrogate.
+        counter_exemplar_agreement: share of counter-exemplars to which the surrogate gives the black box's label;
+            None without counter-exemplars.
+    """
+
+    label_preserved: bool
+    code_valid: bool
+    other_fraction: float
+    n_neighbors: int
+    n_labels: int
+    n_leaves: int
+    counter_exemplar_agreement: float | None
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the reader of an explanation must know, as data.
+
+    Attributes:
+        code: what it is, for programs: see ``abele_py.explainer``.
+        text: the same for people.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a black box gave an image its label, which images get the same, and what would have to change.
+
+    Attributes:
+        image: (C, H, W) float32 in [0, 1].
+        label: the black box's label of the image.
+        scores: (K,) its scores, or None for a black box that answers labels only.
+        class_names: K names, or none.
+        latent: (k,) the image's code.
+        reconstruction, reconstruction_label: the decoded code (C, H, W), and the black box's label of it.
+        rule: the box of the latent space in which the surrogate gives the label.
+        counterfactual_rules: for each other label the fewest conditions that would have to change.
+        exemplars: similar images, inside the rule, with the same label.
+        counter_exemplars: the nearest image found for each other label, and the way to it.
+        saliency: (H, W) in [-1, 1], 0 neutral, positive = evidence for the label.
+        saliency_areas: (H, W) the same inside its contiguous areas, 0 elsewhere.
+        neighborhood: the labelled latent points the surrogate was learned on.
+        surrogate: the decision tree.
+        trust: how far to trust all this.
+        notes: what could not be found or kept, and why.
+        params: what made this explanation: options, seed, versions, number of black-box calls.
+    """
+
+    image: Tensor
+    label: int
+    scores: Tensor | None
+    class_names: tuple[str, ...]
+    latent: Tensor
+    reconstruction: Tensor
+    reconstruction_label: int
+    rule: Rule
+    counterfactual_rules: tuple[CounterfactualRule, ...]
+    exemplars: Points
+    counter_exemplars: CounterExemplars
+    saliency: Tensor
+    saliency_areas: Tensor
+    neighborhood: Neighborhood
+    surrogate: Surrogate
+    trust: Trust
+    notes: tuple[Note, ...]
+    params: dict[str, Any]
+
+    @property
+    def fidelity(self) -> float:
+        """Share of held-out neighbors, weighted by distance, on which surrogate and black box agree."""
+        return self.trust.held_out
+
+    def name(self, label: int) -> str:
+        """The name of a label, or its number."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
+    def plot(self) -> "Figure":
+        """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
+        from .plots import plot_explanation
+
+        return plot_explanation(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly."""
+        arrays: dict[str, np.ndarray] = {}
+
+        def put(tensor: Tensor) -> Any:
+            name = f"array_{len(arrays)}"
+            arrays[name] = tensor.numpy()
+            return name
+
+        text = _dump(_encode(self, put))
+        path = Path(path)
+        write_atomically(path, lambda file: np.savez_compressed(file, explanation=np.array(text), **arrays))  # type: ignore[arg-type]
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Explanation":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: no such file, or it is damaged or not an explanation.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                text = str(archive["explanation"])
+                arrays = {name: archive[name] for name in archive.files if name != "explanation"}
+            return cls._checked(_decode(json.loads(text), lambda name: torch.from_numpy(arrays[name])))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"got {str(path)!r}, which is no readable explanation ({error}); expected an .npz written by "
+                "Explanation.save; check the path, or explain the image again"
+            ) from error
+
+    def to_json(self) -> str:
+        """All of it as one JSON text: records as objects, arrays as nested lists. :meth:`from_json` is exact."""
+        return _dump(_encode(self, _lists))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Explanation":
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            DataError: not such a text.
+        """
+        try:
+            return cls._checked(
+                _decode(
+                    json.loads(text),
+                    lambda a: torch.tensor(a["values"], dtype=getattr(torch, a["dtype"])).reshape(a["shape"]),
+                )
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"got a text that is no explanation ({error}); expected JSON of Explanation.to_json"
+            ) from error
+
+    @classmethod
+    def _checked(cls, value: Any) -> "Explanation":
+        if not isinstance(value, cls):
+            raise ValueError("another kind of file")
+        return value
+
+    def __str__(self) -> str:
+        t = self.trust
+        lines = [
+            f"label {self.name(self.label)}"
+            + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
+            f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
+            f"(always answering {self.name(self.label)}: {t.constant:.3f})",
+            f"rule: {self.rule.words(self.name)}",
+            *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
+            f"{len(self.exemplars)} exemplars; counter-exemplars: "
+            + (", ".join(self.name(y) for y in self.counter_exemplars.labels.tolist()) or "none"),
+            *(f"note: {note.text}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def write_atomically(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a whole file or none: into a temporary file beside it, which then takes its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+# The only classes a file can name.
+_RECORDS: dict[str, type] = {
+    r.__name__: r
+    for r in (
+        Explanation,
+        Trust,
+        Note,
+        Rule,
+        CounterfactualRule,
+        Condition,
+        Points,
+        CounterExemplars,
+        Neighborhood,
+        Surrogate,
+        Trees,
+    )
+}
+
+
+def _encode(value: Any, put: Callable[[Tensor], Any]) -> Any:
+    if isinstance(value, Tensor):
+        return {"@array": put(value)}
+    if is_dataclass(value):
+        return {"@": type(value).__name__, **{f.name: _encode(getattr(value, f.name), put) for f in fields(value)}}
+    if isinstance(value, Trees):
+        return {"@": "Trees", **{name: _encode(v, put) for name, v in value._asdict().items()}}
+    if isinstance(value, tuple):
+        return [_encode(v, put) for v in value]
+    return value
+
+
+def _decode(value: Any, get: Callable[[Any], Tensor]) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(v, get) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if "@array" in value:
+        return get(value["@array"])
+    if "@" not in value:
+        return value
+    if value.get("@schema", SCHEMA) != SCHEMA:
+        raise ValueError(f"schema {value['@schema']}, this version reads {SCHEMA}; update abele_py")
+    content = {k: (v if k == "params" else _decode(v, get)) for k, v in value.items() if not k.startswith("@")}
+    return _RECORDS[value["@"]](**content)
+
+
+def _lists(tensor: Tensor) -> Any:
+    # The shortest decimal text of each float32, which reads back as the same float32.
+    array = tensor.numpy()
+    values = array.astype("U").astype(np.float64) if array.dtype == np.float32 else array
+    return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "values": values.tolist()}
+
+
+def _dump(tree: dict[str, Any]) -> str:
+    return json.dumps({"@schema": SCHEMA, **tree}, allow_nan=False)

@@ -1,0 +1,146 @@
+"""One image: from a picture file, an array file or an array to a checked (C, H, W) float32 tensor in [0, 1]."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import ImageError
+
+
+def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
+    """The image as an own float32 tensor, if it has the shape (C, H, W) and lies in [0, 1].
+
+    Raises:
+        ImageError: otherwise.
+    """
+    if not isinstance(image, (Tensor, np.ndarray)):
+        raise ImageError(
+            f"got an image of type {type(image).__name__}; expected a tensor or array of shape {shape}; for a file use "
+            "abele_py.read_image(path, shape)"
+        )
+    value = torch.as_tensor(image)
+    if tuple(value.shape) != shape:
+        raise ImageError(
+            f"got an image of shape {tuple(value.shape)}; expected (C, H, W) = {shape}, as the autoencoder was trained"
+            f"{_hint(tuple(value.shape), shape)}"
+        )
+    if not value.is_floating_point():
+        raise ImageError(
+            f"got an image of {str(value.dtype).removeprefix('torch.')}; expected floats in [0, 1]; "
+            "divide 8-bit pixels by 255"
+        )
+    if not bool(torch.isfinite(value).all()):
+        raise ImageError("got an image with NaN or infinite pixels; expected values in [0, 1]; repair the image")
+    low, high = float(value.min()), float(value.max())
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"got pixels from {low:.4g} to {high:.4g}; expected [0, 1]; undo the normalisation or divide by 255 "
+            "(normalisation belongs inside the black box)"
+        )
+    return value.detach().cpu().to(torch.float32, copy=True).contiguous()
+
+
+def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = False) -> Tensor:
+    """Read a picture (PNG, JPEG, ...) or an ``.npy`` array as a (C, H, W) float32 tensor in [0, 1].
+
+    Colours become grey where C is 1 and grey becomes colours where C is 3; 8-bit pixels are divided by 255. An array
+    may lack the channel axis or have it last.
+
+    Args:
+        path: the file.
+        shape: the (C, H, W) it must have.
+        resize: scale a picture of another size to (H, W) instead of refusing it.
+
+    Raises:
+        ImageError: no such file, not a picture, truncated, of another size (unless ``resize``), or out of range.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"got the path {str(path)!r}; expected a picture or .npy file that exists; check the path")
+    if path.stat().st_size == 0:
+        raise ImageError(f"got an empty file {path.name!r}; expected a picture; save it again")
+    if path.suffix == ".npy":
+        value = _channels_first(_read_array(path), shape)
+    else:
+        value = _read_picture(path, shape[0])
+    if value.dtype == np.uint8:
+        value = value.astype(np.float32) / 255
+    size = value.shape[-2:]
+    if resize and value.ndim == 3 and size != shape[1:]:
+        value = _resized(value, shape[1:])
+    elif value.ndim == 3 and size != shape[1:]:
+        raise ImageError(
+            f"got a picture of {size[1]}x{size[0]} pixels; expected {shape[2]}x{shape[1]}; pass --resize "
+            "(resize=True) to scale it"
+        )
+    return check_image(value, shape)
+
+
+def _hint(got: tuple[int, ...], shape: tuple[int, int, int]) -> str:
+    if got == shape[1:]:
+        return "; add the channel axis: image[None]"
+    if got == (*shape[1:], shape[0]):
+        return "; put the channels first: image.transpose(2, 0, 1)"
+    if got[1:] == shape:
+        return "; explain one image at a time: images[0]"
+    return "; resize or convert it, or use an autoencoder for such images"
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        value = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ImageError(
+            f"got {path.name!r}, which is no readable .npy array of numbers ({error}); save it with numpy.save"
+        ) from error
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        raise ImageError(f"got {path.name!r} without an array of numbers; expected one image; save it with numpy.save")
+    return value
+
+
+def _channels_first(value: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    if value.ndim == 2 and shape[0] == 1:
+        return value[None]
+    if value.ndim == 3 and value.shape[0] != shape[0] and value.shape[2] == shape[0]:
+        return value.transpose(2, 0, 1)
+    return value
+
+
+def _read_picture(path: Path, channels: int) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                if channels not in (1, 3):
+                    raise ImageError(
+                        f"got a picture for an autoencoder with {channels} channels; expected 1 or 3; "
+                        "pass an .npy array"
+                    )
+                if picture.mode in ("I;16", "I", "F"):  # PIL would clip these to 255 instead of scaling them
+                    raise ImageError(
+                        f"got a picture of mode {picture.mode}; expected 8 bits per channel; "
+                        "convert it, or pass an .npy in [0, 1]"
+                    )
+                value = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise ImageError(
+            f"got {path.name!r}, which is not a readable picture ({error}); expected PNG, JPEG or .npy; save it again"
+        ) from error
+    return value[None] if channels == 1 else value.transpose(2, 0, 1)
+
+
+def _resized(value: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear with antialiasing, so that thin strokes survive a large reduction."""
+    pixels = torch.as_tensor(value, dtype=torch.float32)[None]
+    return torch.nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)[0].clamp(0, 1).numpy()

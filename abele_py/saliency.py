@@ -1,0 +1,101 @@
+"""Saliency: from an image and its many exemplars of both kinds to a signed map and its contiguous areas.
+
+Maps are (H, W) in [-1, 1]; 0 is neutral: where all exemplars equal the image, every map is 0.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+SALIENCIES = ("contrast", "median")
+
+
+def saliency_map(
+    kind: Literal["contrast", "median"],
+    image: Tensor,
+    images: Tensor,
+    evidence: Tensor,
+    same: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """The saliency map of an image.
+
+    ``"contrast"``: positive where the image's pixel is evidence for its label. For each pixel the weighted covariance,
+    over the neighbors, of its value with the black box's evidence for the label, times the image's own distance from
+    the neighbors of other labels: ``cov(p, evidence) (x(p) - mean of the others)``. Where the covariance is positive
+    and the image is brighter than the others, or both the other way round, the pixel speaks for the label.
+
+    ``"median"``: the paper's map (Guidotti et al. 2019, section 4.3): ``median over exemplars of (x - exemplar)``,
+    differences below 0.05 of the pixel range neutral. What differs can vary while the label stays. Unlike the
+    published code it is not rescaled, which would move the neutral value.
+
+    Args:
+        kind: which map.
+        image: (C, H, W) in [0, 1].
+        images: (N, C, H, W), its neighbors.
+        evidence: (N,) for the image's label, such as its score, or 1 where the label is the same and else 0.
+        same: (N,) bool, the neighbors with the image's label.
+        weights: (N,) positive.
+
+    Returns:
+        (H, W) float32 in [-1, 1]; the mean over channels.
+    """
+    if kind == "median":
+        difference = (image - images[same]).median(dim=0).values.mean(dim=0) if bool(same.any()) else image[0] * 0
+        return torch.where(difference.abs() < 0.05, 0.0, difference)
+    if bool(same.all()) or not bool(same.any()):
+        return torch.zeros(image.shape[1:])
+    w = (weights / weights.sum()).double()
+    pixels = images.flatten(1).double()
+    signal = evidence.double()
+    covariance = (w * (signal - w @ signal)) @ (pixels - w @ pixels)
+    others = w * ~same
+    contrast = covariance * (image.flatten().double() - (others / others.sum()) @ pixels)
+    return scaled(contrast.reshape(image.shape).mean(dim=0).float())
+
+
+def change_map(reconstruction: Tensor, counter_exemplars: Tensor) -> Tensor:
+    """What must change for another label: positive where it must become brighter, negative where darker.
+
+    Args:
+        reconstruction: (C, H, W), the decoded code of the image, so that errors of reconstruction do not count.
+        counter_exemplars: (M, C, H, W).
+
+    Returns:
+        (M, H, W) float32 in [-1, 1], in units of the pixel range; the mean over channels.
+    """
+    return (counter_exemplars - reconstruction).mean(dim=1)
+
+
+def contiguous_areas(saliency: Tensor, low: float = 0.15, high: float = 0.4, min_pixels: int = 4) -> Tensor:
+    """The map with everything but its marked areas set to 0.
+
+    Areas are connected pixels (8 neighbors) of one sign above ``low`` times the largest absolute value, that contain a
+    pixel above ``high`` times it (hysteresis, Canny 1986) and have at least ``min_pixels`` pixels.
+
+    Args:
+        saliency: (H, W) in [-1, 1].
+
+    Returns:
+        (H, W) float32: the map inside the areas, 0 outside.
+    """
+    values = saliency.numpy()
+    top = np.abs(values).max()
+    keep = np.zeros(values.shape, dtype=bool)
+    if top > 0:
+        for sign in (1, -1):
+            areas, n = ndimage.label(sign * values > low * top, structure=np.ones((3, 3)))
+            numbers = np.arange(1, n + 1)
+            peak = ndimage.maximum(sign * values, areas, numbers)
+            size = ndimage.sum_labels(np.ones_like(values), areas, numbers)
+            keep |= np.isin(areas, numbers[(np.asarray(peak) > high * top) & (size >= min_pixels)])
+    return torch.from_numpy(np.where(keep, values, 0).astype(np.float32))
+
+
+def scaled(values: Tensor) -> Tensor:
+    """Divided by the largest absolute value, so that signs and 0 stay."""
+    top = values.abs().max()
+    return values / top if top > 0 else values

@@ -1,0 +1,172 @@
+"""The surrogate: a weighted, pruned decision tree on labelled latent points, how faithful it is, and its rules."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.tree import DecisionTreeClassifier
+from torch import Tensor
+
+from .rules import CounterfactualRule, Rule
+from .trees import Trees, from_sklearn, leaves
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How often the surrogate gives the black box's label. All in [0, 1], higher is better.
+
+    Attributes:
+        held_out: on neighbors that no fit and no choice saw, weighted by distance: *the* fidelity of an explanation.
+        held_out_unweighted: the same, every neighbor counting alike.
+        in_sample: on the points it was fitted on. Flattering, as the published code reports it.
+        constant: held out and weighted, of the constant answer "the image's label".
+            A surrogate below it explains nothing.
+        constant_unweighted: the same, every neighbor counting alike.
+        hit: does it give the explained point its label?
+        n_held_out: number of held-out neighbors.
+    """
+
+    held_out: float
+    held_out_unweighted: float
+    in_sample: float
+    constant: float
+    constant_unweighted: float
+    hit: bool
+    n_held_out: int
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A decision tree on the latent space.
+
+    Attributes:
+        tree: the tree as arrays.
+        classes: (K',) int64, the black box's label of each column of ``tree.value``.
+    """
+
+    tree: Trees
+    classes: Tensor
+
+    @property
+    def n_leaves(self) -> int:
+        return int((self.tree.axis < 0).sum())
+
+    def leaf(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) int64: the leaf of each point."""
+        return leaves(self.tree, latents)[:, 0]
+
+    def predict(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) int64: the label of each point."""
+        return self.label(self.leaf(latents))
+
+    def label(self, nodes: Tensor) -> Tensor:
+        """(N,) node numbers -> (N,) their labels."""
+        return self.classes[self.tree.value[nodes].argmax(dim=1)]
+
+
+def fit_surrogate(
+    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 8
+) -> tuple[Surrogate, Fidelity]:
+    """Fit a tree, prune it, and measure it on points that neither saw.
+
+    The points are split at random into 50 % to fit, 25 % to choose the pruning (minimal cost-complexity, Breiman et
+    al. 1984) and 25 % held out; row 0 is always fitted on. The chosen pruning is fitted again on the first two parts.
+    Only trees that give row 0 its label are chosen from (the unpruned one always does): a rule that does not cover
+    the explained decision would explain another one.
+
+    Args:
+        latents: (N, k) float32, rows unique, row 0 the explained point.
+        labels: (N,) int64.
+        weights: (N,) positive.
+        generator: decides the split and the trees' ties.
+        n_prunings: number of prunings tried.
+    """
+    order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(len(labels) - 1, generator=generator)])
+    fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+
+    def grow(rows: Tensor, pruning: float) -> Surrogate:
+        model = DecisionTreeClassifier(ccp_alpha=pruning, random_state=seed)
+        model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
+        return Surrogate(from_sklearn([model]), torch.from_numpy(np.asarray(model.classes_)))
+
+    def agreement(surrogate: Surrogate, rows: Tensor) -> Tensor:
+        return (surrogate.predict(latents[rows]) == labels[rows]).double()
+
+    def hits(surrogate: Surrogate) -> bool:
+        return bool(agreement(surrogate, order[:1]))
+
+    path = DecisionTreeClassifier(random_state=seed).cost_complexity_pruning_path(
+        latents[fit].numpy(), labels[fit].numpy(), sample_weight=weights[fit].numpy()
+    )
+    alphas = np.unique(np.quantile(path.ccp_alphas.clip(min=0), np.linspace(0, 1, n_prunings), method="nearest"))
+    scores = {
+        float(alpha): _mean(agreement(tree, choose), weights[choose])
+        for alpha in alphas
+        if hits(tree := grow(fit, alpha))
+    }
+    # Best first; of equals the simpler tree. The last resort, alpha 0, separates row 0 from all others.
+    ranked = sorted(scores, key=lambda alpha: (scores[alpha], alpha), reverse=True)
+    known = torch.cat([fit, choose])
+    surrogate = next(tree for alpha in [*ranked, 0.0] if hits(tree := grow(known, alpha)) or alpha == 0.0)
+    agree, same = agreement(surrogate, held_out), (labels[held_out] == labels[0]).double()
+    return surrogate, Fidelity(
+        held_out=_mean(agree, weights[held_out]),
+        held_out_unweighted=_mean(agree),
+        in_sample=_mean(agreement(surrogate, known)),
+        constant=_mean(same, weights[held_out]),
+        constant_unweighted=_mean(same),
+        hit=hits(surrogate),
+        n_held_out=len(held_out),
+    )
+
+
+def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
+    """The path of one point (k,) through the tree, as a rule."""
+    lower, upper = _boxes(surrogate, len(latent))
+    node = surrogate.leaf(latent[None])
+    return Rule.from_box(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
+
+
+def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
+    """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
+
+    Of equals, those nearest to the point. Sorted by label, then best first.
+    """
+    lower, upper = _boxes(surrogate, len(latent))
+    nodes = (surrogate.tree.axis < 0).nonzero()[:, 0]
+    labels = surrogate.label(nodes)
+    z = latent.double()
+    below, above = z <= lower[nodes], z > upper[nodes]  # a point breaks at most one bound of an axis
+    broken = (below | above).sum(dim=1)
+    step = torch.where(below, lower[nodes] - z, torch.where(above, z - upper[nodes], 0.0)).norm(dim=1)
+    own = int(surrogate.label(surrogate.leaf(latent[None])))
+    found = []
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero()[:, 0].tolist()
+        if label == own:
+            continue
+        for row in sorted(rows, key=lambda r: (int(broken[r]), float(step[r])))[:per_label]:
+            rule = Rule.from_box(lower[nodes[row]], upper[nodes[row]], label)
+            found.append(CounterfactualRule(rule, rule.broken(latent)))
+    return tuple(found)
+
+
+def _boxes(surrogate: Surrogate, k: int) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds of every node, each (M, k) float64: children are numbered after their parents."""
+    tree = surrogate.tree
+    lower = torch.full((len(tree.axis), k), -torch.inf, dtype=torch.float64)
+    upper = torch.full((len(tree.axis), k), torch.inf, dtype=torch.float64)
+    links = zip(tree.axis.tolist(), tree.threshold.tolist(), tree.left.tolist(), tree.right.tolist(), strict=True)
+    for node, (axis, threshold, left, right) in enumerate(links):
+        if axis < 0:
+            continue
+        for child in (left, right):
+            lower[child], upper[child] = lower[node], upper[node]
+        upper[left, axis] = threshold  # tighter than any bound above it: the split separates points inside the box
+        lower[right, axis] = threshold
+    return lower, upper
+
+
+def _mean(values: Tensor, weights: Tensor | None = None) -> float:
+    return float(torch.as_tensor(np.average(values.numpy(), weights=None if weights is None else weights.numpy())))
