@@ -73,10 +73,15 @@ class AdversarialAutoencoder(nn.Module):
         n_references: int = 0,
     ) -> None:
         super().__init__()
-        if latent_dim < 1 or len(image_shape) != 3:
+        widths = [hidden, discriminator_hidden, *([channels] if architecture == "conv" else [])]
+        sizes = [latent_dim, *image_shape, *(size for row in widths for size in row)]
+        if len(image_shape) != 3 or not all(widths) or not all(isinstance(s, int) and s >= 1 for s in sizes):
             raise ParameterError(
-                f"got latent_dim={latent_dim}, image_shape={tuple(image_shape)}; expected latent_dim >= 1 and (C, H, W)"
+                f"got image_shape={image_shape}, latent_dim={latent_dim}, hidden={hidden}, channels={channels}, "
+                f"discriminator_hidden={discriminator_hidden}; expected (C, H, W) and whole numbers of at least 1"
             )
+        if n_references < 0:
+            raise ParameterError(f"got n_references={n_references}; expected 0 or more")
         self.latent_dim = latent_dim
         self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
         self.config: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The shipped kinds of black box, as modules that map images to class probabilities: a small CNN and a random forest."""
+"""The shipped kinds of black box, as modules from images to class probabilities: a small CNN and a random forest."""
 
 import math
 from collections.abc import Sequence

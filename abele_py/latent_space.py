@@ -86,7 +86,7 @@ class LatentSpace:
         self.autoencoder = autoencoder
         self.black_box = black_box
         self.k = autoencoder.latent_dim
-        self.image_shape: tuple[int, int, int] = tuple(autoencoder.image_shape)
+        self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
         self.reference_latents = autoencoder.reference_latents.detach().float().cpu()
         if (

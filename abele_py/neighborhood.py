@@ -128,7 +128,6 @@ class Genetic:
     tournament: int = 3
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
-        center = anchor.latents[0]
         sizes = (math.ceil(n / 2), n // 2)
         # Individuals are numbers of rows in `known`. Nothing is evaluated twice. Row 0 is the code, where all begin;
         # it is no neighbor of itself, so its fitness is 0.

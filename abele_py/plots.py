@@ -26,7 +26,7 @@ def plot_explanation(explanation: "Explanation") -> Figure:
     rules = _rule_lines(e)
     words = 0.28 * (len(rules) + len(notes)) + 0.3
     figure = Figure(figsize=(13, 8.6 + words), layout="constrained")
-    top, same, other, text = list(figure.subfigures(4, 1, height_ratios=[3.2, 1.5, 3.2, words]))  # type: ignore[call-overload]
+    top, same, other, text = np.asarray(figure.subfigures(4, 1, height_ratios=[3.2, 1.5, 3.2, words]))
     _draw_decision(top, e)
     _draw_exemplars(same, e)
     _draw_counter_exemplars(other, e)
