@@ -1,0 +1,100 @@
+"""The adversarial autoencoder's networks: shapes, ranges, deterministic answers, calibration."""
+
+import pytest
+import torch
+
+from abele_py.autoencoder import AdversarialAutoencoder, Autoencoder
+from abele_py.errors import ParameterError
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
+ARCHITECTURES = ["mlp", "conv"]
+
+
+def network(architecture="mlp", shape=(1, 28, 28), k=5, **options):
+    torch.manual_seed(0)
+    return AdversarialAutoencoder(shape, k, architecture, hidden=(32, 16), channels=(4, 8), **options).eval()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_shapes_and_ranges(architecture, shape):
+    model = network(architecture, shape)
+    assert isinstance(model, Autoencoder)
+    images = torch.rand(6, *shape)
+    with torch.no_grad():
+        latents = model.encode(images)
+        decoded = model.decode(latents)
+        answers = model.discriminate(latents)
+    assert latents.shape == (6, 5)
+    assert decoded.shape == images.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+    assert answers.shape == (6,)
+    assert ((answers >= 0) & (answers <= 1)).all()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_no_images_give_no_codes(architecture):
+    model = network(architecture)
+    with torch.no_grad():
+        assert model.encode(torch.zeros(0, 1, 28, 28)).shape == (0, 5)
+        assert model.decode(torch.zeros(0, 5)).shape == (0, 1, 28, 28)
+        assert model.discriminate(torch.zeros(0, 5)).shape == (0,)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_batch_changes_nothing_for_a_row(architecture):
+    model = network(architecture)
+    images, latents = torch.rand(40, 1, 28, 28), torch.randn(40, 5)
+    with torch.no_grad():
+        for function, rows in ((model.encode, images), (model.decode, latents), (model.discriminate, latents)):
+            whole = function(rows)
+            assert torch.equal(function(rows), whole)
+            for n in (1, 2, 7, 16):
+                torch.testing.assert_close(function(rows[:n]), whole[:n], rtol=0, atol=2e-6)
+            assert torch.equal(function(rows[:1]), function(rows[:7])[:1])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_config_rebuilds_the_network(architecture):
+    model = network(architecture)
+    model.calibrate(torch.randn(30, 5), torch.randn(9, 5))
+    again = AdversarialAutoencoder(**model.config)
+    again.load_state_dict(model.state_dict())
+    assert again.config == model.config
+    assert torch.equal(again.reference_latents, model.reference_latents)
+
+
+def test_codes_are_standardised_while_training():
+    model = network().train()
+    latents = model.encoder(torch.rand(200, 1, 28, 28))
+    torch.testing.assert_close(latents.mean(dim=0), torch.zeros(5), rtol=0, atol=1e-5)
+    torch.testing.assert_close(latents.var(dim=0, correction=0), torch.ones(5), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.2])
+def test_threshold_accepts_all_but_the_quantile(quantile):
+    model = network()
+    latents = torch.randn(1000, 5)
+    model.calibrate(latents, latents[:10], quantile)
+    with torch.no_grad():
+        rejected = (model.discriminate(latents).double() < model.validity_threshold).float().mean()
+    assert rejected == pytest.approx(quantile, abs=0.002)
+
+
+def test_reference_latents_are_a_copy():
+    model, latents = network(), torch.randn(10, 5)
+    model.calibrate(latents, latents)
+    latents.zero_()
+    assert model.reference_latents.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"latent_dim": 0}, {"image_shape": (28, 28)}, {"architecture": "vae"}, {"hidden": ()}, {"hidden": (0,)},
+     {"image_shape": (1, 0, 28)}, {"discriminator_hidden": ()}, {"n_references": -1},
+     {"architecture": "conv", "channels": ()}],
+)  # fmt: skip
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ParameterError, match="expected"):
+        AdversarialAutoencoder(**options)
