@@ -129,7 +129,7 @@ class Abele:
         paths = counterfactual_rules(surrogate, z, per_label=3)
 
         radius = local_radius(space, z)
-        center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, radius / math.sqrt(space.k))
+        center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
         exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator)
         candidates = [rule_candidates(space, paths, z, radius)]
         if not self.paper:

@@ -22,25 +22,18 @@ SIGNED = Normalize(-1, 1)
 def plot_explanation(explanation: "Explanation") -> Figure:
     """The whole explanation on one page: decision and trust, saliency, exemplars, counter-exemplars, rules in words."""
     e = explanation
-    notes = [line for note in e.notes for line in textwrap.wrap(f"Note: {note.text}.", 150)]
-    rules = _rule_lines(e)
-    words = 0.28 * (len(rules) + len(notes)) + 0.3
-    figure = Figure(figsize=(13, 8.6 + words), layout="constrained")
-    top, same, other, text = np.asarray(figure.subfigures(4, 1, height_ratios=[3.2, 1.5, 3.2, words]))
-    _draw_decision(top, e)
+    lines = [(line, "black") for line in _rule_lines(e)]
+    lines += [(line, "#9c1c00") for note in e.notes for line in textwrap.wrap(f"Note: {note.text}.", 150)]
+    heights = [3.1, 0.25 * len(lines) + 0.2, 1.5, 2.9, 1.6 if len(e.counter_exemplars) else 0.01]
+    figure = Figure(figsize=(13, sum(heights)), layout="constrained")
+    decision, words, same, other, way = np.asarray(figure.subfigures(5, 1, height_ratios=heights))
+    _draw_decision(decision, e)
+    for i, (line, color) in enumerate(lines):
+        words.text(0.01, 1 - (i + 0.5) / len(lines), line, fontsize=10.5, va="center", color=color, parse_math=False)
     _draw_exemplars(same, e)
     _draw_counter_exemplars(other, e)
-    for i, line in enumerate(rules + notes):
-        is_note = i >= len(rules)
-        text.text(
-            0.01,
-            1 - (i + 0.5) / (len(rules) + len(notes)),
-            line,
-            fontsize=11,
-            va="center",
-            family="monospace" if not is_note else None,
-            color="#9c1c00" if is_note else "black",
-        )
+    if len(e.counter_exemplars):
+        _draw_path(way, e)
     return figure
 
 
@@ -48,7 +41,7 @@ def show_image(axes: Axes, image: Tensor, title: str = "") -> None:
     """One image (C, H, W) in [0, 1] without axes, grey where C is 1."""
     pixels = image.permute(1, 2, 0).numpy()
     axes.imshow(pixels if pixels.shape[2] == 3 else pixels.mean(axis=2), cmap="gray", vmin=0, vmax=1)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=9.5, parse_math=False)
     axes.set_axis_off()
 
 
@@ -58,46 +51,57 @@ def show_saliency(axes: Axes, image: Tensor, saliency: Tensor, title: str = "") 
     pale = 1 - 0.3 * image.mean(dim=0).numpy()
     axes.imshow(pale, cmap="gray", vmin=0, vmax=1)
     axes.imshow(values, cmap=COLORS, norm=SIGNED, alpha=np.abs(values).clip(0, 1) ** 0.5)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=9.5, parse_math=False)
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
     t = e.trust
-    decision, code, map_, areas, words = figure.subplots(1, 5, width_ratios=[1, 1, 1, 1, 1.5])
-    score = "" if e.scores is None else f"\nscore {float(e.scores[e.label]):.3f}"
-    show_image(decision, e.image, f"Image. The black box says: {e.name(e.label)}{score}")
-    show_image(code, e.reconstruction, f"As the autoencoder sees it:\n{e.name(e.reconstruction_label)}")
+    grid = figure.add_gridspec(3, 5, width_ratios=[1, 1, 1, 1, 1.7], height_ratios=[20, 1, 2])
+    image, code, map_, areas = (figure.add_subplot(grid[0, i]) for i in range(4))
+    score = "" if e.scores is None else f" (score {float(e.scores[e.label]):.2f})"
+    show_image(image, e.image, f"The black box sees\n{e.name(e.label)}{score}")
+    show_image(code, e.reconstruction, f"Reconstruction: the\nblack box sees {e.name(e.reconstruction_label)}")
     show_saliency(map_, e.image, e.saliency, _saliency_title(e))
-    show_saliency(areas, e.image, e.saliency_areas, "Its contiguous areas")
+    show_saliency(areas, e.image, e.saliency_areas, "Its contiguous areas\nalone")
     bar = figure.colorbar(
-        ScalarMappable(SIGNED, COLORS),
-        ax=[map_, areas],
-        orientation="horizontal",
-        shrink=0.9,
-        ticks=[-1, 0, 1],
-        aspect=30,
+        ScalarMappable(SIGNED, COLORS), cax=figure.add_subplot(grid[1, 2:4]), orientation="horizontal", ticks=[-1, 0, 1]
     )
-    bar.ax.set_xticklabels(_legend(e), fontsize=9)
-    verdict = "Do not trust the rule" if t.held_out <= t.constant else "Surrogate beats the constant answer"
-    if not t.label_preserved:
-        verdict = "Careful: reconstruction has another label"
+    bar.ax.set_xticklabels(_legend(e), fontsize=9, parse_math=False)
     lines = [
-        "Can I trust this?",
-        f"{verdict}",
-        "",
-        f"fidelity, held-out neighbors   {t.held_out:.3f}",
-        f"  constant answer '{e.name(e.label)}'"[:30].ljust(31) + f"{t.constant:.3f}",
-        f"  the same, unweighted  {t.held_out_unweighted:.3f} / {t.constant_unweighted:.3f}",
-        f"tree agrees on the image       {'yes' if t.hit else 'NO'}",
-        f"reconstruction keeps the label {'yes' if t.label_preserved else 'NO'}",
-        f"image looks familiar           {'yes' if t.code_valid else 'NO'}",
-        f"neighbors {t.n_neighbors}, {t.other_fraction:.0%} other labels",
-        f"labels among them {t.n_labels}, leaves {t.n_leaves}",
+        ("fidelity on held-out neighbors", f"{t.held_out:.3f}"),
+        (f"  always answering {e.name(e.label)[:10]}", f"{t.constant:.3f}"),
+        ("fidelity, neighbors unweighted", f"{t.held_out_unweighted:.3f}"),
+        (f"  always answering {e.name(e.label)[:10]}", f"{t.constant_unweighted:.3f}"),
+        ("tree gives the image its label", "yes" if t.hit else "NO"),
+        ("reconstruction keeps the label", "yes" if t.label_preserved else "NO"),
+        ("image like those learned from", "yes" if t.code_valid else "NO"),
+        ("neighbors, with other labels", f"{t.n_neighbors}, {t.other_fraction:.0%}"),
+        ("labels among them, tree leaves", f"{t.n_labels}, {t.n_leaves}"),
     ]
+    words = figure.add_subplot(grid[:, 4])
     words.set_axis_off()
-    words.text(0, 1, "\n".join(lines), va="top", fontsize=9.5, family="monospace", linespacing=1.5)
+    title = "Can I trust this? " + ("With care: see the notes" if e.notes else "As far as the fidelity goes")
+    words.text(0, 1, title, va="top", fontsize=11, fontweight="bold")
+    table = "\n".join(f"{name:33}{value:>8}" for name, value in lines)
+    words.text(0, 0.88, table, va="top", fontsize=9, family="monospace", linespacing=1.6, parse_math=False)
+
+
+def _draw_path(figure: SubFigure, e: "Explanation") -> None:
+    c = e.counter_exemplars
+    label = int(c.labels[0])
+    _heading(figure, "From the image to the nearest counter-exemplar, and what the black box sees on the way")
+    frames = len(c.paths[0])
+    shown = np.linspace(0, frames - 1, min(frames, COLUMNS)).round().astype(int).tolist()
+    for axes, i in zip(_row(figure, 1)[0], shown, strict=False):
+        seen = int(c.path_labels[0, i])
+        score = "" if c.path_scores is None else f"\nscore of {e.name(label)}: {float(c.path_scores[0, i, label]):.2f}"
+        show_image(axes, c.paths[0, i], f"{e.name(seen)}{score}")
+
+
+def _heading(figure: SubFigure, text: str) -> None:
+    figure.suptitle(text, fontsize=11, ha="left", x=0.01, fontweight="bold", parse_math=False)
 
 
 def _saliency_title(e: "Explanation") -> str:
@@ -114,27 +118,25 @@ def _legend(e: "Explanation") -> list[str]:
 
 def _draw_exemplars(figure: SubFigure, e: "Explanation") -> None:
     n = min(len(e.exemplars), COLUMNS)
-    figure.suptitle(
-        f"Exemplars: similar images that the black box also calls {e.name(e.label)}"
+    name = e.name(e.label)
+    _heading(
+        figure,
+        f"Exemplars: similar images that the black box also calls {name}"
         if n
-        else f"No exemplars found: the rule holds no valid image that the black box calls {e.name(e.label)}",
-        fontsize=11,
-        ha="left",
-        x=0.01,
-        fontweight="bold",
+        else f"No exemplars found: the rule holds no valid image that the black box calls {name}",
     )
-    for i, axes in enumerate(_row(figure, 1)[0]):
-        if i < n:
-            show_image(axes, e.exemplars.images[i])
+    for axes, image in zip(_row(figure, 1)[0], e.exemplars.images, strict=False):
+        show_image(axes, image)
 
 
 def _draw_counter_exemplars(figure: SubFigure, e: "Explanation") -> None:
     c = e.counter_exemplars
-    n = min(len(c), COLUMNS)
-    title = "Counter-exemplars: the smallest change found; below, what must get brighter (red) or darker (blue)"
-    figure.suptitle(title if n else "No counter-exemplars found", fontsize=11, ha="left", x=0.01, fontweight="bold")
+    found = "Counter-exemplars: the smallest change found for another label"
+    _heading(
+        figure, f"{found}; below, what gets brighter (red) or darker (blue)" if len(c) else "No counter-exemplars found"
+    )
     images, maps = _row(figure, 2)
-    for i in range(n):
+    for i in range(min(len(c), COLUMNS)):
         label = int(c.labels[i])
         score = "" if c.scores is None else f" ({float(c.scores[i, label]):.2f})"
         show_image(images[i], c.images[i], f"{e.name(label)}{score}")

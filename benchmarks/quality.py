@@ -1,0 +1,160 @@
+"""How good are the explanations? Measures many images of one data set and black box, and writes every figure.
+
+    python benchmarks/quality.py mnist-cnn --autoencoder mnist --data mnist:test --images 200 --data-dir DIR
+
+Images are drawn at random with a stated seed. Interrupted, it goes on where it stopped. ``--preset paper`` and
+``--neighborhood NAME`` measure other settings on the same images. Tune on ``val``, report on ``test``.
+
+Bare-cost ratio: the seconds of one explanation over the seconds of its own decode and black-box calls, recorded while it
+ran and repeated bare, on the same batches, in the same process, right after it.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jsonargparse import auto_cli
+from tqdm import tqdm
+
+from abele_py import Abele, Explanation, load_autoencoder, load_classifier
+from abele_py.datasets import load_split, to_unit
+
+
+class Recorded:
+    """An autoencoder that behaves as the one it holds and remembers what it was asked to decode."""
+
+    def __init__(self, autoencoder: Any) -> None:
+        self._autoencoder = autoencoder
+        self.asked: list[torch.Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._autoencoder, name)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        self.asked.append(latents)
+        return self._autoencoder.decode(latents)
+
+
+def measure(explainer: Abele, autoencoder: Recorded, black_box: Any, image: torch.Tensor) -> dict[str, float]:
+    """All figures of one explanation."""
+    images: list[torch.Tensor] = []
+    explainer._space.black_box._function = lambda batch: images.append(batch) or black_box(batch)
+    autoencoder.asked.clear()
+    with torch.no_grad():
+        start = time.perf_counter()
+        explanation = explainer.explain(image)
+        seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        for latents in autoencoder.asked:
+            autoencoder._autoencoder.decode(latents)
+        for batch in images:
+            black_box(batch)
+        bare = time.perf_counter() - start
+        return {**figures(explanation, autoencoder, black_box), "seconds": seconds, "bare_cost_ratio": seconds / bare}
+
+
+def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float]:
+    """The figures of quality; the black box is asked again for every label that an exemplar claims."""
+    k = black_box(e.image[None]).shape[1]
+    counters = e.counter_exemplars
+
+    def confirmed(points: Any) -> float:
+        return float((black_box(points.images).argmax(1) == points.labels).float().mean()) if len(points) else 1.0
+
+    # An independent sample: the sphere around the code at the median distance of its 100 nearest reference codes.
+    generator = torch.Generator().manual_seed(1)
+    radius = (autoencoder.reference_latents - e.latent).norm(dim=1).sort().values[1:101].median()
+    steps = torch.randn(200, len(e.latent), generator=generator)
+    sphere = e.latent + radius * steps / steps.norm(dim=1, keepdim=True)
+    labels = black_box(autoencoder.decode(sphere)).argmax(1)
+    t = e.trust
+    return {
+        "hit": float(t.hit),
+        "fidelity": t.held_out,
+        "constant": t.constant,
+        "fidelity_unweighted": t.held_out_unweighted,
+        "constant_unweighted": t.constant_unweighted,
+        "fidelity_in_sample": t.in_sample,
+        "above_constant": float(t.held_out >= t.constant),
+        "sphere_fidelity": float((e.surrogate.predict(sphere) == labels).float().mean()),
+        "sphere_constant": float((labels == e.label).float().mean()),
+        "label_preserved": float(t.label_preserved),
+        "code_valid": float(t.code_valid),
+        "other_fraction": t.other_fraction,
+        "labels_present": t.n_labels,
+        "conditions": len(e.rule.conditions),
+        "leaves": t.n_leaves,
+        "exemplars": len(e.exemplars),
+        "exemplar_distance": float((e.exemplars.latents - e.latent).norm(dim=1).mean()) if len(e.exemplars) else 0.0,
+        "exemplars_confirmed": confirmed(e.exemplars),
+        "counter_exemplar_per_image": float(len(counters) > 0),
+        "counter_exemplar_per_class": len(counters) / (k - 1),
+        "counter_exemplars_confirmed": confirmed(counters),
+        "counter_exemplar_distance": float(counters.distances.mean()) if len(counters) else 0.0,
+        "black_box_images": e.params["black_box_images"],
+    }
+
+
+def main(
+    black_box: str,
+    autoencoder: str = "mnist",
+    data: str = "mnist:test",
+    images: int = 200,
+    seed: int = 0,
+    data_dir: str | None = None,
+    neighborhood: str | None = None,
+    preset: str = "default",
+    threads: int = 1,
+    out: str = "runs/quality",
+    label: str = "",
+) -> None:
+    """Measure explanations of random images and print the mean, 5th percentile and median of every figure.
+
+    Args:
+        black_box: name or folder of a classifier.
+        autoencoder: name or folder of an autoencoder.
+        data: DATASET:SPLIT.
+        images: how many, drawn at random.
+        seed: of the draw.
+        data_dir: folder of the data sets.
+        neighborhood: another one than the default.
+        preset: default or paper.
+        threads: of torch.
+        out: folder for the measurements.
+        label: name of this run; by default made from its options.
+    """
+    torch.set_num_threads(threads)
+    network, classifier = load_autoencoder(autoencoder), load_classifier(black_box)
+    name = label or "-".join(
+        Path(part).parent.name if Path(part).is_dir() and Path(part).name == "checkpoint" else Path(part).name
+        for part in (black_box, autoencoder, data.replace(":", "-"), preset, neighborhood or "", str(images))
+        if part
+    )
+    path = Path(out) / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    split = load_split(*data.split(":"), data_dir)
+    chosen = np.random.default_rng(seed).choice(len(split), images, replace=False).tolist()
+    recorded = Recorded(network)
+    explainer = Abele(classifier, recorded, neighborhood=neighborhood, preset=preset)
+    explainer.explain(to_unit(split.images[chosen[0]]))  # warm up
+    with path.open("a") as file:
+        for index in tqdm(chosen[len(done) :], initial=len(done), total=images):
+            row = {"index": index, **measure(explainer, recorded, classifier, to_unit(split.images[index]))}
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            done.append(row)
+    print(f"{name}: {len(done)} images, seed {seed}")
+    for key in list(done[0])[1:]:
+        values = np.array([row[key] for row in done])
+        print(
+            f"{key:30} mean {values.mean():8.3f}   5% {np.quantile(values, 0.05):8.3f}   median {np.median(values):8.3f}"
+        )
+
+
+if __name__ == "__main__":
+    auto_cli(main)
