@@ -78,8 +78,9 @@ class Rule:
         """
         lower, upper = self.box(latents.shape[1])
         room = ((upper - lower) / 2).clamp(max=margin)
-        low = _inside(lower + room, lower, upper, +1)
-        high = _inside(upper - room, lower, upper, -1)
+        first, last = _first_above(lower), _last_below(upper)
+        low = (lower + room).float().clamp(first, last)
+        high = (upper - room).float().clamp(first, last)
         return torch.minimum(torch.maximum(latents.float(), low), high)
 
     def words(self, name: Callable[[int], str] = str) -> str:
@@ -115,8 +116,13 @@ class CounterfactualRule:
         return str(Rule(self.changes, self.label))
 
 
-def _inside(bound: Tensor, lower: Tensor, upper: Tensor, step: int) -> Tensor:
-    """``bound`` as float32, moved by one float32 towards the inside where rounding (or ``> lower``) left the box."""
+def _first_above(bound: Tensor) -> Tensor:
+    """The smallest float32 above a float64 bound."""
     value = bound.float()
-    outside = (value.double() <= lower) if step > 0 else (value.double() > upper)
-    return torch.where(outside, torch.nextafter(value, torch.full_like(value, step * torch.inf)), value)
+    return torch.where(value.double() > bound, value, torch.nextafter(value, torch.full_like(value, torch.inf)))
+
+
+def _last_below(bound: Tensor) -> Tensor:
+    """The largest float32 that is not above a float64 bound."""
+    value = bound.float()
+    return torch.where(value.double() <= bound, value, torch.nextafter(value, torch.full_like(value, -torch.inf)))
