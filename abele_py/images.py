@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from .errors import ImageError
@@ -23,8 +23,8 @@ def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
             f"got an image of type {type(image).__name__}; expected a tensor or array of shape {shape}; for a file use "
             "abele_py.read_image(path, shape)"
         )
-    value = torch.as_tensor(image)
-    if tuple(value.shape) != shape:
+    value = image.detach() if isinstance(image, Tensor) else _as_tensor(image)
+    if tuple(value.shape) != tuple(shape):
         raise ImageError(
             f"got an image of shape {tuple(value.shape)}; expected (C, H, W) = {shape}, as the autoencoder was trained"
             f"{_hint(tuple(value.shape), shape)}"
@@ -34,6 +34,8 @@ def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
             f"got an image of {str(value.dtype).removeprefix('torch.')}; expected floats in [0, 1]; "
             "divide 8-bit pixels by 255"
         )
+    if value.numel() == 0:
+        raise ImageError(f"got an image of shape {tuple(value.shape)}, without pixels; expected {shape}; save it again")
     if not bool(torch.isfinite(value).all()):
         raise ImageError("got an image with NaN or infinite pixels; expected values in [0, 1]; repair the image")
     low, high = float(value.min()), float(value.max())
@@ -42,7 +44,7 @@ def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
             f"got pixels from {low:.4g} to {high:.4g}; expected [0, 1]; undo the normalisation or divide by 255 "
             "(normalisation belongs inside the black box)"
         )
-    return value.detach().cpu().to(torch.float32, copy=True).contiguous()
+    return value.cpu().to(torch.float32, copy=True).contiguous()
 
 
 def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = False) -> Tensor:
@@ -72,13 +74,23 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         value = value.astype(np.float32) / 255
     size = value.shape[-2:]
     if resize and value.ndim == 3 and size != shape[1:]:
-        value = _resized(value, shape[1:])
-    elif value.ndim == 3 and size != shape[1:]:
+        checked = check_image(value, value.shape)  # before scaling, which would hide a wrong range
+        return check_image(_resized(checked, shape[1:]), shape)
+    if value.ndim == 3 and size != shape[1:]:
         raise ImageError(
             f"got a picture of {size[1]}x{size[0]} pixels; expected {shape[2]}x{shape[1]}; pass --resize "
             "(resize=True) to scale it"
         )
     return check_image(value, shape)
+
+
+def _as_tensor(image: np.ndarray) -> Tensor:
+    """Any array of numbers, also a flipped one or one in another byte order, which torch does not take."""
+    if image.dtype.kind not in "biufc":
+        raise ImageError(
+            f"got an image of {image.dtype}; expected floats in [0, 1]; convert it with image.astype(float)"
+        )
+    return torch.from_numpy(np.array(image, dtype=image.dtype.newbyteorder("="), order="C"))
 
 
 def _hint(got: tuple[int, ...], shape: tuple[int, int, int]) -> str:
@@ -94,7 +106,7 @@ def _hint(got: tuple[int, ...], shape: tuple[int, int, int]) -> str:
 def _read_array(path: Path) -> np.ndarray:
     try:
         value = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # whatever a damaged header leads to, also MemoryError
         raise ImageError(
             f"got {path.name!r}, which is no readable .npy array of numbers ({error}); save it with numpy.save"
         ) from error
@@ -121,26 +133,21 @@ def _read_picture(path: Path, channels: int) -> np.ndarray:
                         f"got a picture for an autoencoder with {channels} channels; expected 1 or 3; "
                         "pass an .npy array"
                     )
-                if picture.mode in ("I;16", "I", "F"):  # PIL would clip these to 255 instead of scaling them
+                if picture.mode[0] in "IF":  # PIL would clip these to 255 instead of scaling them
                     raise ImageError(
                         f"got a picture of mode {picture.mode}; expected 8 bits per channel; "
                         "convert it, or pass an .npy in [0, 1]"
                     )
                 value = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageError(
             f"got {path.name!r}, which is not a readable picture ({error}); expected PNG, JPEG or .npy; save it again"
         ) from error
     return value[None] if channels == 1 else value.transpose(2, 0, 1)
 
 
-def _resized(value: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with antialiasing, so that thin strokes survive a large reduction."""
-    pixels = torch.as_tensor(value, dtype=torch.float32)[None]
-    return torch.nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)[0].clamp(0, 1).numpy()
+    return torch.nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
