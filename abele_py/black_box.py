@@ -86,7 +86,8 @@ class BlackBox:
         k = None if answer.scores is None else answer.scores.shape[1]
         if self.calls > 1 and k != self.n_classes:
             raise BlackBoxError(
-                f"got {_form(k)} of the black box, and {_form(self.n_classes)} before; expected one form in all calls"
+                f"got {_form(k)} of the black box, and {_form(self.n_classes)} before; expected one form in all calls; "
+                "return scores for the same classes, or labels, for every batch"
             )
         self.n_classes = k
         return answer
@@ -105,7 +106,7 @@ def _agree(a: Answer, b: Answer) -> bool:
 def _checked(raw: Any, n: int) -> Answer:
     """The raw answer as labels and scores, or an error that names what came."""
     try:
-        value = raw.detach().cpu() if isinstance(raw, Tensor) else torch.as_tensor(np.asarray(raw))
+        value = raw.detach().cpu() if isinstance(raw, Tensor) else torch.as_tensor(np.array(raw, order="C"))
     except (TypeError, ValueError) as error:
         raise BlackBoxError(
             f"got an answer of type {type(raw).__name__} of the black box; expected a tensor or array of (N,) integer "
