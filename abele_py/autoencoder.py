@@ -55,9 +55,10 @@ class AdversarialAutoencoder(nn.Module):
     Args:
         image_shape: (C, H, W).
         latent_dim: k, number of latent coordinates.
-        architecture: ``"mlp"`` or ``"conv"`` for encoder and decoder.
-        hidden: widths of the hidden layers; ``"conv"`` uses the last one, between convolutions and code.
-        channels: channels of the stride-2 convolutions, used by ``"conv"`` only.
+        architecture: ``"mlp"`` or ``"conv"`` for encoder and decoder; ``"conv-mlp"``: a convolutional encoder, and a
+            decoder of linear layers, which is what an explanation calls a thousand times.
+        hidden: widths of the hidden layers; convolutional parts use the last one, between convolutions and code.
+        channels: channels of the stride-2 convolutions; ``"mlp"`` has none.
         discriminator_hidden: widths of the discriminator's hidden layers.
         n_references: number of reference codes that ``calibrate`` has stored.
     """
@@ -66,14 +67,14 @@ class AdversarialAutoencoder(nn.Module):
         self,
         image_shape: Sequence[int] = (1, 28, 28),
         latent_dim: int = 8,
-        architecture: Literal["mlp", "conv"] = "mlp",
+        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
         hidden: Sequence[int] = (512, 512),
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
         n_references: int = 0,
     ) -> None:
         super().__init__()
-        widths = [hidden, discriminator_hidden, *([channels] if architecture == "conv" else [])]
+        widths = [hidden, discriminator_hidden, *([channels] if architecture != "mlp" else [])]
         sizes = [latent_dim, *image_shape, *(size for row in widths for size in row)]
         if len(image_shape) != 3 or not all(widths) or not all(isinstance(s, int) and s >= 1 for s in sizes):
             raise ParameterError(
@@ -93,13 +94,21 @@ class AdversarialAutoencoder(nn.Module):
             "discriminator_hidden": list(discriminator_hidden),
             "n_references": n_references,
         }
-        build: dict[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
-            "mlp": lambda: _mlp_pair(self.image_shape, latent_dim, hidden),
-            "conv": lambda: _conv_pair(self.image_shape, latent_dim, hidden[-1], channels),
-        }
-        if architecture not in build:
-            raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(build)}")
-        encoder, self.decoder = build[architecture]()
+        parts = {"mlp": ("mlp", "mlp"), "conv": ("conv", "conv"), "conv-mlp": ("conv", "mlp")}
+        if architecture not in parts:
+            raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(parts)}")
+        to_code, to_image = parts[architecture]
+        shape = self.image_shape
+        encoder = (
+            _mlp_encoder(shape, latent_dim, hidden)
+            if to_code == "mlp"
+            else _conv_encoder(shape, latent_dim, hidden[-1], channels)
+        )
+        self.decoder = (
+            _mlp_decoder(shape, latent_dim, hidden)
+            if to_image == "mlp"
+            else _conv_decoder(shape, latent_dim, hidden[-1], channels)
+        )
         # Standardised codes: mean 0 and variance 1 per coordinate come for free, the discriminator only has to see to
         # the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
         self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(latent_dim, affine=False))
@@ -157,34 +166,40 @@ def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[
     return [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), activation())]
 
 
-def _mlp_pair(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> tuple[nn.Module, nn.Module]:
-    pixels = math.prod(shape)
-    encoder = nn.Sequential(nn.Flatten(), *_layers([pixels, *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
-    decoder = nn.Sequential(
-        *_layers([k, *reversed(hidden)], nn.ReLU), nn.Linear(hidden[0], pixels), nn.Sigmoid(), nn.Unflatten(1, shape)
-    )
-    return encoder, decoder
+def _mlp_encoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), *_layers([math.prod(shape), *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
 
 
-def _conv_pair(
-    shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]
-) -> tuple[nn.Module, nn.Module]:
-    c, h, w = shape
-    sizes = [(h, w)]
+def _mlp_decoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
+    layers = _layers([k, *reversed(hidden)], nn.ReLU)
+    return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape))
+
+
+def _conv_sizes(shape: tuple[int, int, int], channels: Sequence[int]) -> list[tuple[int, int]]:
+    """Height and width before and after each stride-2 convolution."""
+    sizes = [shape[1:]]
     for _ in channels:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def _conv_encoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]) -> nn.Module:
+    layers: list[nn.Module] = []
+    for i, o in pairwise([shape[0], *channels]):
+        layers += [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.ReLU()]
+    flat = math.prod((channels[-1], *_conv_sizes(shape, channels)[-1]))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, k))
+
+
+def _conv_decoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]) -> nn.Module:
+    sizes = _conv_sizes(shape, channels)
     inner = (channels[-1], *sizes[-1])
-    encoder: list[nn.Module] = []
-    for i, o in zip([c, *channels], channels, strict=False):
-        encoder += [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.ReLU()]
-    encoder += [nn.Flatten(), nn.Linear(math.prod(inner), hidden), nn.ReLU(), nn.Linear(hidden, k)]
-    decoder: list[nn.Module] = [nn.Linear(k, hidden), nn.ReLU(), nn.Linear(hidden, math.prod(inner)), nn.ReLU()]
-    decoder += [nn.Unflatten(1, inner)]
-    outputs = [*reversed(channels[:-1]), c]
+    layers = [*_layers([k, hidden, math.prod(inner)], nn.ReLU), nn.Unflatten(1, inner)]
+    outputs = [*reversed(channels[:-1]), shape[0]]
     for i, o, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
-        decoder += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
-    decoder[-1] = nn.Sigmoid()
-    return nn.Sequential(*encoder), nn.Sequential(*decoder)
+        layers += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
+    layers[-1] = nn.Sigmoid()
+    return nn.Sequential(*layers)
 
 
 class _Upsample(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from sklearn.ensemble import RandomForestClassifier
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -24,6 +24,7 @@ from torchvision.utils import make_grid
 from .autoencoder import AdversarialAutoencoder
 from .classifiers import ConvolutionalClassifier, Forest
 from .datasets import ImageSet, load_split, to_unit
+from .errors import ParameterError
 
 Batch = tuple[Tensor, Tensor]
 
@@ -52,6 +53,8 @@ class ImageData(pl.LightningDataModule):
         limit: int | None = None,
     ) -> None:
         super().__init__()
+        if batch_size < 1 or (limit is not None and limit < 1):
+            raise ParameterError(f"got batch_size={batch_size}, limit={limit}; expected at least 1; pass another")
         self.data_set, self.batch_size, self.data_dir, self.download = data_set, batch_size, data_dir, download
         self.seed, self.limit = seed, limit
         self.splits: dict[str, ImageSet] = {}
@@ -83,7 +86,8 @@ class EpochBatches(Sampler[list[int]]):
 
     Args:
         n: number of images.
-        batch_size: images per list. Shuffled batches are all full (unless there is only one); else the last is shorter.
+        batch_size: images per list. Shuffled, every image is used in every epoch, and what does not fill a list is
+            spread over the others: no list is much smaller or larger than the rest, as batch normalisation wants it.
         seed: None keeps the order of the images.
     """
 
@@ -101,11 +105,10 @@ class EpochBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         if self.seed is None:
-            order = torch.arange(self.n)
+            yield from (rows.tolist() for rows in torch.arange(self.n).split(self.batch_size))
         else:
-            order = torch.randperm(self.n, generator=torch.Generator().manual_seed(self.seed * 100_003 + self.epoch))
-        for number in range(len(self)):
-            yield order[number * self.batch_size : (number + 1) * self.batch_size].tolist()
+            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+            yield from (rows.tolist() for rows in torch.randperm(self.n, generator=generator).tensor_split(len(self)))
 
 
 class _Batches(Dataset[Batch]):
@@ -127,9 +130,9 @@ class AutoencoderModule(pl.LightningModule):
         image_shape: (C, H, W); given by the data set.
         n_classes: given by the data set, not used: the autoencoder sees no labels.
         latent_dim: k.
-        architecture: ``"mlp"`` or ``"conv"``.
+        architecture: ``"mlp"``, ``"conv"`` or ``"conv-mlp"``.
         hidden: widths of the hidden layers, see ``AdversarialAutoencoder``.
-        channels: channels of the convolutions, for ``"conv"``.
+        channels: channels of the convolutions, of the convolutional parts.
         discriminator_hidden: widths of the discriminator.
         adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
@@ -143,7 +146,7 @@ class AutoencoderModule(pl.LightningModule):
         image_shape: Sequence[int] = (1, 28, 28),
         n_classes: int = 10,
         latent_dim: int = 12,
-        architecture: Literal["mlp", "conv"] = "mlp",
+        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
         hidden: Sequence[int] = (512, 512),
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
@@ -301,7 +304,7 @@ class ForestModule(pl.LightningModule):
         self.forest = RandomForestClassifier(
             n_trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, random_state=seed, n_jobs=n_jobs
         )
-        self.network: nn.Module = Forest(image_shape, n_classes, n_trees, n_trees)
+        self.network = Forest(image_shape, n_classes, n_trees, n_trees)
         self.gathered: list[Batch] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -315,6 +318,10 @@ class ForestModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
         self.log("val/accuracy", (self.network(images).argmax(dim=1) == labels).float().mean(), prog_bar=True)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        n_nodes = len(checkpoint["state_dict"]["network.axis"])  # a grown forest has more than the empty one
+        self.network = Forest(**{**self.network.config, "n_nodes": n_nodes})
 
     def configure_optimizers(self) -> None:
         return None
@@ -353,14 +360,18 @@ class ImageGrids(pl.Callback):
                 logger.experiment.add_image("images, reconstructions, samples", grid, trainer.global_step)
 
 
-class SeedEpochs(pl.Callback):
-    """Seeds every epoch by its number, so that a resumed training draws what an uninterrupted one draws."""
+class SeedSteps(pl.Callback):
+    """Seeds every step by its number, so that a resumed training draws what an uninterrupted one draws."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        torch.manual_seed(self.seed * 100_003 + trainer.current_epoch)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        # here, and not at the start of the epoch: setting up the loaders draws too, at another time after a resumption
+        step = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
+        torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)
 
 
 def jitter(images: Tensor, shift: float, rotation: float, scale: float) -> Tensor:

@@ -4,12 +4,13 @@ A recipe is a YAML file for Lightning's command line: every option in it can be 
 the training, the autoencoder is calibrated on ``val``, the network is measured on ``test``, and the checkpoint written.
 """
 
+import argparse
 import difflib
 import os
 import platform
 import re
 import shutil
-import time
+import signal
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,17 +19,18 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentError, Namespace
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, load_classifier, save_checkpoint
+from .checkpoints import Manifest, list_checkpoints, load_classifier, save_checkpoint
 from .datasets import DATASETS, ImageSet, load_split, to_unit
 from .errors import AbeleError, ParameterError
-from .lightning import ImageData, ImageGrids, SeedEpochs, png
+from .lightning import ImageData, ImageGrids, SeedSteps, png
 
 N_REFERENCES = 2000
 LAST = "last.ckpt"
@@ -150,7 +152,8 @@ class _Cli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config, run = self.config, _run_folder(self.config)
         callbacks: list[pl.Callback] = [
-            SeedEpochs(int(config.seed_everything)),
+            Timer(),
+            SeedSteps(int(config.seed_everything)),
             ImageGrids(run / "images"),
             ModelCheckpoint(
                 dirpath=run, filename="best", monitor=config.monitor, mode=config.mode, save_last=True,
@@ -203,11 +206,17 @@ def _run(args: list[str]) -> Path:
 
     trainer, module = cli.trainer, cli.model
     ckpt = str(run / LAST) if config.resume else None
-    started = time.monotonic()
-    trainer.fit(module, datamodule=cli.datamodule, ckpt_path=ckpt, weights_only=True)
-    seconds = time.monotonic() - started
-    if trainer.interrupted:
-        raise AbeleError(f"interrupted; the training so far is in {run}; go on with the same command and --resume")
+    try:
+        trainer.fit(module, datamodule=cli.datamodule, ckpt_path=ckpt, weights_only=True)
+    except MisconfigurationException as error:  # options that Lightning can only judge while training
+        raise ParameterError(f"got options that do not fit: {error}; change the recipe") from error
+    except SystemExit as error:  # Lightning's answer to Ctrl+C, after which it leaves the signal switched off
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise AbeleError(
+            f"got an interruption; what was trained until the last whole epoch is in {run}; go on with --resume"
+        ) from error
+    timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+    seconds = timer.time_elapsed("train")  # a resumed training counts its earlier parts too
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
@@ -355,3 +364,12 @@ def _hardware(module: pl.LightningModule) -> str:
     if module.device.type == "cuda":
         return torch.cuda.get_device_name(module.device)
     return f"{platform.machine()} processor, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m abele_py.training", description="Write training/README.md's table."
+    )
+    parser.add_argument("--table", required=True, nargs="?", const="training/README.md", type=Path, metavar="PAGE")
+    page: Path = parser.parse_args().table
+    page.write_text(with_table(page.read_text(encoding="utf-8"), list_checkpoints()), encoding="utf-8")

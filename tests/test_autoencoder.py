@@ -7,7 +7,7 @@ from abele_py.autoencoder import AdversarialAutoencoder, Autoencoder
 from abele_py.errors import ParameterError
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
-ARCHITECTURES = ["mlp", "conv"]
+ARCHITECTURES = ["mlp", "conv", "conv-mlp"]
 
 
 def network(architecture="mlp", shape=(1, 28, 28), k=5, **options):

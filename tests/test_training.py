@@ -1,0 +1,321 @@
+"""Training: the two parts of the autoencoder take turns cleanly, every recipe trains, interruptions lose nothing."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from real_data import data_dir_of
+
+from abele_py.checkpoints import list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from abele_py.datasets import DATASETS
+from abele_py.errors import AbeleError, DataError, ParameterError
+from abele_py.lightning import AutoencoderModule, EpochBatches, ImageData, jitter
+from abele_py.training import main, table, train, with_table
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = sorted((ROOT / "training").glob("*.yaml"))
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def parameters(*parts):
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return AutoencoderModule((1, 8, 8), latent_dim=3, hidden=(16, 16), discriminator_hidden=(8, 8))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def small(tmp_path, *options):
+    """Options that make any recipe a matter of seconds and keep its files in ``tmp_path``."""
+    few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    return [*few, *quiet, f"--runs={tmp_path / 'runs'}", *options]
+
+
+# The two parts
+
+
+def test_autoencoder_loss_reaches_all_of_encoder_and_decoder(module, images):
+    network = module.network
+    network.discriminator.requires_grad_(False)  # as toggle_optimizer does
+    loss, _, _ = module.autoencoder_loss(images)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.encoder, network.decoder))
+    assert all(p.grad is None for p in parameters(network.discriminator))
+
+
+def test_adversarial_term_alone_reaches_the_encoder(module, images):
+    loss, error, _ = module.autoencoder_loss(images)
+    ((loss - error) / module.adversarial_weight).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(module.network.encoder))
+
+
+def test_discriminator_loss_reaches_all_of_the_discriminator_and_nothing_else(module, images):
+    network = module.network
+    _, _, latents = module.autoencoder_loss(images)
+    module.discriminator_loss(latents).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.discriminator))
+    assert all(p.grad is None for p in parameters(network.encoder, network.decoder))
+
+
+@pytest.mark.parametrize("frozen", ["autoencoder", "discriminator"])
+def test_each_optimiser_changes_its_own_part_only(frozen):
+    """With the learning rate of one part at 0, two real training steps leave that part alone and change the other."""
+    torch.manual_seed(0)
+    rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    rates["learning_rate" if frozen == "autoencoder" else "discriminator_learning_rate"] = 0.0
+    module = AutoencoderModule(latent_dim=3, hidden=(16,), discriminator_hidden=(8,), **rates)
+    network = module.network
+    parts = {
+        "autoencoder": parameters(network.encoder, network.decoder),
+        "discriminator": parameters(network.discriminator),
+    }
+    before = copy.deepcopy(parts)
+    trainer = pl.Trainer(
+        max_epochs=1, limit_train_batches=2, limit_val_batches=0, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.fit(module, ImageData("digits", 30, limit=60))
+    for name, part in parts.items():
+        same = [torch.equal(old, new) for old, new in zip(before[name], part, strict=True)]
+        assert all(same) if name == frozen else not any(same)
+    assert all(p.requires_grad for part in parts.values() for p in part)
+
+
+def test_losses_are_those_of_the_paper(module, images):
+    """Written with probabilities instead of logits."""
+    network = module.network
+    with torch.no_grad():
+        loss, error, latents = module.autoencoder_loss(images)
+        on_codes = torch.sigmoid(network.discriminator_logits(latents))
+        torch.testing.assert_close(loss, error - module.adversarial_weight * on_codes.log().mean())
+        torch.manual_seed(5)
+        found = module.discriminator_loss(latents)
+        torch.manual_seed(5)
+        on_prior = torch.sigmoid(network.discriminator_logits(torch.randn_like(latents)))
+        torch.testing.assert_close(found, -(1 - on_codes).log().mean() - on_prior.log().mean())
+
+
+# Data
+
+
+def test_batches_depend_on_seed_and_epoch_only():
+    batches = EpochBatches(100, 30, seed=1)
+    first = list(batches)
+    assert list(batches) == first
+    assert [len(batch) for batch in first] == [34, 33, 33]
+    assert sorted(row for batch in first for row in batch) == list(range(100))
+    batches.set_epoch(1)
+    assert list(batches) != first
+    assert [row for batch in EpochBatches(100, 30, seed=None) for row in batch] == list(range(100))
+    assert [len(batch) for batch in EpochBatches(10, 30, seed=1)] == [10]
+
+
+def test_data_module_gives_unit_floats_on_the_device():
+    data = ImageData("digits", 50, limit=100)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch[0].dtype == torch.uint8
+    images, labels = data.on_after_batch_transfer(batch, 0)
+    assert images.dtype == torch.float32
+    assert images.shape == (50, 1, 28, 28)
+    assert 0 <= images.min() < images.max() <= 1
+    assert labels.dtype == torch.int64
+
+
+def test_jitter_of_nothing_is_the_image(images):
+    torch.testing.assert_close(jitter(images, 0, 0, 0), images, atol=1e-5, rtol=0)
+    moved = jitter(images, 0.1, 10, 0.1)
+    assert moved.shape == images.shape
+    assert not torch.allclose(moved, images, atol=0.05)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_says_what_it_reaches(recipe):
+    first = recipe.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert "min" in first
+    assert any(figure in first for figure in ("accuracy", "label preservation"))
+    assert yaml.safe_load(recipe.read_text())["data"]["data_set"] in DATASETS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_trains_two_steps(recipe, tmp_path):
+    options = yaml.safe_load(recipe.read_text())
+    data_dir = data_dir_of(options["data"]["data_set"])
+    folder = train(recipe, small(tmp_path), data_dir=data_dir, out=tmp_path / "checkpoint")
+    assert folder == tmp_path / "checkpoint"
+    found = read_manifest(folder)
+    assert found.name == options["name"]
+    assert found.recipe["name"] == recipe.stem
+    assert found.recipe["options"]["trainer"]["max_epochs"] == 1
+    assert str(tmp_path) not in (folder / "manifest.json").read_text()
+    if found.kind == "autoencoder":
+        network = load_autoencoder(folder)
+        assert network.reference_latents.shape == (60, network.latent_dim)
+        assert next(iter(found.metrics)) == "label_preservation"
+        assert (folder / "samples.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / "runs" / options["name"] / "images" / "epoch-000.png").is_file()
+    else:
+        scores = load_classifier(folder)(torch.rand(2, *DATASETS[found.data_set].image_shape))
+        torch.testing.assert_close(scores.sum(dim=1), torch.ones(2))
+    run = tmp_path / "runs" / options["name"]
+    assert (run / "csv" / "metrics.csv").is_file()
+    assert list((run / "tensorboard").glob("events.*"))
+
+
+AUTOENCODER = ROOT / "training" / "digits-autoencoder.yaml"
+
+
+@pytest.mark.slow
+def test_any_option_can_be_overridden(tmp_path):
+    folder = main(
+        [
+            str(AUTOENCODER), *small(tmp_path), "--model.latent_dim", "3", "--model.architecture", "conv",
+            "--model.channels", "[4, 8]", "--name", "other", "--seed_everything", "7",
+        ]
+    )  # fmt: skip
+    assert folder == tmp_path / "runs" / "other" / "checkpoint"
+    found = read_manifest(folder)
+    assert found.config["latent_dim"] == 3
+    assert found.config["architecture"] == "conv"
+    assert found.seed == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["digits-autoencoder", "digits-cnn"])
+def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, tmp_path):
+    """Stopped after the first of three epochs, as by a kill: the state of the last epoch is all that is left."""
+    path = ROOT / "training" / f"{recipe}.yaml"
+
+    def options(where, *more):
+        return [*small(tmp_path / where), "--trainer.max_epochs=3", "--name=x", *more]
+
+    whole = train(path, options("whole"))
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, trainer, module):
+        if trainer.current_epoch == 1:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("abele_py.lightning.ImageGrids.on_train_epoch_start", killed, raising=False)
+        with pytest.raises(Killed):
+            train(path, options("parts"))
+    assert not (tmp_path / "parts" / "runs" / "x" / "checkpoint").exists()
+    resumed = train(path, options("parts"), resume=True)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert read_manifest(resumed).metrics == read_manifest(whole).metrics
+
+
+@pytest.mark.slow
+def test_interruption_by_the_keyboard_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupt(self, trainer, module):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("abele_py.lightning.ImageGrids.on_train_epoch_start", interrupt, raising=False)
+    with pytest.raises(AbeleError, match="--resume"):
+        train(ROOT / "training" / "digits-cnn.yaml", small(tmp_path))
+
+
+@pytest.mark.slow
+def test_finished_forest_can_be_resumed(tmp_path):
+    recipe = ROOT / "training" / "digits-forest.yaml"
+    weights = (train(recipe, small(tmp_path)) / "model.safetensors").read_bytes()
+    assert (train(recipe, small(tmp_path), resume=True) / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.slow
+def test_earlier_work_is_not_replaced_unasked(tmp_path):
+    recipe = ROOT / "training" / "digits-cnn.yaml"
+    folder = train(recipe, small(tmp_path))
+    weights = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(ParameterError, match="--overwrite"):
+        train(recipe, small(tmp_path, "--seed_everything=5"))
+    with pytest.raises(ParameterError, match="--overwrite"):
+        train(recipe, small(tmp_path, "--name=free"), out=folder)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    train(recipe, small(tmp_path, "--seed_everything=5", "--overwrite"))
+    assert (folder / "model.safetensors").read_bytes() != weights
+
+
+# A user's mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got no recipe"),
+        (["training/digits-autoencodr.yaml"], "did you mean training/digits-autoencoder.yaml"),
+        (["nowhere.yaml"], "got no file nowhere.yaml"),
+        (["training/digits-cnn.yaml", "--model.colour=blue"], "colour"),
+        (["training/digits-cnn.yaml", "--model.hidden=many"], "hidden"),
+        (["training/digits-cnn.yaml", "--trainer.max_epochs=many"], "max_epochs"),
+        (["training/digits-cnn.yaml", "--data.data_set=digitz"], "digitz"),
+        (["training/digits-cnn.yaml", "--data.batch_size=0"], "batch_size"),
+        (["training/digits-cnn.yaml", "--monitor=val/nothing"], "val/nothing"),
+        (["training/digits-autoencoder.yaml", "--model.latent_dim=0"], "latent_dim"),
+        (["training/digits-autoencoder.yaml", "--black-box=digits-cnm"], "digits-cnn"),
+        (["training/digits-cnn.yaml", "--resume"], "expected an interrupted training"),
+        (["training/digits-cnn.yaml", "--nonsense"], "nonsense"),
+    ],
+)
+def test_mistakes_are_told(arguments, message, monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(AbeleError, match=message):
+        main([*arguments[:1], *(small(tmp_path) if arguments else []), *arguments[1:]])
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_missing_data_are_told(tmp_path):
+    with pytest.raises(DataError, match="download"):
+        train(ROOT / "training" / "mnist-cnn.yaml", small(tmp_path), data_dir=tmp_path)
+
+
+def test_broken_recipe_is_told(tmp_path):
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text("model: [unclosed")
+    with pytest.raises(ParameterError):
+        main([str(recipe)])
+
+
+def test_help_names_the_options(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for word in ("RECIPE.yaml", "--black_box", "--data_dir", "--resume", "--overwrite", "--trainer.max_epochs"):
+        assert word in shown
+
+
+# The table
+
+
+def test_table_in_the_page_is_fresh():
+    page = (ROOT / "training" / "README.md").read_text()
+    assert with_table(page, list_checkpoints()) == page, "run: python -m abele_py.training --table"
+
+
+def test_table_has_every_checkpoint_and_figure():
+    manifests = list_checkpoints()
+    text = table(manifests)
+    for found in manifests:
+        assert f"| {found.name} |" in text
+        assert all(name.replace("_", " ") in text for name in found.metrics)
