@@ -262,7 +262,7 @@ def test_an_estimator_without_probabilities_gives_labels(estimator):
 @pytest.mark.parametrize("labels", [LABELS + 1, np.where(LABELS > 0, "bright", "dark")], ids=["1 and 2", "words"])
 def test_classes_other_than_0_to_k_are_refused(labels):
     forest = RandomForestClassifier(5, random_state=0).fit(ROWS, labels)
-    with pytest.raises(BlackBoxError, match="expected 0..K-1"):
+    with pytest.raises(BlackBoxError, match=r"expected 0\.\.K-1"):
         BlackBox(forest)(IMAGES)
 
 

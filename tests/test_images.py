@@ -1,5 +1,6 @@
 """Images: what is no image of the right kind is refused in clear words; pictures and arrays are read in one range."""
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -171,10 +172,8 @@ def test_a_damaged_picture_is_read_or_refused_but_never_another_error(png, tmp_p
     for position in range(0, len(content), 3):
         damaged = bytes(content[:position]) + bytes([content[position] ^ 0x55]) + bytes(content[position + 1 :])
         (tmp_path / "damaged.png").write_bytes(damaged)
-        try:
+        with contextlib.suppress(ImageError):
             assert read_image(tmp_path / "damaged.png", GREY).shape == GREY
-        except ImageError:
-            pass
 
 
 @pytest.mark.parametrize("content", [b"hello, I am no picture", b"\x00" * 100, b"%PDF-1.7\n", zlib.compress(b"x" * 99)])
