@@ -164,13 +164,14 @@ def _ask_module(module: nn.Module, images: Tensor) -> Tensor:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, each submodule's own mode again outside, also after an exception."""
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
+    training = [m for m in module.modules() if m.training]
+    for m in training:
+        m.training = False
     try:
         yield
     finally:
-        for m, mode in modes.items():
-            m.training = mode
+        for m in training:
+            m.training = True
 
 
 def _ask_estimator(estimator: Any, images: Tensor) -> np.ndarray:

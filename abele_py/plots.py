@@ -132,9 +132,8 @@ def _draw_exemplars(figure: SubFigure, e: "Explanation") -> None:
 def _draw_counter_exemplars(figure: SubFigure, e: "Explanation") -> None:
     c = e.counter_exemplars
     found = "Counter-exemplars: the smallest change found for another label"
-    _heading(
-        figure, f"{found}; below, what gets brighter (red) or darker (blue)" if len(c) else "No counter-exemplars found"
-    )
+    change = "below, what gets brighter (red) or darker (blue)"
+    _heading(figure, f"{found}; {change}" if len(c) else "No counter-exemplars found")
     images, maps = _row(figure, 2)
     for i in range(min(len(c), COLUMNS)):
         label = int(c.labels[i])

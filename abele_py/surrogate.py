@@ -1,5 +1,6 @@
 """The surrogate: a weighted, pruned decision tree on labelled latent points, how faithful it is, and its rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
 from .rules import CounterfactualRule, Rule
-from .trees import Trees, from_sklearn, leaves
+from .trees import Trees, from_sklearn, leaves, prune, pruning_alphas
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class Surrogate:
 
 
 def fit_surrogate(
-    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 8
+    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 12
 ) -> tuple[Surrogate, Fidelity]:
     """Fit a tree, prune it, and measure it on points that neither saw.
 
     The points are split at random into 50 % to fit, 25 % to choose the pruning (minimal cost-complexity, Breiman et
-    al. 1984) and 25 % held out; row 0 is always fitted on. The chosen pruning is fitted again on the first two parts.
-    Only trees that give row 0 its label are chosen from (the unpruned one always does): a rule that does not cover
-    the explained decision would explain another one.
+    al. 1984) and 25 % held out; row 0 is always fitted on. The chosen pruning is fitted again on the first two parts:
+    two fits in all. Only trees that give row 0 its label are chosen from (the unpruned one always does): a rule that
+    does not cover the explained decision would explain another one.
 
     Args:
         latents: (N, k) float32, rows unique, row 0 the explained point.
@@ -85,30 +86,29 @@ def fit_surrogate(
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
 
-    def grow(rows: Tensor, pruning: float) -> Surrogate:
-        model = DecisionTreeClassifier(ccp_alpha=pruning, random_state=seed)
-        model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
-        return Surrogate(from_sklearn([model]), torch.from_numpy(np.asarray(model.classes_)))
-
     def agreement(surrogate: Surrogate, rows: Tensor) -> Tensor:
         return (surrogate.predict(latents[rows]) == labels[rows]).double()
 
-    def hits(surrogate: Surrogate) -> bool:
-        return bool(agreement(surrogate, order[:1]))
+    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], Surrogate]]:
+        """The costs at which the tree of these rows changes, and the tree pruned at a given cost."""
+        model = DecisionTreeClassifier(random_state=seed)
+        model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
+        tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
+        return alphas, lambda alpha: Surrogate(prune(tree, alphas, alpha), classes)
 
-    path = DecisionTreeClassifier(random_state=seed).cost_complexity_pruning_path(
-        latents[fit].numpy(), labels[fit].numpy(), sample_weight=weights[fit].numpy()
-    )
-    alphas = np.unique(np.quantile(path.ccp_alphas.clip(min=0), np.linspace(0, 1, n_prunings), method="nearest"))
+    def hitting(candidates: list[float], pruned: Callable[[float], Surrogate]) -> list[tuple[float, Surrogate]]:
+        trees = [(alpha, pruned(alpha)) for alpha in candidates]
+        return [(alpha, tree) for alpha, tree in trees if bool(agreement(tree, order[:1]))]
+
+    alphas, pruned = prunings(fit)
+    steps = np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest")
     scores = {
-        float(alpha): _mean(agreement(tree, choose), weights[choose])
-        for alpha in alphas
-        if hits(tree := grow(fit, alpha))
+        a: _mean(agreement(tree, choose), weights[choose]) for a, tree in hitting(np.unique(steps).tolist(), pruned)
     }
-    # Best first; of equals the simpler tree. The last resort, alpha 0, separates row 0 from all others.
+    # Best first; of equals the simpler tree. The last resort, no pruning, tells row 0 from all others.
     ranked = sorted(scores, key=lambda alpha: (scores[alpha], alpha), reverse=True)
     known = torch.cat([fit, choose])
-    surrogate = next(tree for alpha in [*ranked, 0.0] if hits(tree := grow(known, alpha)) or alpha == 0.0)
+    surrogate = hitting([*ranked, 0.0], prunings(known)[1])[0][1]
     agree, same = agreement(surrogate, held_out), (labels[held_out] == labels[0]).double()
     return surrogate, Fidelity(
         held_out=_mean(agree, weights[held_out]),
@@ -116,7 +116,7 @@ def fit_surrogate(
         in_sample=_mean(agreement(surrogate, known)),
         constant=_mean(same, weights[held_out]),
         constant_unweighted=_mean(same),
-        hit=hits(surrogate),
+        hit=bool(agreement(surrogate, order[:1])),
         n_held_out=len(held_out),
     )
 

@@ -5,8 +5,8 @@
 Images are drawn at random with a stated seed. Interrupted, it goes on where it stopped. ``--preset paper`` and
 ``--neighborhood NAME`` measure other settings on the same images. Tune on ``val``, report on ``test``.
 
-Bare-cost ratio: the seconds of one explanation over the seconds of its own decode and black-box calls, recorded while it
-ran and repeated bare, on the same batches, in the same process, right after it.
+Bare-cost ratio: the seconds of one explanation over the seconds of its own decode and black-box calls, recorded while
+it ran and repeated bare, on the same batches, in the same process, right after it.
 """
 
 import json
