@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 from torchvision.utils import make_grid
 
 from .autoencoder import AdversarialAutoencoder
@@ -68,13 +68,15 @@ class ImageData(pl.LightningDataModule):
             self.splits[split] = ImageSet(full.images[: self.limit], full.labels[: self.limit], full.class_names)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        images = self.splits["train"]
-        batches = EpochBatches(len(images), self.batch_size, self.seed)
-        return DataLoader(_Batches(images), batch_size=None, sampler=batches)
+        return self._loader("train", self.batch_size, self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        images = self.splits["val"]
-        return DataLoader(_Batches(images), batch_size=None, sampler=EpochBatches(len(images), 1000, None))
+        return self._loader("val", 1000, None)
+
+    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+        images = self.splits[split]
+        rows: Any = TensorDataset(images.images, images.labels)
+        return DataLoader(rows, batch_size=None, sampler=EpochBatches(len(images), batch_size, seed))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, labels = batch
@@ -111,14 +113,6 @@ class EpochBatches(Sampler[list[int]]):
             yield from (rows.tolist() for rows in torch.randperm(self.n, generator=generator).tensor_split(len(self)))
 
 
-class _Batches(Dataset[Batch]):
-    def __init__(self, images: ImageSet) -> None:
-        self.images = images
-
-    def __getitem__(self, rows: list[int]) -> Batch:  # type: ignore[override]
-        return self.images.images[rows], self.images.labels[rows]
-
-
 class AutoencoderModule(pl.LightningModule):
     """Adversarial autoencoder: each batch one step of encoder and decoder, then one step of the discriminator.
 
@@ -136,7 +130,7 @@ class AutoencoderModule(pl.LightningModule):
         discriminator_hidden: widths of the discriminator.
         adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
-        discriminator_learning_rate: of the discriminator, constant.
+        discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
     """
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -189,7 +183,8 @@ class AutoencoderModule(pl.LightningModule):
         discriminator_loss = self.discriminator_loss(latents)
         self._step(discriminator, discriminator_loss)
 
-        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+            schedule.step()
         self.log("train/rmse_255", 255 * error.detach().sqrt(), prog_bar=True)
         self.log("train/discriminator_loss", discriminator_loss.detach(), prog_bar=True)
 
@@ -215,7 +210,7 @@ class AutoencoderModule(pl.LightningModule):
         discriminator = Adam(
             network.discriminator.parameters(), lr=self.discriminator_learning_rate, betas=(0.5, 0.999)
         )
-        return [autoencoder, discriminator], [_warm_cosine(autoencoder, self.trainer)]
+        return [autoencoder, discriminator], [_warm_cosine(o, self.trainer) for o in (autoencoder, discriminator)]
 
 
 class ClassifierModule(pl.LightningModule):
@@ -340,18 +335,14 @@ class ImageGrids(pl.Callback):
         self.folder, self.every, self.columns = Path(folder), every, columns
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.current_epoch % self.every or not trainer.is_global_zero:
-            return
-        network = pl_module.network
-        if not isinstance(network, AdversarialAutoencoder):
+        network, now = pl_module.network, trainer.current_epoch % self.every == 0 and not trainer.sanity_checking
+        if not (now and trainer.is_global_zero and isinstance(network, AdversarialAutoencoder)):
             return
         data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
         images = to_unit(data.splits["val"].images[: 2 * self.columns]).to(pl_module.device)
-        prior = torch.randn((2 * self.columns, network.latent_dim), generator=torch.Generator().manual_seed(0)).to(
-            pl_module.device
-        )
+        prior = torch.randn((2 * self.columns, network.latent_dim), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            rows = [images, network.decode(network.encode(images)), network.decode(prior)]
+            rows = [images, network.decode(network.encode(images)), network.decode(prior.to(images))]
         grid = make_grid(torch.cat(rows), nrow=self.columns, pad_value=0.5).cpu()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"epoch-{trainer.current_epoch:03d}.png").write_bytes(png(grid))
@@ -397,8 +388,7 @@ def png(grid: Tensor) -> bytes:
 
 def _warm_cosine(optimizer: Optimizer, trainer: pl.Trainer) -> LambdaLR:
     """A rise over the first 5 % of the steps, then half a cosine down to 1 % of the rate."""
-    total = float(trainer.estimated_stepping_batches)
-    total = total if math.isfinite(total) else 1e5  # training without an end: a rate must fall over some length
+    total = min(1e6, float(trainer.estimated_stepping_batches))  # infinite for a training without an end
     warm = max(1.0, 0.05 * total)
 
     def factor(step: int) -> float:

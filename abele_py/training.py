@@ -4,14 +4,15 @@ A recipe is a YAML file for Lightning's command line: every option in it can be 
 the training, the autoencoder is calibrated on ``val``, the network is measured on ``test``, and the checkpoint written.
 """
 
-import argparse
 import difflib
+import logging
 import os
 import platform
-import re
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,17 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from torch import Tensor, nn
-from torchvision.utils import make_grid
+from torch import nn
 
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, list_checkpoints, load_classifier, save_checkpoint
-from .datasets import DATASETS, ImageSet, load_split, to_unit
+from .checkpoints import Manifest, load_classifier, save_checkpoint
+from .datasets import DATASETS, load_split
 from .errors import AbeleError, ParameterError
 from .lightning import ImageData, ImageGrids, SeedSteps, png
+from .results import in_batches, measure_autoencoder, measure_classifier, samples
 
 N_REFERENCES = 2000
 LAST = "last.ckpt"
-_TABLE_MARKS = ("<!-- table: python -m abele_py.training --table -->", "<!-- end of table -->")
 
 
 def main(argv: Sequence[str]) -> Path:
@@ -87,65 +87,6 @@ def train(
     return main([str(recipe), *overrides, *options, *(["--resume"] if resume else [])])
 
 
-def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]:
-    """Figures of a classifier, the most important one first: ``accuracy``, the share of images it labels correctly."""
-    labels = _in_batches(lambda x: network(x).argmax(dim=1), images.images)
-    return {"accuracy": float((labels == images.labels).float().mean())}
-
-
-def measure_autoencoder(
-    network: AdversarialAutoencoder, images: ImageSet, black_box: nn.Module | None
-) -> dict[str, float]:
-    """Figures of an autoencoder, the most important one first.
-
-    ``label_preservation``: share of images whose black-box label survives encoding and decoding (without a black box
-    it is left out). ``rmse_255``: root of the mean squared error, pixels in 0..255. ``discriminator_codes``,
-    ``discriminator_prior``: mean answer on the codes, and on as many samples of the prior; both are 0.5 where the
-    discriminator cannot tell them apart. ``valid``: share of the codes at or above the validity threshold.
-    ``kurtosis``: Mardia's multivariate kurtosis of the codes over k (k + 2), which is 1 for a normal distribution.
-    """
-    latents = _in_batches(network.encode, images.images)
-    decoded = _in_batches(lambda x: network.decode(network.encode(x)), images.images)
-    figures = {}
-    if black_box is not None:
-        kept = [
-            black_box(original).argmax(dim=1) == black_box(again).argmax(dim=1)
-            for original, again in zip(to_unit(images.images).split(1000), decoded.split(1000), strict=True)
-        ]
-        figures["label_preservation"] = float(torch.cat(kept).float().mean())
-    figures["rmse_255"] = float(255 * (decoded - to_unit(images.images)).square().mean().sqrt())
-    answers = network.discriminate(latents)
-    prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    figures["discriminator_codes"] = float(answers.mean())
-    figures["discriminator_prior"] = float(network.discriminate(prior).mean())
-    figures["valid"] = float((answers.double() >= network.validity_threshold).float().mean())
-    centred = (latents - latents.mean(dim=0)).double()
-    distances = (centred @ torch.linalg.pinv(centred.T @ centred / len(centred)) * centred).sum(dim=1)
-    k = network.latent_dim
-    figures["kurtosis"] = float(distances.square().mean() / (k * (k + 2)))
-    return figures
-
-
-def table(manifests: Sequence[Manifest]) -> str:
-    """What checkpoints reach, as a Markdown table."""
-    rows = [
-        "| checkpoint | test figures | time | hardware | command |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for m in manifests:
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in m.metrics.items())
-        command = f"`abele train training/{m.recipe['name']}.yaml`"
-        rows.append(f"| {m.name} | {figures} | {m.training_seconds / 60:.1f} min | {m.hardware} | {command} |")
-    return "\n".join(rows)
-
-
-def with_table(page: str, manifests: Sequence[Manifest]) -> str:
-    """The page with a fresh table between its two marks."""
-    start, end = (re.escape(mark) for mark in _TABLE_MARKS)
-    fresh = "\n".join([_TABLE_MARKS[0], table(manifests), _TABLE_MARKS[1]])
-    return re.sub(f"{start}.*{end}", lambda _: fresh, page, flags=re.DOTALL)
-
-
 class _Cli(LightningCLI):
     """Lightning's command line, with the options of a checkpoint, and with everything written into the run folder."""
 
@@ -194,8 +135,36 @@ class _Cli(LightningCLI):
         parser.link_arguments("data.data_set", "model.init_args.n_classes", compute_fn=classes)
 
 
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Without what Lightning says at every run and no user of this command can act on; advertisements included."""
+    lightning = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+
+    def useful(record: logging.LogRecord) -> bool:
+        return "Tip:" not in record.getMessage()
+
+    lightning.addFilter(useful)
+    try:
+        with warnings.catch_warnings():
+            for message in (
+                "LightningCLI's args",
+                ".*many workers",
+                "The number of training batches",
+                "Checkpoint directory",
+                ".*LeafSpec",
+            ):
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        lightning.removeFilter(useful)
+
+
 def _run(args: list[str]) -> Path:
-    cli = _parse(args)
+    with _calm():
+        return _train(_parse(args))
+
+
+def _train(cli: _Cli) -> Path:
     config = cli.config
     run = _run_folder(config)
     out = Path(config.out) if config.out else run / "checkpoint"
@@ -239,9 +208,7 @@ def _finish(
         train_images = load_split(data.name, "train", config.data_dir).images[: config.data.limit]
         rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_REFERENCES]
         val = load_split(data.name, "val", config.data_dir).images[: config.data.limit]
-        network.calibrate(
-            _in_batches(network.encode, val), _in_batches(network.encode, train_images[rows.sort().values])
-        )
+        network.calibrate(in_batches(network.encode, val), in_batches(network.encode, train_images[rows.sort().values]))
         metrics = measure_autoencoder(network, test, black_box)
         pictures["samples.png"] = png(samples(network))
     else:
@@ -273,18 +240,6 @@ def _finish(
         ),
         pictures,
     )
-
-
-def samples(network: AdversarialAutoencoder, columns: int = 11) -> Tensor:
-    """A grid of generated images only, none of the data set: samples of the prior, then a walk along each axis."""
-    generator = torch.Generator().manual_seed(0)
-    prior = torch.randn(5 * columns, network.latent_dim, generator=generator)
-    walks = torch.zeros(network.latent_dim, columns, network.latent_dim)
-    for axis in range(network.latent_dim):
-        walks[axis, :, axis] = torch.linspace(-3, 3, columns)
-    with torch.no_grad():
-        images = network.decode(torch.cat([prior, walks.flatten(0, 1)]))
-    return make_grid(images, nrow=columns, pad_value=0.5)
 
 
 def _parse(args: list[str]) -> _Cli:
@@ -344,11 +299,6 @@ def _recipe(path: str) -> Path:
     raise ParameterError(f"got no file {path}; expected a recipe in YAML; {hint}")
 
 
-def _in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([function(to_unit(part)) for part in images.split(size)])
-
-
 def _options(config: Namespace) -> dict[str, Any]:
     """The recipe as it was trained: without what belongs to one machine, without options left at None."""
 
@@ -364,12 +314,3 @@ def _hardware(module: pl.LightningModule) -> str:
     if module.device.type == "cuda":
         return torch.cuda.get_device_name(module.device)
     return f"{platform.machine()} processor, {torch.get_num_threads()} of {os.cpu_count()} cores"
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m abele_py.training", description="Write training/README.md's table."
-    )
-    parser.add_argument("--table", required=True, nargs="?", const="training/README.md", type=Path, metavar="PAGE")
-    page: Path = parser.parse_args().table
-    page.write_text(with_table(page.read_text(encoding="utf-8"), list_checkpoints()), encoding="utf-8")

@@ -261,7 +261,7 @@ def test_shipped_checkpoint_is_complete_and_small(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoint_reaches_its_first_figure(name):
     """On all of the test images where there are few, else on the first 2,000, within four standard errors."""
-    from abele_py.training import measure_autoencoder, measure_classifier
+    from abele_py.results import measure_autoencoder, measure_classifier
 
     found = read_manifest(name)
     images = load_split(found.data_set, "test", data_dir_of(found.data_set))

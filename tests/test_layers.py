@@ -27,6 +27,7 @@ LEVELS = {
     "exemplars": 4,
     "neighborhood": 4,
     "plots": 4,
+    "results": 4,
     "explanation": 5,
     "explainer": 6,
     "lightning": 6,

@@ -13,7 +13,8 @@ from abele_py.checkpoints import list_checkpoints, load_autoencoder, load_classi
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.lightning import AutoencoderModule, EpochBatches, ImageData, jitter
-from abele_py.training import main, table, train, with_table
+from abele_py.results import table, with_table
+from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "training").glob("*.yaml"))
@@ -310,7 +311,7 @@ def test_help_names_the_options(capsys):
 
 def test_table_in_the_page_is_fresh():
     page = (ROOT / "training" / "README.md").read_text()
-    assert with_table(page, list_checkpoints()) == page, "run: python -m abele_py.training --table"
+    assert with_table(page, list_checkpoints()) == page, "run: python -m abele_py.results --table"
 
 
 def test_table_has_every_checkpoint_and_figure():
