@@ -69,15 +69,14 @@ def find_exemplars(
 
 
 def diverse(latents: Tensor, center: Tensor, n: int) -> Tensor:
-    """Row numbers of at most n points: first the nearest to the center, then always the farthest from those taken."""
+    """Row numbers of at most n distinct points: the nearest to the center, then always the farthest from the taken."""
     if len(latents) == 0:
         return torch.zeros(0, dtype=torch.int64)
     chosen = [int((latents - center).norm(dim=1).argmin())]
     gap = (latents - latents[chosen[0]]).norm(dim=1)
-    while len(chosen) < min(n, len(latents)):
+    while len(chosen) < n and float(gap.max()) > 0:  # 0: only copies of those taken are left
         chosen.append(int(gap.argmax()))
         gap = torch.minimum(gap, (latents - latents[chosen[-1]]).norm(dim=1))
-        gap[chosen] = -1
     return torch.tensor(chosen)
 
 
