@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
 from .rules import CounterfactualRule, Rule
-from .trees import Trees, from_sklearn, leaves, prune, pruning_alphas
+from .trees import Trees, from_sklearn, leaves, prune, pruning_alphas, without_idle_splits
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fit_surrogate(
         model = DecisionTreeClassifier(random_state=seed)
         model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
-        return alphas, lambda alpha: Surrogate(prune(tree, alphas, alpha), classes)
+        return alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
 
     def hitting(candidates: list[float], pruned: Callable[[float], Surrogate]) -> list[tuple[float, Surrogate]]:
         trees = [(alpha, pruned(alpha)) for alpha in candidates]
