@@ -1,6 +1,7 @@
-"""The paper's definitions (Guidotti et al. 2019) as slow, literal loops over plain numbers, to compare the fast code with.
+"""The paper's definitions (Guidotti et al. 2019) as slow, literal loops over plain numbers.
 
-Nothing here calls the package. Points are lists of floats; a tree is scikit-learn's own.
+The fast code is compared with them. Nothing here calls the package. Points are lists of floats, a tree is
+scikit-learn's own.
 """
 
 import math
@@ -31,7 +32,7 @@ def cosine(a, b):
 
 
 def fitness(point, center, similarity, same):
-    """a1 s(1 - d) + a2 s(similarity), a1 = a2 = 1/2, for the population that keeps the label (``same``) or changes it."""
+    """a1 s(1 - d) + a2 s(similarity), a1 = a2 = 1/2; ``same``: for the population that keeps the label."""
     agreement = logistic(similarity)
     return 0.5 * logistic(1 - normalised_distance(point, center)) + 0.5 * (agreement if same else 1 - agreement)
 

@@ -6,6 +6,7 @@ import replica
 import torch
 from scipy import stats
 from sklearn.tree import DecisionTreeClassifier
+from worlds import Counting, anchor_of, quarters, seeded, space_of
 
 from abele_py.exemplars import sample_box
 from abele_py.latent_space import Points
@@ -24,7 +25,6 @@ from abele_py.rules import Rule
 from abele_py.saliency import saliency_map
 from abele_py.surrogate import Surrogate, counterfactual_rules, fit_surrogate, rule_of
 from abele_py.trees import from_sklearn
-from worlds import Counting, anchor_of, quarters, seeded, space_of
 
 LATENTS = torch.randn(150, 4, generator=seeded(5))
 

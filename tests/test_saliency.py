@@ -1,0 +1,141 @@
+"""Saliency: signed maps in [-1, 1] whose 0 is neutral, and contiguous areas that are parts of the map."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from worlds import seeded
+
+from abele_py.saliency import SALIENCIES, change_map, contiguous_areas, saliency_map
+
+IMAGE = torch.rand(3, 6, 5, generator=seeded(1))
+MAPS = arrays(np.float32, (7, 6), elements=st.floats(-1, 1, width=32))
+
+
+def map_of(kind, image, images, evidence=None, same=None, weights=None):
+    n = len(images)
+    evidence = torch.rand(n, generator=seeded(2)) if evidence is None else evidence
+    same = evidence > 0.5 if same is None else same
+    return saliency_map(kind, image, images, evidence, same, torch.ones(n) if weights is None else weights)
+
+
+@pytest.mark.parametrize("kind", SALIENCIES)
+def test_maps_have_the_size_of_the_image_and_lie_in_minus_1_to_1(kind):
+    images = torch.rand(20, 3, 6, 5, generator=seeded(3))
+    saliency = map_of(kind, IMAGE, images)
+    assert saliency.shape == (6, 5)
+    assert saliency.dtype == torch.float32
+    assert float(saliency.abs().max()) <= 1
+
+
+@pytest.mark.parametrize("kind", SALIENCIES)
+def test_a_map_is_0_where_all_neighbors_equal_the_image(kind):
+    """Published code: min-max scaling per exemplar moved "no change" away from neutral."""
+    images = torch.rand(20, 3, 6, 5, generator=seeded(3))
+    images[:, :, :, :2] = IMAGE[:, :, :2]
+    saliency = map_of(kind, IMAGE, images)
+    assert float(saliency[:, :2].abs().max()) < 1e-6
+    assert float(saliency[:, 2:].abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("kind", SALIENCIES)
+def test_a_map_is_0_where_every_neighbor_is_the_image(kind):
+    images = IMAGE.expand(8, *IMAGE.shape).clone()
+    assert float(map_of(kind, IMAGE, images).abs().max()) == 0
+
+
+@pytest.mark.parametrize("kind", SALIENCIES)
+def test_no_exemplars_give_a_neutral_map(kind):
+    images = torch.rand(4, 3, 6, 5, generator=seeded(3))
+    nothing = map_of(kind, IMAGE, images, same=torch.zeros(4, dtype=torch.bool))
+    assert torch.equal(nothing, torch.zeros(6, 5))
+    empty = map_of("median", IMAGE, images[:0], torch.ones(0), torch.ones(0, dtype=torch.bool), torch.ones(0))
+    assert torch.equal(empty, torch.zeros(6, 5))
+
+
+def test_median_is_positive_where_the_image_is_brighter_than_its_exemplars():
+    image = torch.tensor([[[0.8, 0.2, 0.5, 0.52]]])
+    images = torch.tensor([0.3, 0.7, 0.5, 0.5]).expand(5, 1, 1, 4)
+    saliency = map_of("median", image, images, same=torch.ones(5, dtype=torch.bool))
+    torch.testing.assert_close(saliency, torch.tensor([[0.5, -0.5, 0.0, 0.0]]))
+
+
+def test_one_strange_exemplar_does_not_move_the_median():
+    image = torch.full((1, 1, 1), 0.5)
+    images = torch.tensor([0.5, 0.5, 0.5, 1.0, 0.5]).reshape(5, 1, 1, 1)
+    assert float(map_of("median", image, images, same=torch.ones(5, dtype=torch.bool))) == 0
+
+
+def test_contrast_is_positive_for_evidence_and_negative_against_it():
+    """Pixel 0 bright and pixel 1 dark make the label. The image has both as they should be; pixel 2 speaks against."""
+    bright = torch.rand(400, 4, generator=seeded(1))
+    evidence = (bright[:, 0] - bright[:, 1] + bright[:, 2] + 1) / 3
+    image = torch.tensor([1.0, 0.0, 0.0, 1.0]).reshape(1, 1, 4)
+    saliency = map_of("contrast", image, bright.reshape(400, 1, 1, 4), evidence)[0]
+    assert float(saliency[0]) > 0.5
+    assert float(saliency[1]) > 0.5
+    assert float(saliency[2]) < -0.5
+    assert abs(float(saliency[3])) < 0.25, "a pixel that decides nothing stays near neutral"
+
+
+def test_contrast_is_neutral_where_every_neighbor_has_the_label():
+    images = torch.rand(5, 3, 6, 5, generator=seeded(3))
+    everyone = torch.ones(5, dtype=torch.bool)
+    assert torch.equal(map_of("contrast", IMAGE, images, same=everyone), torch.zeros(6, 5))
+
+
+def test_change_is_positive_where_pixels_must_become_brighter():
+    before = torch.tensor([[[0.2, 0.8, 0.5]]])
+    after = torch.tensor([[[[0.9, 0.8, 0.0]]], [[[0.2, 0.8, 0.5]]]])
+    torch.testing.assert_close(change_map(before, after), torch.tensor([[[0.7, 0.0, -0.5]], [[0.0, 0.0, 0.0]]]))
+
+
+def test_change_of_no_counter_exemplars_is_an_empty_map():
+    assert change_map(IMAGE, torch.zeros(0, 3, 6, 5)).shape == (0, 6, 5)
+
+
+def test_contiguous_areas_of_a_map_made_by_hand():
+    """Kept: connected pixels of one sign above `low` with one above `high`; diagonals connect."""
+    saliency = torch.tensor(
+        [
+            [1.0, 0.3, 0.0, 0.0, 0.0, 0.9],  # a large area; a lone strong pixel
+            [0.3, 0.3, 0.0, 0.0, 0.0, 0.0],
+            [0.1, 0.0, 0.3, 0.0, -0.3, -0.3],  # connected by its corner; a negative area without a peak
+            [0.0, 0.0, 0.0, 0.0, -0.3, -0.3],
+            [-0.6, -0.6, 0.0, 0.3, 0.3, 0.0],  # a negative area with a peak; a positive one without
+            [-0.3, -0.3, 0.0, 0.3, 0.3, 0.0],
+        ]
+    )
+    expected = torch.zeros(6, 6)
+    for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (4, 0), (4, 1), (5, 0), (5, 1)]:
+        expected[row, column] = saliency[row, column]
+    assert torch.equal(contiguous_areas(saliency, low=0.15, high=0.4, min_pixels=4), expected)
+
+
+def test_touching_areas_of_opposite_sign_are_two():
+    saliency = torch.tensor([[1.0, 1.0, -1.0, -1.0]] * 2)
+    assert torch.equal(contiguous_areas(saliency, min_pixels=4), saliency)
+    assert torch.equal(contiguous_areas(saliency, min_pixels=5), torch.zeros(2, 4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(MAPS)
+def test_areas_are_parts_of_the_map(values):
+    saliency = torch.from_numpy(values)
+    areas = contiguous_areas(saliency)
+    assert areas.dtype == torch.float32
+    assert bool(((areas == saliency) | (areas == 0)).all())
+    assert torch.equal(contiguous_areas(-saliency), -areas), "both signs are treated alike"
+
+
+@settings(max_examples=200, deadline=None)
+@given(MAPS, st.sampled_from([0.25, 0.5]))
+def test_areas_do_not_depend_on_the_scale_of_the_map(values, factor):
+    saliency = torch.from_numpy(np.where(np.abs(values) < 1e-3, 0, values))
+    assert torch.equal(contiguous_areas(saliency * factor), contiguous_areas(saliency) * factor)
+
+
+def test_an_empty_map_has_no_areas():
+    assert torch.equal(contiguous_areas(torch.zeros(5, 5)), torch.zeros(5, 5))

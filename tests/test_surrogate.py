@@ -1,0 +1,149 @@
+"""The surrogate: a pruned tree that always knows the explained point, and fidelity measured on points it never saw."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from sklearn.tree import DecisionTreeClassifier
+from worlds import seeded
+
+from abele_py import surrogate as surrogate_module
+from abele_py.neighborhood import kernel_weights
+from abele_py.rules import Condition
+from abele_py.surrogate import counterfactual_rules, fit_surrogate, rule_of
+
+LATENTS = torch.randn(400, 3, generator=seeded(3))
+WEIGHTS = kernel_weights(LATENTS)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, torch.ones(400).double()], ids=["kernel", "equal"])
+def test_one_cut_gives_one_condition_at_the_edge(weights):
+    labels = (LATENTS[:, 1] > 0.3).long()
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, weights, seeded())
+    rule = rule_of(surrogate, LATENTS[0])
+    assert surrogate.n_leaves == 2
+    assert [c.axis for c in rule.conditions] == [1]
+    assert rule.conditions[0].threshold == pytest.approx(0.3, abs=0.05)
+    assert fidelity.held_out > 0.97
+    assert fidelity.hit
+    (counterfactual,) = counterfactual_rules(surrogate, LATENTS[0])
+    own = rule.conditions[0]
+    opposite = {"<=": ">", ">": "<="}[own.operator]
+    assert counterfactual.changes == (Condition(1, opposite, own.threshold),)
+    assert counterfactual.label == 1 - rule.label
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_tree_always_gives_the_explained_point_its_label(seed):
+    """Also where this label is noise that pruning would remove."""
+    labels = (torch.rand(400, generator=seeded(seed)) > 0.5).long()
+    labels[0] = 2
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed))
+    assert fidelity.hit
+    assert int(surrogate.predict(LATENTS[:1])) == 2
+    assert rule_of(surrogate, LATENTS[0]).label == 2
+
+
+def test_noise_is_not_learned_by_heart():
+    """Published code measured fidelity on the training points, where noise looks like knowledge."""
+    labels = (torch.rand(400, generator=seeded(1)) > 0.7).long()
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, torch.ones(400).double(), seeded())
+    assert fidelity.held_out < 0.85
+    assert surrogate.n_leaves < 60
+
+
+def test_held_out_points_decide_neither_fit_nor_pruning():
+    order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(399, generator=seeded(5))])
+    labels = (LATENTS[:, 0] > 0).long()
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(5))
+    changed = labels.clone()
+    changed[order[300:]] = 1 - changed[order[300:]]
+    other, worse = fit_surrogate(LATENTS, changed, WEIGHTS, seeded(5))
+    assert all(torch.equal(a, b) for a, b in zip(surrogate.tree, other.tree, strict=True))
+    assert worse.held_out == pytest.approx(1 - fidelity.held_out)
+    assert worse.in_sample == fidelity.in_sample
+
+
+def test_near_points_count_more_than_far_ones():
+    latents = torch.linspace(0, 1, 400)[:, None]
+    far = latents[:, 0] > 0.5
+    labels = torch.where(far, torch.arange(400) % 2, (latents[:, 0] > 0.2).long())
+    weights = torch.where(far, 1e-6, 1.0).double()
+    _, fidelity = fit_surrogate(latents, labels, weights, seeded())
+    assert fidelity.held_out > 0.9 > fidelity.held_out_unweighted + 0.1
+
+
+def test_the_constant_answer_is_measured_beside_it():
+    labels = torch.zeros(400, dtype=torch.int64)
+    labels[200:] = 1
+    _, fidelity = fit_surrogate(LATENTS, labels, torch.ones(400).double(), seeded())
+    assert fidelity.constant == fidelity.constant_unweighted == pytest.approx(0.5, abs=0.15)
+
+
+def test_one_label_gives_a_rule_without_conditions():
+    surrogate, fidelity = fit_surrogate(LATENTS, torch.full((400,), 7), WEIGHTS, seeded())
+    assert str(rule_of(surrogate, LATENTS[0])) == "{always} -> 7"
+    assert counterfactual_rules(surrogate, LATENTS[0]) == ()
+    assert fidelity.held_out == fidelity.constant == 1.0
+
+
+def test_labels_need_not_be_all_numbers_from_zero_on():
+    labels = torch.where(LATENTS[:, 0] > 0, 3, 28)
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded())
+    assert set(surrogate.predict(LATENTS).tolist()) == {3, 28}
+    assert fidelity.held_out > 0.9
+
+
+@pytest.mark.parametrize("n", [10, 11, 13])
+def test_the_smallest_neighborhood_can_be_learned(n):
+    _, fidelity = fit_surrogate(LATENTS[:n], torch.arange(n) % 3, WEIGHTS[:n], seeded())
+    assert fidelity.hit
+    assert fidelity.n_held_out >= 2
+
+
+def test_a_handful_of_fits_is_enough(monkeypatch):
+    """Published code: 1,000 tree fits for a grid search."""
+    fits = []
+
+    class Counted(DecisionTreeClassifier):
+        def fit(self, *arguments, **options):
+            fits.append(1)
+            return super().fit(*arguments, **options)
+
+    monkeypatch.setattr(surrogate_module, "DecisionTreeClassifier", Counted)
+    labels = (torch.rand(400, generator=seeded(1)) > 0.5).long()
+    fit_surrogate(LATENTS, labels, WEIGHTS, seeded())
+    assert 0 < len(fits) <= 25
+
+
+def test_the_same_seed_grows_the_same_tree():
+    labels = (LATENTS[:, 0] * LATENTS[:, 1] > 0).long()
+    trees = [fit_surrogate(LATENTS, labels, WEIGHTS, seeded(3))[0].tree for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(*trees, strict=True))
+
+
+def test_counterfactual_rules_are_the_nearest_of_equally_short_ones_and_sorted():
+    labels = (LATENTS[:, 0] > 1).long() + 2 * (LATENTS[:, 0] < -1).long()
+    labels[0] = 0
+    surrogate, _ = fit_surrogate(LATENTS, labels, torch.ones(400).double(), seeded())
+    z = LATENTS[0]
+    many = counterfactual_rules(surrogate, z, per_label=5)
+    assert [c.label for c in many] == sorted(c.label for c in many)
+    for label in {c.label for c in many}:
+        keys = [(len(c.changes), float((c.rule.nearest(z[None]) - z).norm())) for c in many if c.label == label]
+        assert all(a[0] < b[0] or (a[0] == b[0] and a[1] <= b[1] + 1e-6) for a, b in pairwise(keys))
+    for c in many:
+        assert c.changes
+        assert set(c.changes) <= set(c.rule.conditions)
+
+
+def test_no_split_separates_two_leaves_of_one_label():
+    """Such a split changes no answer and puts a condition without meaning into rules."""
+    for seed in range(5):
+        labels = (torch.rand(400, generator=seeded(seed)) > 0.6).long()
+        tree, classes = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed))[0].__dict__.values()
+        answer = classes[tree.value.argmax(dim=1)]
+        for node in (tree.axis >= 0).nonzero()[:, 0].tolist():
+            left, right = int(tree.left[node]), int(tree.right[node])
+            leaves = tree.axis[left] < 0 and tree.axis[right] < 0
+            assert not (leaves and answer[left] == answer[right])
