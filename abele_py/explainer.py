@@ -21,7 +21,7 @@ from .explanation import Explanation, Note, Trust
 from .images import check_image
 from .latent_space import LatentSpace, Points, concatenate, local_radius
 from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
-from .saliency import SALIENCIES, change_map, contiguous_areas, saliency_map
+from .saliency import change_map, contiguous_areas, contrast_map, median_map
 from .surrogate import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
 
 
@@ -43,7 +43,7 @@ class Abele:
         min_class_fraction: least share of neighbors with another label, in [0, 0.5].
         validity_threshold: least answer of the discriminator; the autoencoder's own, calibrated one if None.
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
-        saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.saliency_map`.
+        saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.contrast_map` and ``median_map``.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
             construction, and from which the search for counter-exemplars may start.
         batch_size: most images in one call of the black box or the autoencoder.
@@ -81,8 +81,8 @@ class Abele:
         self.paper = preset == "paper"
         self.neighborhood = strategy(neighborhood or (Hybrid() if self.paper else Local()))
         self.saliency = saliency or ("median" if self.paper else "contrast")
-        if self.saliency not in SALIENCIES:
-            raise unknown_name("saliency", self.saliency, SALIENCIES)
+        if self.saliency not in ("contrast", "median"):
+            raise unknown_name("saliency", self.saliency, ("contrast", "median"))
         self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
         self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
         self.n_samples, self.n_exemplars, self.n_frames = n_samples, n_exemplars, n_frames
@@ -137,13 +137,12 @@ class Abele:
         counters = self._counter_exemplars(anchor, concatenate(candidates), wanted)
         reconstruction = space.classify(z[None])
 
-        same = neighbors.labels == label
-        evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
         if self.saliency == "median":
-            everything = torch.ones(len(exemplars))
-            saliency = saliency_map("median", x, exemplars.images, everything, everything.bool(), everything)
+            saliency = median_map(x, exemplars.images)
         else:
-            saliency = saliency_map("contrast", x, neighbors.images, evidence, same, weights)
+            same = neighbors.labels == label
+            evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
+            saliency = contrast_map(x, neighbors.images, evidence, same)
         trust = _trust(fidelity, surrogate, neighbors, reconstruction, counters, label, bool(space.valid(z[None])))
         return Explanation(
             image=x,

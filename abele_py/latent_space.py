@@ -130,7 +130,7 @@ class LatentSpace:
             raise AutoencoderError(
                 f"got shape {tuple(out.shape)} of {name}; expected {(len(rows), *shape)}; check the autoencoder"
             )
-        if not bool(torch.isfinite(out).all()):
+        if not bool(torch.isfinite(out.sum())):
             raise AutoencoderError(f"got NaN or infinity of {name}; expected finite values; check the autoencoder")
         return out
 

@@ -3,58 +3,54 @@
 Maps are (H, W) in [-1, 1]; 0 is neutral: where all exemplars equal the image, every map is 0.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-SALIENCIES = ("contrast", "median")
 
+def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
+    """Positive where the image's pixel is evidence for its label.
 
-def saliency_map(
-    kind: Literal["contrast", "median"],
-    image: Tensor,
-    images: Tensor,
-    evidence: Tensor,
-    same: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """The saliency map of an image.
-
-    ``"contrast"``: positive where the image's pixel is evidence for its label. For each pixel the weighted covariance,
-    over the neighbors, of its value with the black box's evidence for the label, times the image's own distance from
-    the neighbors of other labels: ``cov(p, evidence) (x(p) - mean of the others)``. Where the covariance is positive
-    and the image is brighter than the others, or both the other way round, the pixel speaks for the label.
-
-    ``"median"``: the paper's map (Guidotti et al. 2019, section 4.3): ``median over exemplars of (x - exemplar)``,
-    differences below 0.05 of the pixel range neutral. What differs can vary while the label stays. Unlike the
-    published code it is not rescaled, which would move the neutral value.
+    For each pixel the covariance, over the neighbors, of its value with the evidence for the label, times the image's
+    own distance from the neighbors of other labels: ``cov(p, evidence) (x(p) - mean of the others)``. Where more light
+    goes with more evidence and the image is brighter than the others, or both the other way round, the pixel speaks
+    for the label: strokes that are there, and gaps that stay empty.
 
     Args:
-        kind: which map.
         image: (C, H, W) in [0, 1].
-        images: (N, C, H, W), its neighbors.
-        evidence: (N,) for the image's label, such as its score, or 1 where the label is the same and else 0.
+        images: (N, C, H, W), its neighbors, exemplars of its label and of others.
+        evidence: (N,) for the image's label: its score, or 1 where the label is the same and else 0.
         same: (N,) bool, the neighbors with the image's label.
-        weights: (N,) positive.
 
     Returns:
-        (H, W) float32 in [-1, 1]; the mean over channels.
+        (H, W) float32 in [-1, 1], the mean over channels; all 0 where the neighbors have one label.
     """
-    if kind == "median":
-        difference = (image - images[same]).median(dim=0).values.mean(dim=0) if bool(same.any()) else image[0] * 0
-        return torch.where(difference.abs() < 0.05, 0.0, difference)
     if bool(same.all()) or not bool(same.any()):
         return torch.zeros(image.shape[1:])
-    w = (weights / weights.sum()).double()
-    pixels = images.flatten(1).double()
-    signal = evidence.double()
-    covariance = (w * (signal - w @ signal)) @ (pixels - w @ pixels)
-    others = w * ~same
-    contrast = covariance * (image.flatten().double() - (others / others.sum()) @ pixels)
-    return scaled(contrast.reshape(image.shape).mean(dim=0).float())
+    pixels = images.flatten(1)
+    covariance = (evidence - evidence.mean()) @ (pixels - pixels.mean(dim=0)) / len(images)
+    contrast = covariance * (image.flatten() - pixels[~same].mean(dim=0))
+    return _scaled(contrast.reshape(image.shape).mean(dim=0))
+
+
+def median_map(image: Tensor, exemplars: Tensor, neutral: float = 0.05) -> Tensor:
+    """The paper's map (Guidotti et al. 2019, section 4.3): ``median over the exemplars of (x - exemplar)``.
+
+    What differs can vary while the label stays. Unlike the published code it is not rescaled, which would move 0.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        exemplars: (N, C, H, W), images with its label.
+        neutral: smaller differences, in units of the pixel range, become 0.
+
+    Returns:
+        (H, W) float32 in [-1, 1], the mean over channels; all 0 without exemplars.
+    """
+    if len(exemplars) == 0:
+        return torch.zeros(image.shape[1:])
+    difference = (image - exemplars).median(dim=0).values.mean(dim=0)
+    return torch.where(difference.abs() < neutral, 0.0, difference)
 
 
 def change_map(reconstruction: Tensor, counter_exemplars: Tensor) -> Tensor:
@@ -95,7 +91,7 @@ def contiguous_areas(saliency: Tensor, low: float = 0.15, high: float = 0.4, min
     return torch.from_numpy(np.where(keep, values, 0).astype(np.float32))
 
 
-def scaled(values: Tensor) -> Tensor:
+def _scaled(values: Tensor) -> Tensor:
     """Divided by the largest absolute value, so that signs and 0 stay."""
     top = values.abs().max()
     return values / top if top > 0 else values

@@ -66,7 +66,7 @@ class Surrogate:
 
 
 def fit_surrogate(
-    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 12
+    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 8
 ) -> tuple[Surrogate, Fidelity]:
     """Fit a tree, prune it, and measure it on points that neither saw.
 
@@ -96,8 +96,8 @@ def fit_surrogate(
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
         return alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
 
-    def hitting(candidates: list[float], pruned: Callable[[float], Surrogate]) -> list[tuple[float, Surrogate]]:
-        trees = [(alpha, pruned(alpha)) for alpha in candidates]
+    def hitting(costs: list[float], pruned: Callable[[float], Surrogate]) -> list[tuple[float, Surrogate]]:
+        trees = [(alpha, pruned(alpha)) for alpha in costs]
         return [(alpha, tree) for alpha, tree in trees if bool(agreement(tree, order[:1]))]
 
     alphas, pruned = prunings(fit)

@@ -129,22 +129,21 @@ def median_saliency(image, exemplars, neutral=0.05):
     return saliency
 
 
-def contrast_saliency(image, neighbors, evidence, same, weights):
-    """Per pixel the weighted covariance of pixel and evidence times (image - mean of the others); the largest is 1."""
-    height, width, total = len(image), len(image[0]), sum(weights)
-    mean_evidence = sum(w * e for w, e in zip(weights, evidence, strict=True)) / total
+def contrast_saliency(image, neighbors, evidence, same):
+    """Per pixel the covariance of pixel and evidence times (image - mean of the others); the largest is 1."""
+    height, width, n = len(image), len(image[0]), len(neighbors)
+    mean_evidence = sum(evidence) / n
     saliency = [[0.0] * width for _ in range(height)]
     for row in range(height):
         for column in range(width):
-            pixel = [n[row][column] for n in neighbors]
-            mean_pixel = sum(w * p for w, p in zip(weights, pixel, strict=True)) / total
+            pixel = [neighbor[row][column] for neighbor in neighbors]
+            mean_pixel = sum(pixel) / n
             covariance = 0.0
-            others, others_weight = 0.0, 0.0
-            for p, e, s, w in zip(pixel, evidence, same, weights, strict=True):
-                covariance += w / total * (p - mean_pixel) * (e - mean_evidence)
+            others = []
+            for p, e, s in zip(pixel, evidence, same, strict=True):
+                covariance += (p - mean_pixel) * (e - mean_evidence) / n
                 if not s:
-                    others += w * p
-                    others_weight += w
-            saliency[row][column] = covariance * (image[row][column] - others / others_weight)
+                    others.append(p)
+            saliency[row][column] = covariance * (image[row][column] - sum(others) / len(others))
     top = max(abs(v) for line in saliency for v in line)
     return [[v / top for v in line] for line in saliency]

@@ -22,7 +22,7 @@ from abele_py.neighborhood import (
     kernel_weights,
 )
 from abele_py.rules import Rule
-from abele_py.saliency import saliency_map
+from abele_py.saliency import contrast_map, median_map
 from abele_py.surrogate import Surrogate, counterfactual_rules, fit_surrogate, rule_of
 from abele_py.trees import from_sklearn
 
@@ -202,8 +202,7 @@ def test_points_in_no_box_follow_the_normal_distribution():
 def test_median_saliency(n):
     image = torch.rand(1, 5, 4, generator=seeded(1))
     exemplars = (image + 0.3 * torch.randn(n, 1, 5, 4, generator=seeded(2))).clamp(0, 1)
-    everything = torch.ones(n)
-    saliency = saliency_map("median", image, exemplars, everything, everything.bool(), everything)
+    saliency = median_map(image, exemplars)
     expected = replica.median_saliency(image[0].tolist(), exemplars[:, 0].tolist())
     np.testing.assert_allclose(saliency, expected, atol=1e-6)
 
@@ -212,10 +211,7 @@ def test_contrast_saliency():
     image = torch.rand(1, 5, 4, generator=seeded(1))
     neighbors = torch.rand(30, 1, 5, 4, generator=seeded(2))
     evidence = torch.rand(30, generator=seeded(3))
-    weights = torch.rand(30, generator=seeded(4)).double() + 0.1
     same = evidence > 0.5
-    saliency = saliency_map("contrast", image, neighbors, evidence, same, weights)
-    expected = replica.contrast_saliency(
-        image[0].tolist(), neighbors[:, 0].tolist(), evidence.tolist(), same.tolist(), weights.tolist()
-    )
+    saliency = contrast_map(image, neighbors, evidence, same)
+    expected = replica.contrast_saliency(image[0].tolist(), neighbors[:, 0].tolist(), evidence.tolist(), same.tolist())
     np.testing.assert_allclose(saliency, expected, atol=1e-5)

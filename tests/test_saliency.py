@@ -8,20 +8,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from worlds import seeded
 
-from abele_py.saliency import SALIENCIES, change_map, contiguous_areas, saliency_map
+from abele_py.saliency import change_map, contiguous_areas, contrast_map, median_map
 
+KINDS = ["contrast", "median"]
 IMAGE = torch.rand(3, 6, 5, generator=seeded(1))
 MAPS = arrays(np.float32, (7, 6), elements=st.floats(-1, 1, width=32))
 
 
-def map_of(kind, image, images, evidence=None, same=None, weights=None):
-    n = len(images)
-    evidence = torch.rand(n, generator=seeded(2)) if evidence is None else evidence
+def map_of(kind, image, images, evidence=None, same=None):
+    evidence = torch.rand(len(images), generator=seeded(2)) if evidence is None else evidence
     same = evidence > 0.5 if same is None else same
-    return saliency_map(kind, image, images, evidence, same, torch.ones(n) if weights is None else weights)
+    if kind == "median":
+        return median_map(image, images[same])
+    return contrast_map(image, images, evidence, same)
 
 
-@pytest.mark.parametrize("kind", SALIENCIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_maps_have_the_size_of_the_image_and_lie_in_minus_1_to_1(kind):
     images = torch.rand(20, 3, 6, 5, generator=seeded(3))
     saliency = map_of(kind, IMAGE, images)
@@ -30,7 +32,7 @@ def test_maps_have_the_size_of_the_image_and_lie_in_minus_1_to_1(kind):
     assert float(saliency.abs().max()) <= 1
 
 
-@pytest.mark.parametrize("kind", SALIENCIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_map_is_0_where_all_neighbors_equal_the_image(kind):
     """Published code: min-max scaling per exemplar moved "no change" away from neutral."""
     images = torch.rand(20, 3, 6, 5, generator=seeded(3))
@@ -40,19 +42,17 @@ def test_a_map_is_0_where_all_neighbors_equal_the_image(kind):
     assert float(saliency[:, 2:].abs().max()) > 0.01
 
 
-@pytest.mark.parametrize("kind", SALIENCIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_map_is_0_where_every_neighbor_is_the_image(kind):
     images = IMAGE.expand(8, *IMAGE.shape).clone()
     assert float(map_of(kind, IMAGE, images).abs().max()) == 0
 
 
-@pytest.mark.parametrize("kind", SALIENCIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_exemplars_give_a_neutral_map(kind):
     images = torch.rand(4, 3, 6, 5, generator=seeded(3))
     nothing = map_of(kind, IMAGE, images, same=torch.zeros(4, dtype=torch.bool))
     assert torch.equal(nothing, torch.zeros(6, 5))
-    empty = map_of("median", IMAGE, images[:0], torch.ones(0), torch.ones(0, dtype=torch.bool), torch.ones(0))
-    assert torch.equal(empty, torch.zeros(6, 5))
 
 
 def test_median_is_positive_where_the_image_is_brighter_than_its_exemplars():
