@@ -3,7 +3,6 @@
 Every module holds its plain network as ``network``; files of finished networks are the business of ``checkpoints.py``.
 """
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
@@ -25,6 +23,7 @@ from .autoencoder import AdversarialAutoencoder
 from .classifiers import ConvolutionalClassifier, Forest
 from .datasets import ImageSet, load_split, to_unit
 from .errors import ParameterError
+from .results import png
 
 Batch = tuple[Tensor, Tensor]
 
@@ -131,6 +130,7 @@ class AutoencoderModule(pl.LightningModule):
         adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
+        shift, rotation, scale: as in ``jitter``, for small data sets.
     """
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -147,6 +147,9 @@ class AutoencoderModule(pl.LightningModule):
         adversarial_weight: float = 0.002,
         learning_rate: float = 2e-3,
         discriminator_learning_rate: float = 5e-4,
+        shift: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # two optimisers take turns
@@ -156,6 +159,7 @@ class AutoencoderModule(pl.LightningModule):
         self.adversarial_weight = adversarial_weight
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
+        self.jitter = (shift, rotation, scale)
 
     def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of encoder and decoder, the mean squared error in it, and the codes."""
@@ -171,7 +175,7 @@ class AutoencoderModule(pl.LightningModule):
         return on_codes + functional.softplus(-self.network.discriminator_logits(prior)).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        images, _ = batch
+        images = jitter(batch[0], *self.jitter) if any(self.jitter) else batch[0]
         autoencoder, discriminator = self.optimizers()  # type: ignore[misc, attr-defined]
 
         # Toggled, so that the gradients of one part's loss reach no parameter of the other part.
@@ -224,9 +228,7 @@ class ClassifierModule(pl.LightningModule):
         dropout: before each linear layer.
         learning_rate: highest rate; rises over the first 5 % of the training, falls as a cosine.
         weight_decay: of AdamW.
-        shift: training images are moved by up to this share of their size,
-        rotation: turned by up to this many degrees, and
-        scale: enlarged or shrunk by up to this share.
+        shift, rotation, scale: of the training images, as in ``jitter``.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -247,11 +249,11 @@ class ClassifierModule(pl.LightningModule):
         super().__init__()
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.shift, self.rotation, self.scale = shift, rotation, scale
+        self.jitter = (shift, rotation, scale)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
-        images = jitter(images, self.shift, self.rotation, self.scale)
+        images = jitter(images, *self.jitter)
         loss = functional.cross_entropy(self.network.logits(images), labels)
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -277,7 +279,6 @@ class ForestModule(pl.LightningModule):
         n_trees: number of trees.
         max_depth: of each tree; None grows until the leaves are pure.
         min_samples_leaf: images in a leaf, at least.
-        seed: of the forest.
         n_jobs: processor cores used for fitting.
     """
 
@@ -290,14 +291,13 @@ class ForestModule(pl.LightningModule):
         n_trees: int = 100,
         max_depth: int | None = None,
         min_samples_leaf: int = 1,
-        seed: int = 0,
         n_jobs: int = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # nothing here has a gradient
         self.image_shape = image_shape
         self.forest = RandomForestClassifier(
-            n_trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, random_state=seed, n_jobs=n_jobs
+            n_trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, n_jobs=n_jobs
         )
         self.network = Forest(image_shape, n_classes, n_trees, n_trees)
         self.gathered: list[Batch] = []
@@ -306,6 +306,7 @@ class ForestModule(pl.LightningModule):
         self.gathered.append(batch)
         if self.trainer.is_last_batch:
             images, labels = (torch.cat(column).cpu() for column in zip(*self.gathered, strict=True))
+            self.forest.set_params(random_state=int(torch.randint(2**31, ())))  # torch has the training's seed
             self.forest.fit(images.flatten(1).numpy(), labels.numpy())
             self.network = Forest.from_sklearn(self.forest, self.image_shape).to(self.device)
             self.gathered.clear()
@@ -366,7 +367,14 @@ class SeedSteps(pl.Callback):
 
 
 def jitter(images: Tensor, shift: float, rotation: float, scale: float) -> Tensor:
-    """Move, turn and scale each image of a batch (N, C, H, W) by its own random amounts; outside is 0."""
+    """Move, turn and scale each image of a batch by its own random amounts; what comes in from outside is 0.
+
+    Args:
+        images: (N, C, H, W).
+        shift: at most this share of the image's size, in each direction.
+        rotation: at most this many degrees, either way.
+        scale: larger or smaller by at most this share.
+    """
     n = len(images)
 
     def uniform(limit: float) -> Tensor:
@@ -377,13 +385,6 @@ def jitter(images: Tensor, shift: float, rotation: float, scale: float) -> Tenso
     rows += [factor * angle.sin(), factor * angle.cos(), uniform(2 * shift)]
     grid = functional.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)
-
-
-def png(grid: Tensor) -> bytes:
-    """A (3, H, W) grid in [0, 1] as the content of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray((255 * grid).round().byte().permute(1, 2, 0).numpy()).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _warm_cosine(optimizer: Optimizer, trainer: pl.Trainer) -> LambdaLR:

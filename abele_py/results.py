@@ -4,11 +4,13 @@
 """
 
 import argparse
+import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
@@ -89,6 +91,13 @@ def samples(network: AdversarialAutoencoder, columns: int = 11) -> Tensor:
     with torch.no_grad():
         images = network.decode(torch.cat([prior, walks.flatten(0, 1)]))
     return make_grid(images, nrow=columns, pad_value=0.5)
+
+
+def png(grid: Tensor) -> bytes:
+    """A (3, H, W) grid in [0, 1] as the content of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray((255 * grid).round().byte().permute(1, 2, 0).numpy()).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:

@@ -30,8 +30,8 @@ from .autoencoder import AdversarialAutoencoder
 from .checkpoints import Manifest, load_classifier, save_checkpoint
 from .datasets import DATASETS, load_split
 from .errors import AbeleError, ParameterError
-from .lightning import ImageData, ImageGrids, SeedSteps, png
-from .results import in_batches, measure_autoencoder, measure_classifier, samples
+from .lightning import ImageData, ImageGrids, SeedSteps
+from .results import in_batches, measure_autoencoder, measure_classifier, png, samples
 
 N_REFERENCES = 2000
 LAST = "last.ckpt"
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> Path:
     argv = list(argv)
     if argv and not argv[0].startswith("-"):
         return _run([f"--config={_recipe(argv[0])}", *argv[1:]])
-    if "-h" not in argv and "--help" not in argv and not any(option.startswith("--config") for option in argv):
+    if not any(option == "-h" or "help" in option or option.startswith("--config") for option in argv):
         raise ParameterError(
             "got no recipe; expected: abele train RECIPE.yaml [options]; recipes are in the folder training/"
         )
@@ -104,7 +104,10 @@ class _Cli(LightningCLI):
         if config.patience is not None:
             callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
         loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
-        return super().instantiate_trainer(callbacks=callbacks, logger=loggers)
+        given = self.config_init.trainer
+        return super().instantiate_trainer(
+            callbacks=[*callbacks, *(given.callbacks or [])], logger=loggers if given.logger is None else given.logger
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--name", type=str, default="run", help="name of the checkpoint and of its run folder")
@@ -245,7 +248,8 @@ def _finish(
 def _parse(args: list[str]) -> _Cli:
     description = (
         "abele train RECIPE.yaml [options]: train an autoencoder or a classifier, and write a checkpoint folder. Every "
-        "option of the recipe can be given here too, for instance --model.latent_dim 8 --trainer.max_epochs 2."
+        "option of the recipe can be given here too, for instance --model.latent_dim 8 --trainer.max_epochs 2. Options "
+        "of a model: --model.help abele_py.lightning.AutoencoderModule (or ClassifierModule, ForestModule)."
     )
     try:
         return _Cli(
@@ -254,7 +258,13 @@ def _parse(args: list[str]) -> _Cli:
             subclass_mode_model=True,
             seed_everything_default=0,
             save_config_callback=None,
-            parser_kwargs={"prog": "abele train", "description": description, "exit_on_error": False},
+            parser_kwargs={
+                "prog": "abele train",
+                "usage": "abele train RECIPE.yaml [options]",
+                "description": description,
+                "exit_on_error": False,
+            },
+            auto_configure_optimizers=False,
             trainer_defaults={"accelerator": "auto", "devices": 1},
             args=args,
             run=False,
