@@ -3,6 +3,7 @@
 from .autoencoder import AdversarialAutoencoder, Autoencoder
 from .black_box import BlackBox
 from .checkpoints import load_autoencoder, load_classifier
+from .datasets import load_image
 from .errors import AbeleError
 from .explainer import Abele
 from .explanation import Explanation
@@ -17,5 +18,6 @@ __all__ = [
     "Explanation",
     "load_autoencoder",
     "load_classifier",
+    "load_image",
     "read_image",
 ]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .autoencoder import AdversarialAutoencoder
 from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
-from .datasets import DATASETS, load_split, to_unit
-from .errors import AbeleError, BlackBoxError, ImageError, ParameterError
+from .datasets import DATASETS, load_image, load_split, to_unit
+from .errors import AbeleError, BlackBoxError, ParameterError
 from .explainer import Abele
 from .explanation import Explanation, write_atomically
 from .images import read_image
@@ -170,17 +170,11 @@ def _report(name: str, explanation: Explanation, out: Path, write: Write) -> Non
 
 def _image(options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor]:
     """The image and a name for its results."""
-    spec = options.image
-    parts = spec.split(":")
-    if Path(spec).exists() or len(parts) != 3 or not re.fullmatch(r"-?\d+", parts[2]):
-        if not Path(spec).exists() and parts[0] in DATASETS:
-            raise ImageError(f"got {spec!r}; expected DATASET:SPLIT:INDEX such as {parts[0]}:test:7")
-        return Path(spec).stem, read_image(spec, shape, options.resize)
-    name, split, index = parts[0], parts[1], int(parts[2])
-    images = load_split(name, split, options.data_dir, options.download)
-    if not 0 <= index < len(images):
-        raise ImageError(f"got index {index}; expected 0 to {len(images) - 1} in {name}:{split}")
-    return "-".join(parts), to_unit(images.images[index])
+    path = Path(options.image)
+    in_data_set = options.image.partition(":")[0] in DATASETS or re.fullmatch(r"[\w-]+:\w+:\d+", options.image)
+    if in_data_set and not path.exists():
+        return options.image.replace(":", "-"), load_image(options.image, options.data_dir, options.download)
+    return path.stem, read_image(path, shape, options.resize)
 
 
 def _black_box(spec: str, autoencoder: AdversarialAutoencoder) -> tuple[Any, tuple[str, ...]]:

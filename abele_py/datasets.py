@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import DataError, unknown_name
+from .errors import DataError, ParameterError, unknown_name
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -96,6 +96,26 @@ def load_split(name: str, split: str, data_dir: str | Path | None = None, downlo
     dataset = DATASETS[name]
     images, labels = dataset.read(split, data_folder(data_dir), download)
     return ImageSet(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)), dataset.class_names)
+
+
+def load_image(spec: str, data_dir: str | Path | None = None, download: bool = False) -> Tensor:
+    """One image of a data set, (C, H, W) float32 in [0, 1].
+
+    Args:
+        spec: ``DATASET:SPLIT:INDEX``, such as ``"digits:test:7"``.
+        data_dir, download: as in ``load_split``.
+
+    Raises:
+        ParameterError: the specification is of another form, or the index out of range.
+        UnknownNameError, DataError: as in ``load_split``.
+    """
+    name, split, index = spec.split(":") if spec.count(":") == 2 else (spec, "", "")
+    if not index.isdecimal():
+        raise ParameterError(f"got {spec!r}; expected DATASET:SPLIT:INDEX, such as digits:test:7")
+    images = load_split(name, split, data_dir, download)
+    if int(index) >= len(images):
+        raise ParameterError(f"got index {index}; expected 0 to {len(images) - 1} in {name}:{split}")
+    return to_unit(images.images[int(index)])
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:

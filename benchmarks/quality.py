@@ -111,7 +111,7 @@ def main(
     out: str = "runs/quality",
     label: str = "",
 ) -> None:
-    """Measure explanations of random images and print the mean, 5th percentile and median of every figure.
+    """Measure explanations of random images and write a summary of every figure.
 
     Args:
         black_box: name or folder of a classifier.
@@ -148,11 +148,19 @@ def main(
             file.write(json.dumps(row) + "\n")
             file.flush()
             done.append(row)
-    print(f"{name}: {len(done)} images, seed {seed}")
-    for key in list(done[0])[1:]:
-        values = np.array([row[key] for row in done])
-        low, middle = np.quantile(values, [0.05, 0.5])
-        print(f"{key:30} mean {values.mean():8.3f}   5% {low:8.3f}   median {middle:8.3f}")
+    figures_of = {key: np.array([row[key] for row in done]) for key in done[0] if key != "index"}
+    summary = {
+        "what": f"{black_box} explained with {autoencoder}, {data}, {images} images, seed {seed}, preset {preset}",
+        "threads": threads,
+        "mean": {key: round(float(v.mean()), 4) for key, v in figures_of.items()},
+        "standard_error": {key: round(float(v.std() / len(v) ** 0.5), 4) for key, v in figures_of.items()},
+        "quantile_5": {key: round(float(np.quantile(v, 0.05)), 4) for key, v in figures_of.items()},
+        "median": {key: round(float(np.median(v)), 4) for key, v in figures_of.items()},
+    }
+    path.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    print(f"{summary['what']} -> {path.with_suffix('.json')}")
+    for key in figures_of:
+        print(f"{key:30}" + "".join(f"  {part} {summary[part][key]:8.3f}" for part in list(summary)[2:]))
 
 
 if __name__ == "__main__":
