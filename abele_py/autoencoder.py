@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from .errors import ParameterError
 
-# Matrix kernels sum in another order when a batch has only a few rows, which changes the last bits of a row's result.
-# Batches padded to this size give every row the same bytes, whatever the batch it came in.
-MIN_ROWS = 16
+# Matrix kernels sum in another order for another number of rows, which changes the last bits of a row's result. Batches
+# padded to a multiple of this give every row the same bytes, whatever the batch it came in.
+ROWS = 16
 
 
 @runtime_checkable
@@ -136,7 +136,7 @@ class AdversarialAutoencoder(nn.Module):
 
     def discriminate(self, latents: Tensor) -> Tensor:
         """Probability that a point is a sample of the prior; 0.5 everywhere for codes that match the prior."""
-        return torch.sigmoid(padded(self.discriminator_logits, latents))
+        return padded(lambda rows: torch.sigmoid(self.discriminator_logits(rows)), latents)
 
     def discriminator_logits(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) logits, for the loss."""
@@ -155,11 +155,19 @@ class AdversarialAutoencoder(nn.Module):
 
 
 def padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Call with at least MIN_ROWS rows, so that a row's result does not depend on how many came with it."""
+    """Call with a multiple of ROWS rows, so that a row's result does not depend on how many came with it."""
     n = len(rows)
-    if n == 0 or n >= MIN_ROWS:
+    missing = -n % ROWS
+    if missing == 0:
         return function(rows)
-    return function(torch.cat([rows, rows[-1:].expand(MIN_ROWS - n, *rows.shape[1:])]))[:n]
+    return function(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]))[:n]
+
+
+class _Sigmoid(nn.Module):
+    """The logistic function, from tanh: torch's own computes the last elements of a tensor in another way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 + 0.5 * torch.tanh(0.5 * x)
 
 
 def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
@@ -172,7 +180,7 @@ def _mlp_encoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> 
 
 def _mlp_decoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
     layers = _layers([k, *reversed(hidden)], nn.ReLU)
-    return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape))
+    return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), _Sigmoid(), nn.Unflatten(1, shape))
 
 
 def _conv_sizes(shape: tuple[int, int, int], channels: Sequence[int]) -> list[tuple[int, int]]:
@@ -198,7 +206,7 @@ def _conv_decoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Se
     outputs = [*reversed(channels[:-1]), shape[0]]
     for i, o, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
         layers += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
-    layers[-1] = nn.Sigmoid()
+    layers[-1] = _Sigmoid()
     return nn.Sequential(*layers)
 
 

@@ -29,8 +29,8 @@ class BlackBox:
         classifier: a callable from (N, C, H, W) float32 in [0, 1] to (N,) integer labels or (N, K >= 2) scores, tensor
             or array; or an ``nn.Module``, called without gradients in evaluation mode on its own device and left as
             it was found; or a fitted scikit-learn classifier, given flattened images. Normalisation is its own affair.
-        batch_size: most images in one call. (A torch module gets batches of at least 16 rows, so that the last bits
-            of its scores do not depend on the batch.)
+        batch_size: most images in one call. (A torch module gets them filled up to a multiple of 32, so that the last
+            bits of its scores do not depend on the batch.)
 
     Attributes:
         calls, images: how often the classifier was called, and with how many images in all.
