@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -85,16 +86,27 @@ class Abele:
             raise unknown_name("saliency", self.saliency, ("contrast", "median"))
         self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
         self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
-        self.n_samples, self.n_exemplars, self.n_frames = n_samples, n_exemplars, n_frames
+        self.n_samples, self.n_exemplars, self.n_frames = int(n_samples), int(n_exemplars), int(n_frames)
         for name, value, least in (
             ("n_samples", n_samples, 10),
             ("n_exemplars", n_exemplars, 1),
             ("n_frames", n_frames, 2),
+            ("n_landmarks", self.n_landmarks, 0),
         ):
             if value < least:
                 raise ParameterError(f"got {name}={value}; expected at least {least}")
+        if not 0 <= min_class_fraction <= 0.5:
+            raise ParameterError(f"got min_class_fraction={min_class_fraction}; expected a value in [0, 0.5]")
+        if self.kernel_width is not None and not 0 < self.kernel_width < math.inf:
+            raise ParameterError(f"got kernel_width={kernel_width}; expected a finite number above 0")
+        if not math.isfinite(self._space.validity_threshold):
+            raise ParameterError(
+                f"got validity_threshold={validity_threshold}; expected a number; 0 accepts every point"
+            )
+        if not -(2**63) <= random_state < 2**63:
+            raise ParameterError(f"got random_state={random_state}; expected a whole number of at most 63 bits")
         self.min_class_fraction = min_class_fraction
-        self.random_state = random_state
+        self.random_state = int(random_state)
         self.class_names = tuple(class_names)
         self.preset = preset
         self._space.black_box.probe(self._space.decode(self._space.reference_latents[:2]))
@@ -164,7 +176,8 @@ class Abele:
             surrogate=surrogate,
             trust=trust,
             notes=tuple(self._notes(trust, label, int(reconstruction.labels), len(exemplars), counters.labels, wanted)),
-            params=self._params(target) | {"black_box_images": space.black_box.images - asked},
+            params=self._params(target if isinstance(target, str) else wanted)
+            | {"black_box_images": space.black_box.images - asked},
         )
 
     def _target(self, target: int | str | None, label: int) -> int | None:
@@ -177,6 +190,9 @@ class Abele:
             if target not in names and not target.isdecimal():
                 raise unknown_name("target", target, names)
             target = names.index(target) if target in names else int(target)
+        if isinstance(target, bool) or not isinstance(target, Integral):
+            raise ParameterError(f"got the target {target!r}; expected a label (a whole number) or a class name")
+        target = int(target)
         if target < 0 or (n_classes and target >= n_classes):
             raise unknown_name("target", target, names)
         if target == label:
@@ -287,7 +303,7 @@ def _trust(
         **vars(fidelity),
         label_preserved=int(reconstruction.labels) == label,
         code_valid=code_valid,
-        other_fraction=float((neighbors.labels != label).float().mean()),
+        other_fraction=float((neighbors.labels != label).double().mean()),
         n_neighbors=len(neighbors),
         n_labels=len(neighbors.labels.unique()),
         n_leaves=surrogate.n_leaves,

@@ -105,7 +105,13 @@ class LatentSpace:
 
     def decode(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N, C, H, W)."""
-        return self._apply(self.autoencoder.decode, latents, self.image_shape)
+        images = self._apply(self.autoencoder.decode, latents, self.image_shape)
+        low, high = map(float, images.aminmax()) if len(images) else (0.0, 1.0)
+        if low < 0 or high > 1:
+            raise AutoencoderError(
+                f"got pixels from {low:.4g} to {high:.4g} of decode; expected [0, 1]; end the decoder with a sigmoid"
+            )
+        return images
 
     def valid(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""
@@ -124,8 +130,11 @@ class LatentSpace:
             return torch.zeros(0, *shape)
         device = _device(self.autoencoder)
         with _quiet(self.autoencoder):
-            out = torch.cat([function(b.to(device)).float().cpu() for b in rows.split(self.black_box.batch_size)])
+            answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
         name = getattr(function, "__name__", "the autoencoder")
+        if not all(isinstance(a, Tensor) for a in answers):
+            raise AutoencoderError(f"got {type(answers[0]).__name__} of {name}; expected a tensor; convert it there")
+        out = torch.cat([a.float().cpu() for a in answers])
         if tuple(out.shape) != (len(rows), *shape):
             raise AutoencoderError(
                 f"got shape {tuple(out.shape)} of {name}; expected {(len(rows), *shape)}; check the autoencoder"
