@@ -226,7 +226,7 @@ def test_a_future_schema_is_refused_and_an_update_advised(explanation, tmp_path)
     ],
 )
 def test_texts_that_are_no_explanation_are_refused(text):
-    with pytest.raises(DataError, match="expected JSON of Explanation.to_json"):
+    with pytest.raises(DataError, match=r"expected JSON of Explanation\.to_json"):
         Explanation.from_json(text)
 
 
