@@ -1,0 +1,91 @@
+"""What the documents show works: every notebook runs, README's Python and commands run, its tables are fresh."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from abele_py.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.strip()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_runs(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_is_stored_without_output(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in cells)
+
+
+def test_there_is_a_notebook():
+    assert NOTEBOOKS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda b: b.splitlines()[0][:40])
+def test_readme_python_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("abele ")])
+def test_readme_command_runs(command, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    monkeypatch.chdir(tmp_path)
+    if "mnist:" in command:
+        real = ROOT.parent / "shared" / "data"
+        if not (real / "MNIST").is_dir():
+            pytest.skip("no MNIST beside the project")
+        monkeypatch.setenv("ABELE_DATA_DIR", str(real))
+    arguments = shlex.split(command)[1:]
+    if arguments[0] == "train":  # the real recipe, two steps
+        arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--out=checkpoint"]
+    assert main(arguments) == 0
+
+
+def test_readme_shows_the_two_commands_first():
+    assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^demo: .*\n\t.*abele demo$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^test: .*\n\t.*pytest$", makefile, flags=re.MULTILINE)
+
+
+def test_readme_commands_are_all_tried():
+    known = ("abele ", "make ", "pip install", "pytest", "git clone", "cd ", "python benchmarks/")
+    assert [c for c in commands() if not c.startswith(known)] == []
+
+
+def test_table_of_results_is_fresh():
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    assert table.with_table(README) == README, "run: python benchmarks/table.py"
+
+
+def test_links_to_files_of_the_project_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "training" / "README.md"]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
