@@ -136,7 +136,11 @@ class AdversarialAutoencoder(nn.Module):
 
     def discriminate(self, latents: Tensor) -> Tensor:
         """Probability that a point is a sample of the prior; 0.5 everywhere for codes that match the prior."""
-        return padded(lambda rows: torch.sigmoid(self.discriminator_logits(rows)), latents)
+        hidden = padded(self.discriminator[:-1], latents).double()
+        last: Any = self.discriminator[-1]
+        # One output is a product of matrix and vector, whose order of sums no padding fixes; double precision does.
+        logits = (hidden * last.weight.double()).sum(dim=1) + last.bias.double()
+        return _Sigmoid()(logits).float()
 
     def discriminator_logits(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) logits, for the loss."""

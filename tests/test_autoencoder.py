@@ -45,14 +45,12 @@ def test_no_images_give_no_codes(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_batch_changes_nothing_for_a_row(architecture):
     model = network(architecture)
-    images, latents = torch.rand(40, 1, 28, 28), torch.randn(40, 5)
+    images, latents = torch.rand(130, 1, 28, 28), torch.randn(130, 5)
     with torch.no_grad():
         for function, rows in ((model.encode, images), (model.decode, latents), (model.discriminate, latents)):
             whole = function(rows)
-            assert torch.equal(function(rows), whole)
-            for n in (1, 2, 7, 16):
-                torch.testing.assert_close(function(rows[:n]), whole[:n], rtol=0, atol=2e-6)
-            assert torch.equal(function(rows[:1]), function(rows[:7])[:1])
+            for n in (1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 129):
+                assert torch.equal(function(rows[:n]), whole[:n])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
