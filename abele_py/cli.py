@@ -1,6 +1,7 @@
 """The ``abele`` command: explain, train, models, demo. A user's mistake is one clear line and exit code 2."""
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -118,9 +119,9 @@ def _demo(options: Namespace, write: Write) -> None:
     images = load_split("digits", "test")
     if not 1 <= options.images <= len(images):
         raise ParameterError(f"got --images {options.images}; expected 1 to {len(images)}")
+    explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"), random_state=options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
-    explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"), random_state=options.seed)
     for index in chosen:
         explanation = explainer.explain(to_unit(images.images[index]))
         _report(f"digits-test-{index}", explanation, Path(options.out), write)
@@ -172,7 +173,7 @@ def _image(options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor
     """The image and a name for its results."""
     path = Path(options.image)
     in_data_set = options.image.partition(":")[0] in DATASETS or re.fullmatch(r"[\w-]+:\w+:\d+", options.image)
-    if in_data_set and not path.exists():
+    if in_data_set and not os.path.exists(path):
         return options.image.replace(":", "-"), load_image(options.image, options.data_dir, options.download)
     return path.stem, read_image(path, shape, options.resize)
 
@@ -192,7 +193,7 @@ def _black_box(spec: str, autoencoder: AdversarialAutoencoder) -> tuple[Any, tup
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's own module beside the images
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, ValueError, AttributeError) as error:
+    except Exception as error:  # the user's module may fail in any way
         raise BlackBoxError(
             f"got the black box {spec!r}, which cannot be imported ({error}); expected package.module:function, "
             "importable from this folder"

@@ -1,5 +1,6 @@
 """One image: from a picture file, an array file or an array to a checked (C, H, W) float32 tensor in [0, 1]."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         ImageError: no such file, not a picture, truncated, of another size (unless ``resize``), or out of range.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file no error for a name that is too long
         raise ImageError(f"got the path {str(path)!r}; expected a picture or .npy file that exists; check the path")
     if path.stat().st_size == 0:
         raise ImageError(f"got an empty file {path.name!r}; expected a picture; save it again")
