@@ -249,6 +249,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_was_explained_before_and_fo
     assert explain(neighborhood=neighborhood, random_state=1).to_json() != expected
 
 
+@pytest.mark.slow
 def test_the_digits_give_the_same_bytes_for_every_batch_size_and_order(digits_models, digit_images):
     autoencoder, classifier = digits_models
 

@@ -1,0 +1,228 @@
+"""The ``abele`` command: results where it says they are, and one clear line for every mistake of its user."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from abele_py import Explanation
+from abele_py.cli import main
+
+PAIR = ["--autoencoder", "digits", "--black-box", "digits-cnn"]
+FEW = ["--samples", "100"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, digits_models):
+    """An empty folder to work in, with the shipped models at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ABELE_DATA_DIR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def pictures(here, digit_images):
+    """Test image 7 of the digits as a PNG and as an array."""
+    pixels = (digit_images[7, 0] * 255).round().byte().numpy()
+    Image.fromarray(pixels).save("seven.png")
+    np.save("seven.npy", pixels)
+    return here
+
+
+def written(folder: Path, name: str) -> Explanation:
+    """The explanation in a folder, after a look at the two files beside it."""
+    explanation = Explanation.load(folder / f"{name}-explanation.npz")
+    assert Explanation.from_json((folder / f"{name}-explanation.json").read_text()).to_json() == explanation.to_json()
+    with Image.open(folder / f"{name}-explanation.png") as figure:
+        assert min(figure.size) > 500
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".npz", ".png"]
+    return explanation
+
+
+def test_a_digit_of_the_data_set(here, capsys):
+    assert main(["explain", "digits:test:7", *PAIR, *FEW]) == 0
+    out, err = capsys.readouterr()
+    explanation = written(here / "abele_out", "digits-test-7")
+    assert str(explanation).splitlines()[0] in out
+    assert str(Path("abele_out") / "digits-test-7-explanation.png") in out
+    assert "abele:" not in err
+    assert explanation.class_names == tuple("0123456789")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seven.png", "seven.npy"])
+def test_a_file_is_explained_as_the_same_image_of_the_data_set(pictures, capsys, name, digit_explanation):
+    assert main(["explain", name, *PAIR, *FEW, "--out", "results/new"]) == 0
+    explanation = written(pictures / "results" / "new", "seven")
+    assert explanation.image.equal(digit_explanation.image)
+    assert explanation.label == digit_explanation.label
+
+
+def test_a_target_by_number(here, digit_explanation):
+    target = next(y for y in range(10) if y != digit_explanation.label)
+    assert main(["explain", "digits:test:7", *PAIR, *FEW, "--target", str(target), "--seed", "3"]) == 0
+    explanation = written(here / "abele_out", "digits-test-7")
+    assert set(explanation.counter_exemplars.labels.tolist()) <= {target}
+    assert explanation.params["random_state"] == 3
+
+
+def test_a_function_beside_the_image_is_a_black_box(pictures):
+    (pictures / "mymodel.py").write_text("def dark(images):\n    return (images.mean(dim=(1, 2, 3)) > 0.3).long()\n")
+    path = list(sys.path)
+    arguments = ["explain", "seven.png", "--autoencoder", "digits", "--black-box", "mymodel:dark", *FEW]
+    assert main([*arguments, "--preset", "paper"]) == 0
+    assert sys.path == path
+    explanation = written(pictures / "abele_out", "seven")
+    assert explanation.scores is None
+    assert explanation.params["preset"] == "paper"
+
+
+@pytest.mark.slow
+def test_a_picture_of_another_size_is_scaled_if_asked(pictures):
+    with Image.open("seven.png") as picture:
+        picture.resize((56, 56)).save("large.png")
+    assert main(["explain", "large.png", *PAIR, *FEW]) == 2
+    assert main(["explain", "large.png", *PAIR, *FEW, "--resize"]) == 0
+
+
+def test_models_lists_what_is_shipped_with_its_metrics(capsys, digits_models):
+    assert main(["models"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for name in ("digits", "digits-cnn"):
+        assert any(line.split()[0] == name for line in out.splitlines())
+    assert "label_preservation" in out
+    assert "accuracy" in out
+
+
+@pytest.mark.slow
+def test_demo_explains_digits(here, capsys):
+    assert main(["demo", "--images", "1", "--out", "d"]) == 0
+    out, _ = capsys.readouterr()
+    for word in ("label", "fidelity", "rule", "counterfactual rule", "figure: d/", "explanation: d/", "JSON: d/"):
+        assert word in out
+    (path,) = (here / "d").glob("*.json")
+    assert json.loads(path.read_text())["@"] == "Explanation"
+
+
+EXPLAIN = ["explain", "digits:test:7"]
+MISTAKES = {
+    "no command": [],
+    "unknown command": ["explian"],
+    "no image": ["explain", *PAIR],
+    "no autoencoder": [*EXPLAIN, "--black-box", "digits-cnn"],
+    "no black box": [*EXPLAIN, "--autoencoder", "digits"],
+    "unknown option": [*EXPLAIN, *PAIR, "--colour", "red"],
+    "word for a number": [*EXPLAIN, *PAIR, "--samples", "many"],
+    "unknown autoencoder": [*EXPLAIN, "--autoencoder", "digit", "--black-box", "digits-cnn"],
+    "no such folder": [*EXPLAIN, "--autoencoder", "./nowhere", "--black-box", "digits-cnn"],
+    "classifier as autoencoder": [*EXPLAIN, "--autoencoder", "digits-cnn", "--black-box", "digits-cnn"],
+    "unknown black box": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "digits-cnm"],
+    "autoencoder as black box": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "digits"],
+    "unknown data set": ["explain", "digit:test:7", *PAIR],
+    "unknown split": ["explain", "digits:tset:7", *PAIR],
+    "index too large": ["explain", "digits:test:300", *PAIR],
+    "index negative": ["explain", "digits:test:-1", *PAIR],
+    "index huge": ["explain", f"digits:test:{10**30}", *PAIR],
+    "index a word": ["explain", "digits:test:seven", *PAIR],
+    "no index": ["explain", "digits:test", *PAIR],
+    "missing picture": ["explain", "nowhere.png", *PAIR],
+    "name too long": ["explain", "x" * 5000, *PAIR],
+    "folder as picture": ["explain", ".", *PAIR],
+    "empty name": ["explain", "", *PAIR],
+    "no picture": ["explain", "text.png", *PAIR],
+    "no data there": ["explain", "mnist:test:7", *PAIR, "--data-dir", "."],
+    "unknown target": [*EXPLAIN, *PAIR, "--target", "cat"],
+    "target too large": [*EXPLAIN, *PAIR, "--target", "10"],
+    "unknown neighborhood": [*EXPLAIN, *PAIR, "--neighborhood", "nearby"],
+    "unknown preset": [*EXPLAIN, *PAIR, "--preset", "fast"],
+    "no samples": [*EXPLAIN, *PAIR, "--samples", "0"],
+    "no batch": [*EXPLAIN, *PAIR, "--batch-size", "0"],
+    "seed too large": [*EXPLAIN, *PAIR, "--seed", str(10**30)],
+    "out is a file": [*EXPLAIN, *PAIR, *FEW, "--out", "text.png"],
+    "no module": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "no_such_module:f"],
+    "no function": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "models_here:missing"],
+    "relative module": [*EXPLAIN, "--autoencoder", "digits", "--black-box", ".models_here:good"],
+    "empty module": [*EXPLAIN, "--autoencoder", "digits", "--black-box", ":good"],
+    "empty function": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "models_here:"],
+    "module with a mistake": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "broken_here:f"],
+    "module that fails": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "failing_here:f"],
+    "not callable": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "models_here:NUMBER"],
+    "function that raises": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "models_here:raises"],
+    "demo of no digits": ["demo", "--images", "0"],
+    "demo of too many digits": ["demo", "--images", "301"],
+    "demo with an impossible seed": ["demo", "--seed", str(10**30)],
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, here, capsys, monkeypatch):
+    Path("text.png").write_text("hello")
+    Path("models_here.py").write_text("NUMBER = 3\ngood = len\n\ndef raises(x):\n    raise ValueError('two\\nlines')\n")
+    Path("broken_here.py").write_text("def f(:\n")
+    Path("failing_here.py").write_text("1 / 0\n")
+    monkeypatch.delitem(sys.modules, "models_here", raising=False)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("abele: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in err
+    assert not Path("abele_out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["explain", "digits:test:7", "--autoencoder", "digit", "--black-box", "digits-cnn"], "Did you mean 'digits'"),
+        (["explain", "digits:tset:7", *PAIR], "Did you mean 'test'"),
+        (["explain", "digits:test:300", *PAIR], "expected 0 to 299"),
+        (["explain", "mnist:test:7", *PAIR, "--data-dir", "."], "--data-dir"),
+        (["explain", "nowhere.png", *PAIR], "nowhere.png"),
+        (["explain", "digits:test:7", *PAIR, "--target", "cat"], "expected one of: 0, 1, 2"),
+    ],
+)
+def test_the_line_names_what_to_do(arguments, word, here, capsys):
+    assert main(arguments) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_the_own_label_as_target_is_a_mistake(here, capsys, digit_explanation):
+    assert main(["explain", "digits:test:7", *PAIR, *FEW, "--target", str(digit_explanation.label)]) == 2
+    assert "the label the image has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], ["explain", "train", "models", "demo"]),
+        (["explain", "--help"], ["--autoencoder", "--black-box", "--target", "DATASET:SPLIT:INDEX", "--out"]),
+        (["demo", "--help"], ["--images"]),
+        (["models", "--help"], ["checkpoints"]),
+    ],
+)
+def test_help(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code in (0, None)
+    out, err = capsys.readouterr()
+    assert all(word in out for word in words)
+    assert err == ""
+
+
+@pytest.mark.slow
+def test_the_installed_command(here):
+    command = Path(sys.executable).with_name("abele")
+    good = subprocess.run([command, *EXPLAIN, *PAIR, *FEW], capture_output=True, text=True, check=False)
+    assert good.returncode == 0, good.stderr
+    written(here / "abele_out", "digits-test-7")
+    bad = subprocess.run([command, "explain", "nowhere.png", *PAIR], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert bad.stdout == ""
+    assert bad.stderr.startswith("abele: got the path 'nowhere.png'")
+    assert bad.stderr.count("\n") == 1
