@@ -72,8 +72,11 @@ KINDS = {
 }
 
 
+QUICK = {"labels only", "no counter-exemplars", "colour", "30 classes", "markup", "mathtext"}
+
+
 @pytest.mark.filterwarnings("error:Glyph")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_every_kind_of_explanation_has_a_figure(kind):
     figure = KINDS[kind]().plot()
     assert isinstance(figure, Figure)
@@ -110,6 +113,7 @@ def test_two_drawings_have_the_same_bytes(explanation):
     assert png(explanation.plot()) == png(explanation.plot())
 
 
+@pytest.mark.slow
 def test_drawing_touches_no_state_of_matplotlib(explanation):
     code = (
         "import sys, matplotlib as mpl; from abele_py import Explanation; before = dict(mpl.rcParams)\n"
