@@ -280,6 +280,10 @@ def _parse(args: list[str]) -> _Cli:
 
 
 def _run_folder(config: Namespace) -> Path:
+    if Path(config.name).name != config.name or config.name in ("", ".", ".."):
+        raise ParameterError(
+            f"got name {config.name!r}; expected a name without folders; use --runs or --out for those"
+        )
     return Path(config.runs) / config.name
 
 
@@ -297,6 +301,8 @@ def _claim(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
                 f"got an earlier training in {earlier}; expected a free place; go on with --resume, choose another "
                 "--name or --out, or replace it with --overwrite"
             )
+    if run.exists() and not (run / "csv").is_dir():  # whatever it is, no training has written it
+        raise ParameterError(f"got {run}, which is no earlier training, to overwrite; expected one; use another --name")
     shutil.rmtree(run, ignore_errors=True)
 
 

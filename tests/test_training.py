@@ -257,6 +257,15 @@ def test_earlier_work_is_not_replaced_unasked(tmp_path):
     assert (folder / "model.safetensors").read_bytes() != weights
 
 
+def test_a_folder_that_is_no_training_is_not_overwritten(tmp_path):
+    photos = tmp_path / "runs" / "digits-cnn"
+    photos.mkdir(parents=True)
+    (photos / "holiday.png").write_bytes(b"")
+    with pytest.raises(ParameterError, match="no earlier training"):
+        train(ROOT / "training" / "digits-cnn.yaml", small(tmp_path, "--overwrite"))
+    assert (photos / "holiday.png").exists()
+
+
 # A user's mistakes
 
 
@@ -276,6 +285,7 @@ def test_earlier_work_is_not_replaced_unasked(tmp_path):
         (["training/digits-autoencoder.yaml", "--black-box=digits-cnm"], "digits-cnn"),
         (["training/digits-cnn.yaml", "--resume"], "expected an interrupted training"),
         (["training/digits-cnn.yaml", "--nonsense"], "nonsense"),
+        (["training/digits-cnn.yaml", "--name=../elsewhere"], "without folders"),
     ],
 )
 def test_mistakes_are_told(arguments, message, monkeypatch, tmp_path, capfd):
