@@ -29,7 +29,7 @@ class BlackBox:
         classifier: a callable from (N, C, H, W) float32 in [0, 1] to (N,) integer labels or (N, K >= 2) scores, tensor
             or array; or an ``nn.Module``, called without gradients in evaluation mode on its own device and left as
             it was found; or a fitted scikit-learn classifier, given flattened images. Normalisation is its own affair.
-        batch_size: most images in one call. (A torch module gets them filled up to a multiple of 32, so that the last
+        batch_size: most images in one call. (A torch module gets them filled up to a multiple of 16, so that the last
             bits of its scores do not depend on the batch.)
 
     Attributes:
@@ -59,7 +59,7 @@ class BlackBox:
         return Answer(torch.cat([a.labels for a in answers]), torch.cat(scores) if scores else None)
 
     def probe(self, images: Tensor) -> None:
-        """Ask for two images twice, alone and together: the answers must have one form and agree.
+        """Ask for the images twice, and for the first alone: the answers must have one form and agree.
 
         Raises:
             BlackBoxError: where they do not.

@@ -109,7 +109,10 @@ class Abele:
         self.random_state = int(random_state)
         self.class_names = tuple(class_names)
         self.preset = preset
-        self._space.black_box.probe(self._space.decode(self._space.reference_latents[:2]))
+        self._space.probe()
+        n_classes = self._space.black_box.n_classes
+        if self.class_names and n_classes not in (None, len(self.class_names)):
+            raise ParameterError(f"got {len(self.class_names)} class_names for {n_classes} scores; expected one each")
         self._landmarks = self._space.classify(self._space.reference_latents[: self.n_landmarks])
 
     def explain(self, image: Any, target: int | str | None = None) -> Explanation:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import ImageError
@@ -139,7 +139,7 @@ def _read_picture(path: Path, channels: int) -> np.ndarray:
                         f"got a picture of mode {picture.mode}; expected 8 bits per channel; "
                         "convert it, or pass an .npy in [0, 1]"
                     )
-                value = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+                value = np.asarray(ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB"))
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files

@@ -17,6 +17,8 @@ from .errors import AutoencoderError
 
 P = TypeVar("P", bound="Points")
 
+_PROTOCOL = ("encode", "decode", "discriminate", "latent_dim", "image_shape", "validity_threshold", "reference_latents")
+
 
 @dataclass(frozen=True)
 class Points:
@@ -68,17 +70,8 @@ class LatentSpace:
     """
 
     def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
-        if not isinstance(autoencoder, Autoencoder):
-            needed = (
-                "encode",
-                "decode",
-                "discriminate",
-                "latent_dim",
-                "image_shape",
-                "validity_threshold",
-                "reference_latents",
-            )
-            missing = [name for name in needed if not hasattr(autoencoder, name)]
+        missing = [name for name in _PROTOCOL if not hasattr(autoencoder, name)]
+        if missing:
             raise AutoencoderError(
                 f"got an autoencoder of type {type(autoencoder).__name__} without {', '.join(missing)}; expected the "
                 "protocol abele_py.Autoencoder; load one with load_autoencoder(name) or add what is missing"
@@ -98,6 +91,26 @@ class LatentSpace:
                 f"got reference_latents of shape {tuple(self.reference_latents.shape)}; expected (M >= 2, {self.k}); "
                 "call autoencoder.calibrate(validation_latents, reference_latents) after training"
             )
+
+    def probe(self) -> None:
+        """Try autoencoder and black box on decoded reference codes: is each a function of its input alone?
+
+        Raises:
+            AutoencoderError, BlackBoxError: where one is not.
+        """
+        latents = self.reference_latents[:16]
+        images = self.decode(latents)
+        codes = self.encode(images)
+        for again, alone, first in (
+            (self.decode(latents), self.decode(latents[:1]), images),
+            (self.encode(images), self.encode(images[:1]), codes),
+        ):
+            if not torch.allclose(first, again, atol=1e-5) or not torch.allclose(first[:1], alone, atol=1e-4):
+                raise AutoencoderError(
+                    "got different answers of the autoencoder for the same input; expected encode and decode without "
+                    "randomness, each row on its own; use the mean of a stochastic encoder, and eval mode"
+                )
+        self.black_box.probe(images)
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, k)."""
@@ -129,9 +142,15 @@ class LatentSpace:
         if len(rows) == 0:
             return torch.zeros(0, *shape)
         device = _device(self.autoencoder)
-        with _quiet(self.autoencoder):
-            answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
         name = getattr(function, "__name__", "the autoencoder")
+        try:
+            with _quiet(self.autoencoder):
+                answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
+        except Exception as error:
+            raise AutoencoderError(
+                f"{name} of the autoencoder raised {type(error).__name__}: {error}; it was given a float32 tensor of "
+                f"shape {tuple(rows.shape)}; try it on such a batch"
+            ) from error
         if not all(isinstance(a, Tensor) for a in answers):
             raise AutoencoderError(f"got {type(answers[0]).__name__} of {name}; expected a tensor; convert it there")
         out = torch.cat([a.float().cpu() for a in answers])

@@ -65,17 +65,21 @@ class Random:
 
 @dataclass(frozen=True)
 class Local:
-    """A ball around the code: steps in random directions, their length uniform up to a radius learned from real codes.
+    """Steps around the code that change a few coordinates, their length uniform up to a radius learned from real codes.
 
-    The radius is ``scale`` times :func:`~abele_py.latent_space.local_radius`. Where too few points within it get
-    another label, the whole ball grows until it reaches over the decision boundary, so that near points stay in it.
+    A rule speaks of a few coordinates, and a counterfactual rule of moving one or two of them; steps that change all
+    at once mostly cross boundaries that lie askew, which no short rule can follow. The radius is ``scale`` times
+    :func:`~abele_py.latent_space.local_radius`. Where too few points within it get another label, it grows until the
+    steps reach over the decision boundary; near points stay among them.
 
     Attributes:
+        coordinates: most coordinates that one step changes; at least one.
         scale: first radius, in units of the local radius.
         growth: factor of the radius from one round to the next.
         rounds: most radii tried.
     """
 
+    coordinates: int = 3
     scale: float = 1.0
     growth: float = 1.25
     rounds: int = 10
@@ -86,6 +90,9 @@ class Local:
 
         def ball(size: int) -> Points:
             steps = torch.randn(size, space.k, generator=generator)
+            changed = torch.randint(1, min(self.coordinates, space.k) + 1, (size, 1), generator=generator)
+            place = torch.rand(size, space.k, generator=generator).argsort(dim=1).argsort(dim=1)
+            steps *= place < changed
             lengths = radius * torch.rand(size, 1, generator=generator)
             latents = center + lengths * steps / steps.norm(dim=1, keepdim=True)
             return space.classify(latents[space.valid(latents)])
@@ -181,8 +188,11 @@ def strategy(name: str | Strategy) -> Strategy:
 
     Raises:
         UnknownNameError: no such name.
+        ParameterError: no strategy.
     """
     if not isinstance(name, str):
+        if not callable(getattr(name, "points", None)):
+            raise ParameterError(f"got neighborhood {name!r}; expected a name or a strategy with a method points")
         return name
     if name not in STRATEGIES:
         raise unknown_name("neighborhood", name, STRATEGIES)

@@ -70,10 +70,11 @@ def fit_surrogate(
 ) -> tuple[Surrogate, Fidelity]:
     """Fit a tree, prune it, and measure it on points that neither saw.
 
-    The points are split at random into 50 % to fit, 25 % to choose the pruning (minimal cost-complexity, Breiman et
-    al. 1984) and 25 % held out; row 0 is always fitted on. The chosen pruning is fitted again on the first two parts:
-    two fits in all. Only trees that give row 0 its label are chosen from (the unpruned one always does): a rule that
-    does not cover the explained decision would explain another one.
+    The points are split at random into 50 % to fit, 25 % to choose the pruning (minimal cost-complexity, and of those
+    within one standard error of the best the simplest: Breiman et al. 1984, sections 3.3 and 3.4.3) and 25 % held out;
+    row 0 is always fitted on. The chosen pruning is fitted again on the first two parts: two fits in all. Only trees
+    that give row 0 its label are chosen from (the unpruned one always does): a rule that does not cover the explained
+    decision would explain another one.
 
     Args:
         latents: (N, k) float32, rows unique, row 0 the explained point.
@@ -102,13 +103,16 @@ def fit_surrogate(
 
     alphas, pruned = prunings(fit)
     steps = np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest")
-    scores = {
-        a: _mean(agreement(tree, choose), weights[choose]) for a, tree in hitting(np.unique(steps).tolist(), pruned)
-    }
-    # Best first; of equals the simpler tree. The last resort, no pruning, tells row 0 from all others.
-    ranked = sorted(scores, key=lambda alpha: (scores[alpha], alpha), reverse=True)
+    candidates = hitting(np.unique(steps).tolist(), pruned)
+    scores = {alpha: _mean(agreement(tree, choose), weights[choose]) for alpha, tree in candidates}
+    best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
+    error = (best * (1 - best) * float((share**2).sum())) ** 0.5
+    good = [alpha for alpha in scores if scores[alpha] >= best - error]
+    others = sorted(scores.keys() - good, key=scores.__getitem__, reverse=True)
+    # The last resort, no pruning, tells row 0 from all others.
+    ranked = [*sorted(good, reverse=True), *others, 0.0]
     known = torch.cat([fit, choose])
-    surrogate = hitting([*ranked, 0.0], prunings(known)[1])[0][1]
+    surrogate = hitting(ranked, prunings(known)[1])[0][1]
     agree, same = agreement(surrogate, held_out), (labels[held_out] == labels[0]).double()
     return surrogate, Fidelity(
         held_out=_mean(agree, weights[held_out]),
