@@ -81,12 +81,12 @@ def diverse(latents: Tensor, center: Tensor, n: int) -> Tensor:
 
 
 def rule_candidates(space: LatentSpace, rules: Sequence[CounterfactualRule], latent: Tensor, margin: float) -> Points:
-    """The point moved just past the broken conditions of each rule, and up to ``margin`` farther: labelled."""
+    """The point moved just past the broken conditions of each rule, and up to ``margin`` farther; the valid ones."""
     if not rules:
         return space.classify(latent[None][:0])
     margins = [0.0, margin / 4, margin / 2, margin]
     latents = torch.cat([r.rule.nearest(latent[None], m) for r in rules for m in margins])
-    return space.classify(latents)
+    return space.classify(latents[space.valid(latents)])
 
 
 def find_counter_exemplars(
@@ -114,19 +114,20 @@ def find_counter_exemplars(
     Returns:
         At most one point per label, nearest first.
     """
-    usable = (
-        candidates[(candidates.labels != label) & space.valid(candidates.latents)] if len(candidates) else candidates
-    )
-    usable = usable[(usable.latents - latent).norm(dim=1).argsort(stable=True)]
-    ends = [rows for y in usable.labels.unique().tolist() for rows in (usable.labels == y).nonzero()[:per_label, 0]]
-    if not ends:
-        return usable
-    best = usable[torch.stack(ends)]
-    if refine:
+    usable = candidates[space.valid(candidates.latents)] if len(candidates) else candidates
+    best = nearest_per_label(usable, latent, label, per_label)
+    if refine and len(best):
         best = _approach(space, latent, best, steps, bisections)
-    best = best[(best.latents - latent).norm(dim=1).argsort(stable=True)]
-    nearest = [int((best.labels == y).nonzero()[0, 0]) for y in best.labels.unique().tolist()]
-    return best[torch.tensor(sorted(nearest))]
+    best = nearest_per_label(best, latent, label, 1)
+    return best[(best.latents - latent).norm(dim=1).argsort(stable=True)]
+
+
+def nearest_per_label(points: Points, latent: Tensor, label: int, n: int = 3) -> Points:
+    """Of each label other than ``label`` the n points nearest to ``latent`` (k,), label by label, nearest first."""
+    order = (points.latents - latent).norm(dim=1).argsort(stable=True)
+    labels = points.labels[order]
+    rows = [order[labels == y][:n] for y in labels.unique().tolist() if y != label]
+    return points[torch.cat(rows)] if rows else points[:0]
 
 
 def morph(

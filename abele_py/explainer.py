@@ -17,7 +17,14 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .errors import ParameterError, unknown_name
-from .exemplars import CounterExemplars, find_counter_exemplars, find_exemplars, morph, rule_candidates
+from .exemplars import (
+    CounterExemplars,
+    find_counter_exemplars,
+    find_exemplars,
+    morph,
+    nearest_per_label,
+    rule_candidates,
+)
 from .explanation import Explanation, Note, Trust
 from .images import check_image
 from .latent_space import LatentSpace, Points, concatenate, local_radius
@@ -113,7 +120,8 @@ class Abele:
         n_classes = self._space.black_box.n_classes
         if self.class_names and n_classes not in (None, len(self.class_names)):
             raise ParameterError(f"got {len(self.class_names)} class_names for {n_classes} scores; expected one each")
-        self._landmarks = self._space.classify(self._space.reference_latents[: self.n_landmarks])
+        references = self._space.reference_latents[: self.n_landmarks]
+        self._landmarks = self._space.classify(references[self._space.valid(references)])
 
     def explain(self, image: Any, target: int | str | None = None) -> Explanation:
         """Explain the black box's decision on one image.
@@ -146,10 +154,10 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
         exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator)
-        candidates = [rule_candidates(space, paths, z, radius)]
+        sources = [rule_candidates(space, paths, z, radius)]
         if not self.paper:
-            candidates += [neighbors[1:], self._landmarks]
-        counters = self._counter_exemplars(anchor, concatenate(candidates), wanted)
+            sources += [neighbors, self._landmarks]
+        counters = self._counter_exemplars(anchor, sources, wanted)
         reconstruction = space.classify(z[None])
 
         if self.saliency == "median":
@@ -204,8 +212,9 @@ class Abele:
             )
         return target
 
-    def _counter_exemplars(self, anchor: Points, candidates: Points, wanted: int | None) -> CounterExemplars:
+    def _counter_exemplars(self, anchor: Points, sources: Sequence[Points], wanted: int | None) -> CounterExemplars:
         z, label = anchor.latents[0], int(anchor.labels)
+        candidates = concatenate([nearest_per_label(source, z, label) for source in sources])
         if wanted is not None:
             candidates = candidates[candidates.labels == wanted]
         ends = find_counter_exemplars(self._space, z, label, candidates, refine=not self.paper)

@@ -87,40 +87,38 @@ def fit_surrogate(
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
 
-    def agreement(surrogate: Surrogate, rows: Tensor) -> Tensor:
-        return (surrogate.predict(latents[rows]) == labels[rows]).double()
-
-    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], Surrogate]]:
-        """The costs at which the tree of these rows changes, and the tree pruned at a given cost."""
+    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], tuple[Surrogate, Tensor]]]:
+        """The costs at which the tree of these rows changes; and for a cost the pruned tree and where it is right."""
         model = DecisionTreeClassifier(random_state=seed)
         model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
-        return alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
 
-    def hitting(costs: list[float], pruned: Callable[[float], Surrogate]) -> list[tuple[float, Surrogate]]:
-        trees = [(alpha, pruned(alpha)) for alpha in costs]
-        return [(alpha, tree) for alpha, tree in trees if bool(agreement(tree, order[:1]))]
+        def pruned(alpha: float) -> tuple[Surrogate, Tensor]:
+            surrogate = Surrogate(prune(tree, alphas, alpha), classes)
+            return surrogate, (surrogate.predict(latents) == labels).double()
+
+        return alphas, pruned
 
     alphas, pruned = prunings(fit)
-    steps = np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest")
-    candidates = hitting(np.unique(steps).tolist(), pruned)
-    scores = {alpha: _mean(agreement(tree, choose), weights[choose]) for alpha, tree in candidates}
+    steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
+    right = {alpha: pruned(alpha)[1] for alpha in steps.tolist()}
+    scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in right.items() if r[0]}
     best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((share**2).sum())) ** 0.5
     good = [alpha for alpha in scores if scores[alpha] >= best - error]
     others = sorted(scores.keys() - good, key=scores.__getitem__, reverse=True)
-    # The last resort, no pruning, tells row 0 from all others.
-    ranked = [*sorted(good, reverse=True), *others, 0.0]
+    ranked = [*sorted(good, reverse=True), *others]  # the last resort, no pruning, tells row 0 from all others
     known = torch.cat([fit, choose])
-    surrogate = hitting(ranked, prunings(known)[1])[0][1]
-    agree, same = agreement(surrogate, held_out), (labels[held_out] == labels[0]).double()
-    return surrogate, Fidelity(
-        held_out=_mean(agree, weights[held_out]),
-        held_out_unweighted=_mean(agree),
-        in_sample=_mean(agreement(surrogate, known)),
-        constant=_mean(same, weights[held_out]),
-        constant_unweighted=_mean(same),
-        hit=bool(agreement(surrogate, order[:1])),
+    _, pruned = prunings(known)
+    surrogate, agree = next((found for found in map(pruned, ranked) if found[1][0]), pruned(0.0))
+    same = (labels == labels[0]).double()
+    return Surrogate(without_idle_splits(surrogate.tree), surrogate.classes), Fidelity(
+        held_out=_mean(agree[held_out], weights[held_out]),
+        held_out_unweighted=_mean(agree[held_out]),
+        in_sample=_mean(agree[known]),
+        constant=_mean(same[held_out], weights[held_out]),
+        constant_unweighted=_mean(same[held_out]),
+        hit=bool(agree[0]),
         n_held_out=len(held_out),
     )
 

@@ -349,6 +349,9 @@ BAD = {
     "an array": {"decode": lambda z: z.numpy().reshape(-1, 1, 1, 2).clip(0, 1).tolist()},
     "a column of validity": {"discriminate": lambda z: torch.ones(len(z), 1)},
     "NaN validity": {"discriminate": lambda z: torch.full((len(z),), torch.nan)},
+    "a random code": {"encode": lambda x: x.flatten(1) + 0.1 * torch.randn(len(x), 2)},
+    "a random image": {"decode": lambda z: torch.rand(len(z), 1, 1, 2)},
+    "a code that depends on the batch": {"encode": lambda x: x.flatten(1) - x.flatten(1).mean(dim=0)},
     "no reference codes": {"reference_latents": torch.zeros(0, 2)},
     "reference codes of another size": {"reference_latents": torch.zeros(9, 3)},
 }
@@ -359,6 +362,28 @@ def test_an_autoencoder_that_breaks_the_protocol_is_a_clear_error(faults):
     with pytest.raises(AutoencoderError, match=r"expected .*;") as caught:
         Abele(soft, Bad(**faults), n_samples=100).explain(image(0.6, 0.5))
     assert isinstance(caught.value, TypeError)
+
+
+def test_an_autoencoder_that_raises_is_named_with_what_it_was_given():
+    with pytest.raises(AutoencoderError, match=r"raised ZeroDivisionError.*shape \(16, 2\).*try it"):
+        Abele(soft, Bad(decode=lambda _: 1 / 0))
+
+
+def test_a_random_black_box_without_scores_is_found_out():
+    torch.manual_seed(0)
+    for _ in range(20):
+        with pytest.raises(BlackBoxError, match="deterministic"):
+            Abele(lambda x: torch.randint(2, (len(x),)), Bad())
+
+
+def test_names_for_other_classes_than_there_are_scores_are_refused():
+    with pytest.raises(ParameterError, match="3 class_names for 2 scores"):
+        Abele(soft, Bad(), class_names=("a", "b", "c"))
+
+
+def test_a_neighborhood_that_is_no_strategy_is_refused():
+    with pytest.raises(ParameterError, match="expected a name or a strategy"):
+        Abele(soft, Bad(), neighborhood=object())
 
 
 @pytest.mark.parametrize("thing", [None, "digits", torch.nn.Linear(2, 2)])
@@ -380,7 +405,7 @@ def test_an_autoencoder_is_left_as_it_was_found(fails):
     explainer = Abele(soft, autoencoder, n_samples=100)
     if fails:
         explainer._space.autoencoder.copy[0].register_forward_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(AutoencoderError, match="division by zero"):
             explainer.explain(image(0.6, 0.5))
     else:
         e = explainer.explain(image(0.6, 0.5))

@@ -24,7 +24,7 @@ from abele_py.neighborhood import (
 from abele_py.rules import Rule
 from abele_py.saliency import contrast_map, median_map
 from abele_py.surrogate import Surrogate, counterfactual_rules, fit_surrogate, rule_of
-from abele_py.trees import from_sklearn
+from abele_py.trees import from_sklearn, leaves, prune, pruning_alphas
 
 LATENTS = torch.randn(150, 4, generator=seeded(5))
 
@@ -215,3 +215,20 @@ def test_contrast_saliency():
     saliency = contrast_map(image, neighbors, evidence, same)
     expected = replica.contrast_saliency(image[0].tolist(), neighbors[:, 0].tolist(), evidence.tolist(), same.tolist())
     np.testing.assert_allclose(saliency, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_pruning_of_one_fit_is_the_tree_that_scikit_learn_fits_for_it(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(300, 5)).astype(np.float32)
+    labels = (points[:, 0] + rng.normal(size=300) > 0).astype(int) + (points[:, 1] > 1)
+    weights = rng.random(300)
+    model = DecisionTreeClassifier(random_state=0).fit(points, labels, sample_weight=weights)
+    tree, alphas = from_sklearn([model]), pruning_alphas(model)
+    path = model.cost_complexity_pruning_path(points, labels, sample_weight=weights).ccp_alphas
+    for alpha in np.quantile(path, [0, 0.3, 0.7, 0.9, 1]) * (1 + 1e-9):
+        expected = DecisionTreeClassifier(random_state=0, ccp_alpha=alpha).fit(points, labels, sample_weight=weights)
+        pruned = prune(tree, alphas, alpha)
+        assert int((pruned.axis < 0).sum()) == expected.get_n_leaves()
+        found = pruned.value[leaves(pruned, torch.from_numpy(points))[:, 0]].argmax(dim=1)
+        assert found.tolist() == expected.predict(points).tolist()
