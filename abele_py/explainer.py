@@ -166,7 +166,7 @@ class Abele:
             same = neighbors.labels == label
             evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
             saliency = contrast_map(x, neighbors.images, evidence, same)
-        trust = _trust(fidelity, surrogate, neighbors, reconstruction, counters, label, bool(space.valid(z[None])))
+        trust = _trust(fidelity, surrogate, neighbors, anchor, reconstruction, counters, bool(space.valid(z[None])))
         return Explanation(
             image=x,
             label=label,
@@ -305,17 +305,18 @@ def _trust(
     fidelity: Fidelity,
     surrogate: Surrogate,
     neighbors: Points,
+    anchor: Points,
     reconstruction: Points,
     counters: CounterExemplars,
-    label: int,
     code_valid: bool,
 ) -> Trust:
     agreement = (surrogate.predict(counters.latents) == counters.labels).float() if len(counters) else None
     return Trust(
         **vars(fidelity),
-        label_preserved=int(reconstruction.labels) == label,
+        label_preserved=bool(reconstruction.labels == anchor.labels),
+        reconstruction_error=float((reconstruction.images - anchor.images).square().mean().sqrt()),
         code_valid=code_valid,
-        other_fraction=float((neighbors.labels != label).double().mean()),
+        other_fraction=float((neighbors.labels != anchor.labels).double().mean()),
         n_neighbors=len(neighbors),
         n_labels=len(neighbors.labels.unique()),
         n_leaves=surrogate.n_leaves,

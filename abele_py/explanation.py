@@ -35,6 +35,7 @@ class Trust(Fidelity):
 
     Attributes:
         label_preserved: does the reconstruction get the image's label?
+        reconstruction_error: root mean squared difference between image and reconstruction, in [0, 1].
         code_valid: does the discriminator find the image's code realistic?
         other_fraction: share of neighbors with another label than the image.
         n_neighbors, n_labels: number of neighbors, and of different labels among them.
@@ -44,6 +45,7 @@ class Trust(Fidelity):
     """
 
     label_preserved: bool
+    reconstruction_error: float
     code_valid: bool
     other_fraction: float
     n_neighbors: int

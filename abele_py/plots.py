@@ -24,7 +24,8 @@ def plot_explanation(explanation: "Explanation") -> Figure:
     e = explanation
     lines = [(line, "black") for line in _rule_lines(e)]
     lines += [(line, "#9c1c00") for note in e.notes for line in textwrap.wrap(f"Note: {note.text}.", 150)]
-    heights = [3.1, 0.25 * len(lines) + 0.2, 1.5, 2.9, 1.6 if len(e.counter_exemplars) else 0.01]
+    counters = (2.9, 1.6) if len(e.counter_exemplars) else (0.4, 0.1)
+    heights = [3.1, 0.25 * len(lines) + 0.2, 1.5 if len(e.exemplars) else 0.4, *counters]
     figure = Figure(figsize=(13, sum(heights)), layout="constrained")
     decision, words, same, other, way = np.asarray(figure.subfigures(5, 1, height_ratios=heights))
     _draw_decision(decision, e)
@@ -61,8 +62,8 @@ def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
     grid = figure.add_gridspec(3, 5, width_ratios=[1, 1, 1, 1, 1.7], height_ratios=[20, 1, 2])
     image, code, map_, areas = (figure.add_subplot(grid[0, i]) for i in range(4))
     score = "" if e.scores is None else f" (score {float(e.scores[e.label]):.2f})"
-    show_image(image, e.image, f"The black box sees\n{e.name(e.label)}{score}")
-    show_image(code, e.reconstruction, f"Reconstruction: the\nblack box sees {e.name(e.reconstruction_label)}")
+    show_image(image, e.image, f"The black box sees\n{_short(e.name(e.label))}{score}")
+    show_image(code, e.reconstruction, f"Reconstruction: the\nblack box sees {_short(e.name(e.reconstruction_label))}")
     show_saliency(map_, e.image, e.saliency, _saliency_title(e))
     show_saliency(areas, e.image, e.saliency_areas, "Its contiguous areas\nalone")
     bar = figure.colorbar(
@@ -71,11 +72,12 @@ def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
     bar.ax.set_xticklabels(_legend(e), fontsize=9, parse_math=False)
     lines = [
         ("fidelity on held-out neighbors", f"{t.held_out:.3f}"),
-        (f"  always answering {e.name(e.label)[:10]}", f"{t.constant:.3f}"),
+        (f"  always answering {_short(e.name(e.label))}", f"{t.constant:.3f}"),
         ("fidelity, neighbors unweighted", f"{t.held_out_unweighted:.3f}"),
-        (f"  always answering {e.name(e.label)[:10]}", f"{t.constant_unweighted:.3f}"),
+        (f"  always answering {_short(e.name(e.label))}", f"{t.constant_unweighted:.3f}"),
         ("tree gives the image its label", "yes" if t.hit else "NO"),
         ("reconstruction keeps the label", "yes" if t.label_preserved else "NO"),
+        ("error of reconstruction, 0 to 1", f"{t.reconstruction_error:.3f}"),
         ("image like those learned from", "yes" if t.code_valid else "NO"),
         ("neighbors, with other labels", f"{t.n_neighbors}, {t.other_fraction:.0%}"),
         ("labels among them, tree leaves", f"{t.n_labels}, {t.n_leaves}"),
@@ -96,8 +98,9 @@ def _draw_path(figure: SubFigure, e: "Explanation") -> None:
     shown = np.linspace(0, frames - 1, min(frames, COLUMNS)).round().astype(int).tolist()
     for axes, i in zip(_row(figure, 1)[0], shown, strict=False):
         seen = int(c.path_labels[0, i])
-        score = "" if c.path_scores is None else f"\nscore of {e.name(label)}: {float(c.path_scores[0, i, label]):.2f}"
-        show_image(axes, c.paths[0, i], f"{e.name(seen)}{score}")
+        goal = _short(e.name(label), 6)
+        score = "" if c.path_scores is None else f"\nscore of {goal}: {float(c.path_scores[0, i, label]):.2f}"
+        show_image(axes, c.paths[0, i], f"{_short(e.name(seen))}{score}")
 
 
 def _heading(figure: SubFigure, text: str) -> None:
@@ -107,39 +110,40 @@ def _heading(figure: SubFigure, text: str) -> None:
 def _saliency_title(e: "Explanation") -> str:
     if e.params.get("saliency") == "median":
         return "Saliency: image minus\nits exemplars (median)"
-    return f"Saliency: what speaks\nfor and against {e.name(e.label)}"
+    return f"Saliency: what speaks\nfor and against {_short(e.name(e.label))}"
 
 
 def _legend(e: "Explanation") -> list[str]:
     if e.params.get("saliency") == "median":
         return ["may be brighter", "does not vary", "may be darker"]
-    return ["against", "neutral", f"for {e.name(e.label)}"]
+    return ["against", "neutral", f"for {_short(e.name(e.label))}"]
 
 
 def _draw_exemplars(figure: SubFigure, e: "Explanation") -> None:
-    n = min(len(e.exemplars), COLUMNS)
-    name = e.name(e.label)
-    _heading(
-        figure,
-        f"Exemplars: similar images that the black box also calls {name}"
-        if n
-        else f"No exemplars found: the rule holds no valid image that the black box calls {name}",
-    )
+    name = _short(e.name(e.label), 60)
+    if len(e.exemplars) == 0:
+        return _heading(figure, f"No exemplars found: the rule holds no valid image that the black box calls {name}")
+    _heading(figure, f"Exemplars: similar images that the black box also calls {name}")
     for axes, image in zip(_row(figure, 1)[0], e.exemplars.images, strict=False):
         show_image(axes, image)
 
 
 def _draw_counter_exemplars(figure: SubFigure, e: "Explanation") -> None:
     c = e.counter_exemplars
+    if len(c) == 0:
+        return _heading(figure, "No counter-exemplars found")
     found = "Counter-exemplars: the smallest change found for another label"
-    change = "below, what gets brighter (red) or darker (blue)"
-    _heading(figure, f"{found}; {change}" if len(c) else "No counter-exemplars found")
+    _heading(figure, f"{found}; below, what gets brighter (red) or darker (blue)")
     images, maps = _row(figure, 2)
     for i in range(min(len(c), COLUMNS)):
         label = int(c.labels[i])
         score = "" if c.scores is None else f" ({float(c.scores[i, label]):.2f})"
-        show_image(images[i], c.images[i], f"{e.name(label)}{score}")
+        show_image(images[i], c.images[i], f"{_short(e.name(label))}{score}")
         show_saliency(maps[i], e.image, c.saliency[i])
+
+
+def _short(name: str, width: int = 13) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"
 
 
 def _row(figure: SubFigure, rows: int) -> np.ndarray:

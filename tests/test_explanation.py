@@ -108,8 +108,8 @@ def test_the_golden_explanation_still_loads_with_its_values():
     assert golden.class_names == ("dark", "bright")
     assert golden.image.tolist() == [[[0.6000000238418579, 0.5]]]
     assert golden.scores.tolist() == [0.19999998807907104, 0.800000011920929]
-    assert [(c.axis, c.operator, round(c.threshold, 6)) for c in golden.rule.conditions] == [(0, ">", 0.316503)]
-    assert [str(c) for c in golden.counterfactual_rules] == ["{z0 <= 0.32} -> 0"]
+    assert [(c.axis, c.operator, round(c.threshold, 6)) for c in golden.rule.conditions] == [(0, ">", 0.241759)]
+    assert [str(c) for c in golden.counterfactual_rules] == ["{z0 <= 0.24} -> 0"]
     assert golden.neighborhood.latents.shape == (30, 2)
     assert golden.exemplars.images.shape == (3, 1, 1, 2)
     assert golden.counter_exemplars.labels.tolist() == [0]
