@@ -1,18 +1,13 @@
-"""Abele: explains one image by calling the stages in order. All state is what the constructor was given.
-
-Codes of an explanation's notes: ``label-not-preserved``, ``code-not-valid``, ``one-label``, ``min-class-fraction``,
-``few-neighbors``, ``below-constant``, ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``.
-"""
+"""Abele: explains one image by calling the stages in order. All state is what the constructor was given."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
 from numbers import Integral
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
@@ -25,12 +20,13 @@ from .exemplars import (
     nearest_per_label,
     rule_candidates,
 )
-from .explanation import Explanation, Note, Trust
+from .explanation import Explanation
 from .images import check_image
 from .latent_space import LatentSpace, Points, concatenate, local_radius
 from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
 from .saliency import change_map, contiguous_areas, contrast_map, median_map
-from .surrogate import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
+from .surrogate import counterfactual_rules, fit_surrogate, rule_of
+from .trust import judge, notes_on
 
 
 class Abele:
@@ -149,12 +145,11 @@ class Abele:
         weights = kernel_weights(neighbors.latents, self.kernel_width)
         surrogate, fidelity = fit_surrogate(neighbors.latents, neighbors.labels, weights, generator)
         rule = rule_of(surrogate, z)
-        paths = counterfactual_rules(surrogate, z, per_label=3)
 
         radius = local_radius(space, z)
         center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
         exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator)
-        sources = [rule_candidates(space, paths, z, radius)]
+        sources = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
         if not self.paper:
             sources += [neighbors, self._landmarks]
         counters = self._counter_exemplars(anchor, sources, wanted)
@@ -166,7 +161,10 @@ class Abele:
             same = neighbors.labels == label
             evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
             saliency = contrast_map(x, neighbors.images, evidence, same)
-        trust = _trust(fidelity, surrogate, neighbors, anchor, reconstruction, counters, bool(space.valid(z[None])))
+        trust = judge(fidelity, surrogate, neighbors, anchor, reconstruction, counters, bool(space.valid(z[None])))
+        params = self._params(target if isinstance(target, str) else wanted)
+        found = len(exemplars), len(counters)
+        notes = notes_on(trust, self._name, label, int(reconstruction.labels), *found, wanted, params)
         return Explanation(
             image=x,
             label=label,
@@ -176,9 +174,7 @@ class Abele:
             reconstruction=reconstruction.images[0],
             reconstruction_label=int(reconstruction.labels),
             rule=rule,
-            counterfactual_rules=tuple(
-                {path.label: path for path in reversed(paths)}[y] for y in sorted({p.label for p in paths})
-            ),
+            counterfactual_rules=counterfactual_rules(surrogate, z),
             exemplars=exemplars,
             counter_exemplars=counters,
             saliency=saliency,
@@ -186,10 +182,12 @@ class Abele:
             neighborhood=Neighborhood(neighbors.latents, neighbors.labels, neighbors.scores, weights),
             surrogate=surrogate,
             trust=trust,
-            notes=tuple(self._notes(trust, label, int(reconstruction.labels), len(exemplars), counters.labels, wanted)),
-            params=self._params(target if isinstance(target, str) else wanted)
-            | {"black_box_images": space.black_box.images - asked},
+            notes=tuple(notes),
+            params=params | {"black_box_images": space.black_box.images - asked},
         )
+
+    def _name(self, label: int) -> str:
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""
@@ -228,54 +226,6 @@ class Abele:
             saliency=change_map(self._space.decode(z[None])[0], ends.images),
         )
 
-    def _notes(
-        self,
-        trust: Trust,
-        label: int,
-        reconstruction_label: int,
-        n_exemplars: int,
-        counter_labels: Tensor,
-        wanted: int | None,
-    ) -> Iterator[Note]:
-        def name(y: int) -> str:
-            return self.class_names[y] if y < len(self.class_names) else str(y)
-
-        if not trust.label_preserved:
-            yield Note(
-                "label-not-preserved",
-                f"the black box sees {name(reconstruction_label)} in the reconstruction of the image: the autoencoder "
-                "loses what decides here, and the explanation may speak of another image",
-            )
-        if not trust.code_valid:
-            yield Note("code-not-valid", "the image does not look like those the autoencoder was trained on")
-        if trust.n_labels == 1:
-            yield Note("one-label", f"every neighbor is a {name(label)}: the rule says nothing about what decides")
-        elif trust.other_fraction < self.min_class_fraction:
-            yield Note(
-                "min-class-fraction",
-                f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
-                f"{self.min_class_fraction:.0%} asked for",
-            )
-        if trust.n_neighbors < self.n_samples:
-            yield Note(
-                "few-neighbors", f"only {trust.n_neighbors} of {self.n_samples} neighbors are valid and distinct"
-            )
-        if trust.held_out < trust.constant:
-            yield Note(
-                "below-constant",
-                f"always answering {name(label)} is right more often ({trust.constant:.3f}) than the surrogate "
-                f"({trust.held_out:.3f}): do not trust the rule",
-            )
-        if n_exemplars < self.n_exemplars:
-            yield Note(
-                "few-exemplars",
-                f"{n_exemplars} of {self.n_exemplars} exemplars found: the rule's box holds few valid {name(label)}",
-            )
-        if wanted is not None and len(counter_labels) == 0:
-            yield Note("target-not-found", f"no valid image found that the black box calls {name(wanted)}")
-        elif len(counter_labels) == 0:
-            yield Note("no-counter-exemplars", "no valid image with another label found")
-
     def _params(self, target: int | str | None) -> dict[str, Any]:
         """All that decides the result; not the batch size, which changes nothing."""
         options: dict[str, Any] = (
@@ -299,26 +249,3 @@ class Abele:
             "autoencoder": type(self._space.autoencoder).__name__,
             "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
         }
-
-
-def _trust(
-    fidelity: Fidelity,
-    surrogate: Surrogate,
-    neighbors: Points,
-    anchor: Points,
-    reconstruction: Points,
-    counters: CounterExemplars,
-    code_valid: bool,
-) -> Trust:
-    agreement = (surrogate.predict(counters.latents) == counters.labels).float() if len(counters) else None
-    return Trust(
-        **vars(fidelity),
-        label_preserved=bool(reconstruction.labels == anchor.labels),
-        reconstruction_error=float((reconstruction.images - anchor.images).square().mean().sqrt()),
-        code_valid=code_valid,
-        other_fraction=float((neighbors.labels != anchor.labels).double().mean()),
-        n_neighbors=len(neighbors),
-        n_labels=len(neighbors.labels.unique()),
-        n_leaves=surrogate.n_leaves,
-        counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
-    )

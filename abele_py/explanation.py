@@ -20,51 +20,14 @@ from .exemplars import CounterExemplars
 from .latent_space import Points
 from .neighborhood import Neighborhood
 from .rules import Condition, CounterfactualRule, Rule
-from .surrogate import Fidelity, Surrogate
+from .surrogate import Surrogate
 from .trees import Trees
+from .trust import Note, Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Trust(Fidelity):
-    """The figures that say how far to trust an explanation: the surrogate's fidelity, and what it rests on.
-
-    Attributes:
-        label_preserved: does the reconstruction get the image's label?
-        reconstruction_error: root mean squared difference between image and reconstruction, in [0, 1].
-        code_valid: does the discriminator find the image's code realistic?
-        other_fraction: share of neighbors with another label than the image.
-        n_neighbors, n_labels: number of neighbors, and of different labels among them.
-        n_leaves: size of the surrogate.
-        counter_exemplar_agreement: share of counter-exemplars to which the surrogate gives the black box's label;
-            None without counter-exemplars.
-    """
-
-    label_preserved: bool
-    reconstruction_error: float
-    code_valid: bool
-    other_fraction: float
-    n_neighbors: int
-    n_labels: int
-    n_leaves: int
-    counter_exemplar_agreement: float | None
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something the reader of an explanation must know, as data.
-
-    Attributes:
-        code: what it is, for programs: see ``abele_py.explainer``.
-        text: the same for people.
-    """
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,9 +28,10 @@ LEVELS = {
     "neighborhood": 4,
     "plots": 4,
     "results": 4,
-    "explanation": 5,
-    "explainer": 6,
+    "trust": 5,
+    "explanation": 6,
     "lightning": 6,
+    "explainer": 7,
     "training": 7,
     "cli": 8,
 }
