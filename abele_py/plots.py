@@ -1,5 +1,6 @@
 """Pictures of an explanation, drawn with matplotlib's object interface: no window, no global state."""
 
+import io
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,23 @@ COLORS = "RdBu_r"
 SIGNED = Normalize(-1, 1)
 
 
-def plot_explanation(explanation: "Explanation") -> Figure:
+class Page(Figure):
+    """A figure that notebooks show without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=80)
+        return file.getvalue()
+
+
+def plot_explanation(explanation: "Explanation") -> Page:
     """The whole explanation on one page: decision and trust, saliency, exemplars, counter-exemplars, rules in words."""
     e = explanation
     lines = [(line, "black") for line in _rule_lines(e)]
     lines += [(line, "#9c1c00") for note in e.notes for line in textwrap.wrap(f"Note: {note.text}.", 150)]
     counters = (2.9, 1.6) if len(e.counter_exemplars) else (0.4, 0.1)
     heights = [3.1, 0.25 * len(lines) + 0.2, 1.5 if len(e.exemplars) else 0.4, *counters]
-    figure = Figure(figsize=(13, sum(heights)), layout="constrained")
+    figure = Page(figsize=(13, sum(heights)), layout="constrained")
     decision, words, same, other, way = np.asarray(figure.subfigures(5, 1, height_ratios=heights))
     _draw_decision(decision, e)
     for i, (line, color) in enumerate(lines):
