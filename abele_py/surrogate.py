@@ -71,8 +71,8 @@ def fit_surrogate(
     """Fit a tree, prune it, and measure it on points that neither saw.
 
     The points are split at random into 50 % to fit, 25 % to choose the pruning (minimal cost-complexity, and of those
-    within one standard error of the best the simplest: Breiman et al. 1984, sections 3.3 and 3.4.3) and 25 % held out;
-    row 0 is always fitted on. The chosen pruning is fitted again on the first two parts: two fits in all. Only trees
+    within one standard error of the best the simplest that is no worse than the constant answer: Breiman et al. 1984,
+    sections 3.3 and 3.4.3) and 25 % held out; row 0 is always fitted on. The chosen pruning is fitted again on the first two parts: two fits in all. Only trees
     that give row 0 its label are chosen from (the unpruned one always does): a rule that does not cover the explained
     decision would explain another one.
 
@@ -105,8 +105,9 @@ def fit_surrogate(
     scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in right.items() if r[0]}
     best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((share**2).sum())) ** 0.5
-    good = [alpha for alpha in scores if scores[alpha] >= best - error]
-    others = sorted(scores.keys() - good, key=scores.__getitem__, reverse=True)
+    enough = max(best - error, scores.get(float(steps[-1]), 0.0))  # the last step leaves the root: the constant answer
+    good = [alpha for alpha, score in scores.items() if score >= enough and alpha < steps[-1]]
+    others = sorted(scores.keys() - good, key=lambda alpha: (scores[alpha], alpha), reverse=True)
     ranked = [*sorted(good, reverse=True), *others]  # the last resort, no pruning, tells row 0 from all others
     known = torch.cat([fit, choose])
     _, pruned = prunings(known)

@@ -82,8 +82,8 @@ def notes_on(
     params: Mapping[str, Any],
 ) -> Iterator[Note]:
     """What a reader must know. Codes: ``label-not-preserved``, ``code-not-valid``, ``one-label``,
-    ``min-class-fraction``, ``few-neighbors``, ``below-constant``, ``few-exemplars``, ``target-not-found``,
-    ``no-counter-exemplars``.
+    ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
+    ``target-not-found``, ``no-counter-exemplars``.
 
     Args:
         trust: the figures.
@@ -109,6 +109,8 @@ def notes_on(
             f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
             f"{params['min_class_fraction']:.0%} asked for",
         )
+    if trust.n_leaves == 1 < trust.n_labels:
+        yield Note("no-rule", f"no rule was found that does better than always answering {name(label)}")
     if trust.n_neighbors < params["n_samples"]:
         yield Note(
             "few-neighbors", f"only {trust.n_neighbors} of {params['n_samples']} neighbors are valid and distinct"
