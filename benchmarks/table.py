@@ -8,7 +8,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results: python benchmarks/table.py -->", "<!-- end of results -->"
-COLUMNS = {"MNIST, CNN": "mnist-cnn", "MNIST, forest": "mnist-forest", "digits, CNN": "digits-cnn"}
+COLUMNS = {
+    "MNIST, CNN": "mnist-cnn",
+    "MNIST, forest": "mnist-forest",
+    "digits, CNN": "digits-cnn",
+    'MNIST, CNN, `preset="paper"`': "mnist-cnn-paper",
+}
 # figure -> its name in print, and the part of the summary that is shown
 ROWS = {
     "hit": ("hit: the tree gives the image its label", "mean"),
