@@ -71,10 +71,10 @@ def fit_surrogate(
     """Fit a tree, prune it, and measure it on points that neither saw.
 
     The points are split at random into 50 % to fit, 25 % to choose the pruning and 25 % held out; row 0 is always
-    fitted on. Prunings are those of minimal cost-complexity; of those within one standard error of the best the
-    simplest is taken that is no worse than the constant answer (Breiman et al. 1984, sections 3.3 and 3.4.3), and fitted again
-    on the first two parts: two fits in all. Only trees that give row 0 its label are chosen from (the unpruned one
-    always does): a rule that does not cover the explained decision would explain another one.
+    fitted on. Prunings are those of minimal cost-complexity; of those within one standard error of the best, the
+    simplest is taken that is no worse than the constant answer (Breiman et al. 1984, sections 3.3 and 3.4.3), and
+    fitted again on the first two parts: two fits in all. Only trees that give row 0 its label are chosen from (the
+    unpruned one always does): a rule that does not cover the explained decision would explain another one.
 
     Args:
         latents: (N, k) float32, rows unique, row 0 the explained point.
