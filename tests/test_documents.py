@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from real_data import data_dir_of
 
 from abele_py.cli import main
 
@@ -58,10 +59,7 @@ def test_readme_command_runs(command, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "training", tmp_path / "training")
     monkeypatch.chdir(tmp_path)
     if "mnist:" in command:
-        real = ROOT.parent / "shared" / "data"
-        if not (real / "MNIST").is_dir():
-            pytest.skip("no MNIST beside the project")
-        monkeypatch.setenv("ABELE_DATA_DIR", str(real))
+        monkeypatch.setenv("ABELE_DATA_DIR", str(data_dir_of("mnist")))
     arguments = shlex.split(command)[1:]
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--out=checkpoint"]
