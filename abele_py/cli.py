@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="abele", description="Explain single decisions of image classifiers.", exit_on_error=False
+        prog="abele",
+        version=version("abele-py"),
+        description="Explain single decisions of image classifiers.",
+        exit_on_error=False,
     )
     commands = parser.add_subcommands(required=True, dest="command")
 
@@ -142,7 +146,7 @@ def _row(manifest: Manifest) -> tuple[str, str, str, str]:
 def _train(arguments: list[str]) -> int:
     from .training import main as train  # Lightning takes seconds to import
 
-    folder = train([re.sub("^--data-dir", "--data_dir", a) for a in arguments])
+    folder = train(arguments)
     sys.stdout.write(f"checkpoint: {folder}\n")
     return 0
 

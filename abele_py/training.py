@@ -295,15 +295,21 @@ def _claim(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if resume:
         return
-    for earlier in (out, run):
+    for earlier in (out, run / LAST):  # a run that ended before its first epoch leaves nothing worth keeping
         if earlier.exists() and not overwrite:
             raise ParameterError(
-                f"got an earlier training in {earlier}; expected a free place; go on with --resume, choose another "
-                "--name or --out, or replace it with --overwrite"
+                f"got an earlier training in {run}: {earlier.name}; expected a free place; go on with --resume, choose "
+                "another --name or --out, or replace it with --overwrite"
             )
-    if run.exists() and not (run / "csv").is_dir():  # whatever it is, no training has written it
+    foreign = run.is_file() or (run.exists() and any(run.iterdir()) and not (run / "csv").is_dir())
+    if foreign:  # whatever it is, no training has written it
         raise ParameterError(f"got {run}, which is no earlier training, to overwrite; expected one; use another --name")
     shutil.rmtree(run, ignore_errors=True)
+    for folder in (run.parent, out.absolute().parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParameterError(f"got the folder {folder}, which cannot be made ({error}); choose another") from error
 
 
 def _recipe(path: str) -> Path:
