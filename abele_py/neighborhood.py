@@ -73,14 +73,14 @@ class Local:
     steps reach over the decision boundary; near points stay among them.
 
     Attributes:
-        coordinates: most coordinates that one step changes; at least one.
         scale: first radius, in units of the local radius.
+        coordinates: most coordinates that one step changes; at least one.
         growth: factor of the radius from one round to the next.
         rounds: most radii tried.
     """
 
-    coordinates: int = 3
     scale: float = 1.0
+    coordinates: int = 3
     growth: float = 1.25
     rounds: int = 10
 
@@ -104,13 +104,13 @@ class Local:
                 break
             radius *= self.growth
             probe = ball(n // 4)
-        parts = [probe]
+        points = probe
         for _ in range(self.rounds):
-            missing = n - sum(map(len, parts))
-            if missing <= 0:
+            missing = n - len(points)
+            if missing <= 0 and int((points.labels != anchor.labels[0]).sum()) >= n_other:
                 break
-            parts.append(ball(missing))
-        return concatenate(parts)
+            points = concatenate([points, ball(max(missing, n // 4))])
+        return points
 
 
 @dataclass(frozen=True)
