@@ -37,14 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _train(arguments[1:])
         options = _parser().parse_args(arguments)
         command = options.get("command")
-        _COMMANDS[command](options[command], lambda line: sys.stdout.write(line + "\n"))
+        _COMMANDS[command](options[command], _say)
     except (AbeleError, ArgumentError) as error:
         sys.stderr.write(f"abele: {' '.join(str(error).split())}\n")
         return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.stderr.write("abele: interrupted\n")
         return 130
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _parser() -> ArgumentParser:
