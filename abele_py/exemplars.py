@@ -164,12 +164,9 @@ def _approach(space: LatentSpace, latent: Tensor, ends: Points, steps: int, bise
     first = good.float().argmax(dim=1)
     high, low = grid[first], torch.where(first > 0, grid[first - 1], torch.zeros(()))
     line = torch.arange(len(ends))
-    best = ends
     for _ in range(bisections):
         middle = (low + high) / 2
-        good, points = holds(middle)
+        good, _ = holds(middle)
         high, low = torch.where(good, middle, high), torch.where(good, low, middle)
     good, points = holds(high)
-    rows = torch.where(good, torch.arange(len(ends)), len(ends) + torch.arange(len(ends)))
-    best = concatenate([points, ends])[rows]
-    return best
+    return concatenate([points, ends])[torch.where(good, line, len(ends) + line)]

@@ -119,7 +119,8 @@ class Genetic:
 
     Fitness is ``a1 s(1 - d) + a2 s(similarity)``, or ``1 - s(similarity)`` for the second population, with s the
     logistic function of slope 10 and centre 0.5, and d the normalised squared distance
-    ``|z - h|^2 / (2 |z|^2 + 2 |h|^2)``, which lies in [0, 1]. Points that are not valid have fitness 0.
+    ``|z - h|^2 / (2 |z|^2 + 2 |h|^2)``, which lies in [0, 1]. Points that are not valid have fitness 0. The images of
+    all generations are held until the end.
 
     Attributes:
         similarity: ``"label"`` (1 if the labels agree) or ``"score"`` (cosine of the scores).
