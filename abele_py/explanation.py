@@ -89,13 +89,16 @@ class Explanation:
         return plot_explanation(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly."""
+        """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
+
+        Arrays stand in it under their own names, such as ``saliency`` or ``exemplars.images``; all else is JSON in
+        ``explanation``.
+        """
         arrays: dict[str, np.ndarray] = {}
 
-        def put(tensor: Tensor) -> Any:
-            name = f"array_{len(arrays)}"
-            arrays[name] = tensor.numpy()
-            return name
+        def put(path: str, tensor: Tensor) -> Any:
+            arrays[path] = tensor.numpy()
+            return path
 
         text = _dump(_encode(self, put))
         path = Path(path)
@@ -200,15 +203,16 @@ _RECORDS: dict[str, type] = {
 }
 
 
-def _encode(value: Any, put: Callable[[Tensor], Any]) -> Any:
+def _encode(value: Any, put: Callable[[str, Tensor], Any], path: str = "") -> Any:
+    """The record as JSON; ``put`` is given each array with its path, such as ``exemplars.images``."""
     if isinstance(value, Tensor):
-        return {"@array": put(value)}
-    if is_dataclass(value):
-        return {"@": type(value).__name__, **{f.name: _encode(getattr(value, f.name), put) for f in fields(value)}}
-    if isinstance(value, Trees):
-        return {"@": "Trees", **{name: _encode(v, put) for name, v in value._asdict().items()}}
+        return {"@array": put(path, value)}
+    if is_dataclass(value) or isinstance(value, Trees):
+        parts = value._asdict() if isinstance(value, Trees) else {f.name: getattr(value, f.name) for f in fields(value)}
+        inner = {name: _encode(v, put, f"{path}.{name}" if path else name) for name, v in parts.items()}
+        return {"@": type(value).__name__, **inner}
     if isinstance(value, tuple):
-        return [_encode(v, put) for v in value]
+        return [_encode(v, put, f"{path}.{i}") for i, v in enumerate(value)]
     return value
 
 
@@ -227,7 +231,7 @@ def _decode(value: Any, get: Callable[[Any], Tensor]) -> Any:
     return _RECORDS[value["@"]](**content)
 
 
-def _lists(tensor: Tensor) -> Any:
+def _lists(_: str, tensor: Tensor) -> Any:
     # The shortest decimal text of each float32, which reads back as the same float32.
     array = tensor.numpy()
     values = array.astype("U").astype(np.float64) if array.dtype == np.float32 else array

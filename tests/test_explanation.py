@@ -282,3 +282,9 @@ def test_words_say_label_fidelity_rule_and_notes(any_explanation):
 def test_labels_without_a_name_are_numbers(explanation):
     assert explanation.name(1) == "bright"
     assert explanation.name(2) == "2"
+
+
+def test_arrays_are_found_by_name_with_numpy_alone(explanation, tmp_path):
+    with np.load(explanation.save(tmp_path / "why.npz"), allow_pickle=False) as archive:
+        assert np.array_equal(archive["saliency"], explanation.saliency.numpy())
+        assert np.array_equal(archive["exemplars.images"], explanation.exemplars.images.numpy())
