@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test check lint types bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,3 +29,19 @@ types: $(READY)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+# The figures of README.md. A forest for MNIST is trained once; finished measurements in benchmarks/results are kept.
+DATA_DIR ?= ../shared/data
+MEASURE = $(BIN)/python benchmarks/quality.py --images 200 --data_dir $(DATA_DIR) --out benchmarks/results
+FOREST := runs/mnist-forest/checkpoint
+
+$(FOREST): | $(READY)
+	$(BIN)/abele train training/mnist-forest.yaml --data-dir $(DATA_DIR) --overwrite
+
+bench: $(FOREST)
+	$(MEASURE) mnist-cnn --label mnist-cnn
+	$(MEASURE) $(FOREST) --label mnist-forest
+	$(MEASURE) digits-cnn --label digits-cnn --autoencoder digits --data digits:test
+	$(MEASURE) mnist-cnn --label mnist-cnn-paper --preset paper
+	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/saliency.py mnist-cnn --data mnist:test --images 200 --data_dir $(DATA_DIR)

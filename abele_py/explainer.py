@@ -152,8 +152,8 @@ class Abele:
         sources = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
         if not self.paper:
             sources += [neighbors, self._landmarks]
-        counters = self._counter_exemplars(anchor, sources, wanted)
         reconstruction = space.classify(z[None])
+        counters = self._counter_exemplars(anchor, reconstruction, sources, wanted)
 
         if self.saliency == "median":
             saliency = median_map(x, exemplars.images)
@@ -210,20 +210,22 @@ class Abele:
             )
         return target
 
-    def _counter_exemplars(self, anchor: Points, sources: Sequence[Points], wanted: int | None) -> CounterExemplars:
+    def _counter_exemplars(
+        self, anchor: Points, reconstruction: Points, sources: Sequence[Points], wanted: int | None
+    ) -> CounterExemplars:
         z, label = anchor.latents[0], int(anchor.labels)
         candidates = concatenate([nearest_per_label(source, z, label) for source in sources])
         if wanted is not None:
             candidates = candidates[candidates.labels == wanted]
         ends = find_counter_exemplars(self._space, z, label, candidates, refine=not self.paper)
-        paths, labels, scores = morph(self._space, anchor.images[0], z, ends, self.n_frames)
+        paths, labels, scores = morph(self._space, anchor.images[0], reconstruction, ends, self.n_frames)
         return CounterExemplars(
             **vars(ends),
             distances=(ends.latents - z).norm(dim=1),
             paths=paths,
             path_labels=labels,
             path_scores=scores,
-            saliency=change_map(self._space.decode(z[None])[0], ends.images),
+            saliency=change_map(reconstruction.images[0], ends.images),
         )
 
     def _params(self, target: int | str | None) -> dict[str, Any]:

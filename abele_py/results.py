@@ -40,7 +40,7 @@ def measure_autoencoder(
     ``kurtosis``: Mardia's multivariate kurtosis of the codes over k (k + 2), which is 1 for a normal distribution.
     """
     latents = in_batches(network.encode, images.images)
-    decoded = in_batches(lambda x: network.decode(network.encode(x)), images.images)
+    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
     figures = {}
     if black_box is not None:
         kept = [
