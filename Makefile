@@ -39,9 +39,9 @@ $(FOREST): | $(READY)
 	$(BIN)/abele train training/mnist-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
 bench: $(FOREST)
-	$(MEASURE) mnist-cnn --label mnist-cnn
-	$(MEASURE) $(FOREST) --label mnist-forest
-	$(MEASURE) digits-cnn --label digits-cnn --autoencoder digits --data digits:test
-	$(MEASURE) mnist-cnn --label mnist-cnn-paper --preset paper
+	$(MEASURE) mnist-cnn mnist-cnn
+	$(MEASURE) $(FOREST) mnist-forest
+	$(MEASURE) digits-cnn digits-cnn --autoencoder digits --data digits:test
+	$(MEASURE) mnist-cnn mnist-cnn-paper --preset paper
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/saliency.py mnist-cnn --data mnist:test --images 200 --data_dir $(DATA_DIR)

@@ -1,6 +1,6 @@
 """How good are the explanations? Measures many images of one data set and black box, and writes every figure.
 
-    python benchmarks/quality.py mnist-cnn --label mnist-cnn --data mnist:test --images 200 --data_dir DIR
+    python benchmarks/quality.py mnist-cnn mnist-cnn --data mnist:test --images 200 --data_dir DIR
 
 Images are drawn at random with a stated seed. Interrupted, it goes on where it stopped. ``--preset paper`` and
 ``--neighborhood NAME`` measure other settings on the same images. Tune on ``val``, report on ``test``.
@@ -126,7 +126,7 @@ def main(
     split = load_split(*data.split(":"), data_dir)
     chosen = np.random.default_rng(seed).choice(len(split), images, replace=False).tolist()
     if [row["index"] for row in done] != chosen[: len(done)]:
-        raise SystemExit(f"{path} holds a run on other images; expected another --label, or delete it")
+        raise SystemExit(f"{path} holds a run on other images; expected another label, or delete it")
     explainer = Abele(classifier, network, neighborhood=neighborhood, preset=preset)
     explainer.explain(to_unit(split.images[chosen[0]]))  # warm up
     with path.open("a") as file:
