@@ -21,6 +21,10 @@ class Answer(NamedTuple):
     labels: Tensor
     scores: Tensor | None
 
+    def evidence(self, label: int) -> Tensor:
+        """(N,) float32 for one label: its score, or 1 and 0 for a black box that answers labels only."""
+        return (self.labels == label).float() if self.scores is None else self.scores[:, label]
+
 
 class BlackBox:
     """A checked black box. Calling it with images (N, C, H, W) in [0, 1] gives an :class:`Answer`.
@@ -33,6 +37,7 @@ class BlackBox:
             bits of its scores do not depend on the batch.)
 
     Attributes:
+        classifier: what it was made of, for methods that look inside.
         calls, images: how often the classifier was called, and with how many images in all.
         n_classes: K, or None for a classifier that answers labels only.
 
@@ -43,6 +48,7 @@ class BlackBox:
     def __init__(self, classifier: Any, batch_size: int = 256) -> None:
         if batch_size < 1:
             raise ParameterError(f"got batch_size={batch_size}; expected at least 1; 256 suits most machines")
+        self.classifier = classifier
         self._function = _as_function(classifier)
         self.batch_size = batch_size
         self.calls = 0

@@ -36,6 +36,10 @@ class DataError(AbeleError, OSError):
     """A data set is missing, damaged or unusable."""
 
 
+class MissingExtraError(AbeleError, ImportError):
+    """A library that only some commands need is not installed."""
+
+
 class UnknownNameError(AbeleError, KeyError):
     """A name is not in the table it is looked up in."""
 

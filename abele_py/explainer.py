@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from .autoencoder import Autoencoder
-from .black_box import BlackBox
+from .black_box import Answer, BlackBox
 from .errors import ParameterError, unknown_name
 from .exemplars import (
     CounterExemplars,
@@ -159,7 +159,7 @@ class Abele:
             saliency = median_map(x, exemplars.images)
         else:
             same = neighbors.labels == label
-            evidence = same.float() if neighbors.scores is None else neighbors.scores[:, label]
+            evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
             saliency = contrast_map(x, neighbors.images, evidence, same)
         trust = judge(fidelity, surrogate, neighbors, anchor, reconstruction, counters, bool(space.valid(z[None])))
         params = self._params(target if isinstance(target, str) else wanted)

@@ -91,6 +91,24 @@ def contiguous_areas(saliency: Tensor, low: float = 0.15, high: float = 0.4, min
     return torch.from_numpy(np.where(keep, values, 0).astype(np.float32))
 
 
+def on_one_scale(values: Tensor, quantile: float = 0.99) -> Tensor:
+    """Any method's raw map on the scale on which maps are drawn side by side.
+
+    Divided by the quantile of its absolute values, so that a single pixel does not hide the rest, and cut to [-1, 1];
+    signs and 0 stay. Where the quantile is 0, as in a map of few pixels, the largest absolute value divides.
+
+    Args:
+        values: (..., H, W).
+
+    Returns:
+        The same shape, in [-1, 1].
+    """
+    size = values.abs().flatten(-2)
+    top = torch.quantile(size, quantile, dim=-1)
+    top = torch.where(top > 0, top, size.amax(dim=-1)).clamp(min=torch.finfo(values.dtype).tiny)
+    return (values / top[..., None, None]).clamp(-1, 1)
+
+
 def _scaled(values: Tensor) -> Tensor:
     """Divided by the largest absolute value, so that signs and 0 stay."""
     top = values.abs().max()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from worlds import seeded
 
-from abele_py.saliency import change_map, contiguous_areas, contrast_map, median_map
+from abele_py.saliency import change_map, contiguous_areas, contrast_map, median_map, on_one_scale
 
 KINDS = ["contrast", "median"]
 IMAGE = torch.rand(3, 6, 5, generator=seeded(1))
@@ -139,3 +139,20 @@ def test_areas_do_not_depend_on_the_scale_of_the_map(values, factor):
 
 def test_an_empty_map_has_no_areas():
     assert torch.equal(contiguous_areas(torch.zeros(5, 5)), torch.zeros(5, 5))
+
+
+def test_on_one_scale_is_signed_robust_and_keeps_zero():
+    values = torch.zeros(10, 10)
+    values[0, :5], values[1, 0], values[2, 0] = 2.0, -2.0, 1000.0
+    scaled = on_one_scale(values, quantile=0.98)
+    assert torch.equal(scaled[0, :5], torch.ones(5))
+    assert (scaled[1, 0], scaled[2, 0], scaled[5, 5]) == (-1.0, 1.0, 0.0)
+    assert torch.equal(on_one_scale(7 * values, quantile=0.98), scaled)
+
+
+def test_on_one_scale_of_one_pixel_and_of_nothing():
+    single = torch.zeros(2, 20, 20)
+    single[0, 3, 3] = -0.25
+    scaled = on_one_scale(single)
+    assert scaled[0, 3, 3] == -1.0
+    assert torch.equal(scaled[1], torch.zeros(20, 20))

@@ -1,0 +1,1 @@
+"""What is measured of one image, part by part, as rows of figures."""

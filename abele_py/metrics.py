@@ -1,0 +1,63 @@
+"""What a metric is: a function that says which direction is better, its range, its source; how sure a mean is."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from scipy import stats
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Metric(NamedTuple):
+    """What a reader must know of a figure.
+
+    Attributes:
+        title: its name in print.
+        better: which direction is better; ``"neither"`` for a figure that only describes.
+        low, high: its range.
+        source: where it is defined.
+    """
+
+    title: str
+    better: Literal["higher", "lower", "neither"]
+    low: float
+    high: float
+    source: str
+
+
+def metric(
+    title: str, better: Literal["higher", "lower", "neither"], low: float, high: float, source: str
+) -> Callable[[Function], Function]:
+    """Declare a function a metric: its :class:`Metric` becomes its attribute ``metric``."""
+
+    def declare(function: Function) -> Function:
+        function.metric = Metric(title, better, low, high, source)  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def metric_of(function: Callable[..., Any]) -> Metric:
+    """What was declared of a function."""
+    return function.metric  # type: ignore[attr-defined]
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Confidence interval of the mean by the percentile bootstrap, 2,000 resamples (Efron & Tibshirani 1993, ch. 13).
+
+    Returns:
+        Low and high; both the value itself where there is only one, or all are equal.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2 or np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    interval = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=2000,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

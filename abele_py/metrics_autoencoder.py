@@ -1,0 +1,1 @@
+"""Is an autoencoder good enough to explain with? Reconstruction, labels kept, codes against the prior."""

@@ -1,0 +1,1 @@
+"""Are counter-exemplars valid, near, plausible, diverse?"""

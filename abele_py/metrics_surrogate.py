@@ -1,0 +1,1 @@
+"""Does the surrogate say what the black box says, where it was not fitted?"""

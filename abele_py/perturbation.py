@@ -1,0 +1,1 @@
+"""Explainers that change the image and ask again: occlusion, RISE, meaningful perturbation."""

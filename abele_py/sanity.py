@@ -1,0 +1,1 @@
+"""Sanity checks: does an explanation change when the weights of the black box are randomised?"""

@@ -1,0 +1,1 @@
+"""Superpixels, and the model-agnostic explainers that work on them: LIME, KernelSHAP, ANCHOR, LORE."""
