@@ -17,6 +17,7 @@ from torchvision.utils import make_grid
 from .autoencoder import AdversarialAutoencoder
 from .checkpoints import Manifest, list_checkpoints
 from .datasets import ImageSet, to_unit
+from .metrics_autoencoder import discriminator_mean, label_preservation, mardia_kurtosis, rmse, valid_share
 
 _TABLE_MARKS = ("<!-- table: python -m abele_py.results --table -->", "<!-- end of table -->")
 
@@ -39,25 +40,22 @@ def measure_autoencoder(
     discriminator cannot tell them apart. ``valid``: share of the codes at or above the validity threshold.
     ``kurtosis``: Mardia's multivariate kurtosis of the codes over k (k + 2), which is 1 for a normal distribution.
     """
+    originals = to_unit(images.images)
     latents = in_batches(network.encode, images.images)
     decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
     figures = {}
     if black_box is not None:
-        kept = [
-            black_box(original).argmax(dim=1) == black_box(again).argmax(dim=1)
-            for original, again in zip(to_unit(images.images).split(1000), decoded.split(1000), strict=True)
-        ]
-        figures["label_preservation"] = float(torch.cat(kept).float().mean())
-    figures["rmse_255"] = float(255 * (decoded - to_unit(images.images)).square().mean().sqrt())
+        labels, labels_again = (
+            torch.cat([black_box(part).argmax(dim=1) for part in x.split(1000)]) for x in (originals, decoded)
+        )
+        figures["label_preservation"] = label_preservation(labels, labels_again)
+    figures["rmse_255"] = rmse(originals, decoded)
     answers = network.discriminate(latents)
     prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    figures["discriminator_codes"] = float(answers.mean())
-    figures["discriminator_prior"] = float(network.discriminate(prior).mean())
-    figures["valid"] = float((answers.double() >= network.validity_threshold).float().mean())
-    centred = (latents - latents.mean(dim=0)).double()
-    distances = (centred @ torch.linalg.pinv(centred.T @ centred / len(centred)) * centred).sum(dim=1)
-    k = network.latent_dim
-    figures["kurtosis"] = float(distances.square().mean() / (k * (k + 2)))
+    figures["discriminator_codes"] = discriminator_mean(answers)
+    figures["discriminator_prior"] = discriminator_mean(network.discriminate(prior))
+    figures["valid"] = valid_share(answers, network.validity_threshold)
+    figures["kurtosis"] = mardia_kurtosis(latents)
     return figures
 
 
