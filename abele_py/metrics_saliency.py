@@ -140,8 +140,6 @@ def faithfulness_correlation(
             "(0, 1); 200 and 0.1 suit small images"
         )
     size = min(max(1, round(subset_fraction * pixels)), pixels - 1)
-    # All sets have one size, so centring a map moves no correlation; and it makes a constant map exactly 0.
-    values = values - values.mean(dim=1, keepdim=True)
     sums, scores = [], []
     for n in _batches(n_subsets, black_box):
         chosen = torch.stack([torch.randperm(pixels, generator=generator)[:size] for _ in range(len(n))])

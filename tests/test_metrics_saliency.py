@@ -211,7 +211,7 @@ def test_labels_only_by_hand():
 
 def test_a_linear_black_box_is_told_exactly_by_its_own_terms():
     true = (X * WEIGHTS).sum(dim=0)
-    maps = torch.stack([true, 7 * true, -true, torch.ones(6, 5), torch.zeros(6, 5)])
+    maps = torch.stack([true, 7 * true, -true, torch.full((6, 5), 0.1), torch.zeros(6, 5)])
     correlation = measured(maps, linear)["faithfulness"]
     torch.testing.assert_close(correlation[:3], torch.tensor([1.0, 1, -1]), atol=1e-4, rtol=0)
     assert correlation[3:].tolist() == [0, 0]
