@@ -21,18 +21,18 @@ def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, ge
     """An independent sample of an explanation's neighborhood, without the points that the explanation knows.
 
     Args:
-        draw: from a generator to labelled points, row 0 the image's own code, as
-            ``partial(generate, strategy, space, anchor, n, min_class_fraction)`` of ``neighborhood.py`` does it.
-        known: (N, k), the explanation's neighbors: fitted on, or used to choose and measure.
+        draw: from a generator to labelled points, as ``partial(generate, strategy, space, anchor, n,
+            min_class_fraction)`` of ``neighborhood.py`` does it.
+        known: (N, k), the explanation's neighbors, its own code among them: fitted on, or used to choose and measure.
         generator: another one than the explanation's.
 
     Returns:
-        Points of the same distribution; the code itself is left out.
+        Points of the same distribution, in the order they were drawn; the code, which is known, is not among them.
 
     Raises:
         ParameterError: the generator draws the known points again.
     """
-    points = draw(generator)[1:]
+    points = draw(generator)
     _, numbers = torch.cat([known, points.latents]).unique(dim=0, return_inverse=True)
     fresh = points[~torch.isin(numbers[len(known) :], numbers[: len(known)])]
     if len(fresh) == 0:

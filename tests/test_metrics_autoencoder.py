@@ -283,6 +283,14 @@ def test_too_few_images_are_refused(small):
         fid(IMAGES[:1], IMAGES, small)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [(NORMAL, NORMAL[:, :2]), (NORMAL, NORMAL[:, 0]), (NORMAL[:, 0], NORMAL[:, 0]), (NORMAL, NORMAL[:1])]
+)
+def test_features_of_another_kind_are_refused(a, b):
+    with pytest.raises(ParameterError, match="expected"):
+        frechet_distance(a, b)
+
+
 def test_every_figure_says_what_it_is():
     figures = [f for f in vars(metrics).values() if hasattr(f, "metric")]
     assert len(figures) == 11
