@@ -68,7 +68,9 @@ def lime(
         n_samples: coalitions asked, at least 100.
         n_segments: about so many superpixels, at least 2.
         baseline: what stands in for an absent superpixel, see :func:`.metrics_saliency.baseline_of`. Not 0, the usual
-            choice: on a black background that hides nothing, and the background's superpixels would get no say.
+            choice: on a black background that hides nothing, and the background's superpixels would get no say. On
+            digits the mean gave LIME and KernelSHAP the best insertion minus deletion over all three baselines, and
+            was about as good as 0 for ANCHOR and LORE.
         seed: of all randomness.
 
     Returns:
