@@ -109,7 +109,7 @@ def find_anchor(
             best, rest = order[:beam], order[beam:]
             if len(rest) == 0:
                 break
-            level = math.log(405.5 * len(anchors) * t**1.1 / delta)  # their constants, section 4.1
+            level = math.log(405.5 * len(anchors) * t**1.1 / delta)  # the constants of their theorem
             lower, upper = kl_bounds(means, counts, level + math.log(level))
             weakest, strongest = best[lower[best].argmin()], rest[upper[rest].argmax()]
             if upper[strongest] - lower[weakest] < tolerance or not ask(anchors[torch.stack([weakest, strongest])]):
@@ -144,7 +144,7 @@ def find_anchor(
 def kl_bounds(means: Tensor, counts: Tensor, level: float) -> tuple[Tensor, Tensor]:
     """Bounds of Bernoulli means: the smallest and largest q with ``count * KL(mean, q) <= level``.
 
-    Chernoff's bound solved for q by bisection (Kaufmann & Kalyanakrishnan 2013, section 2): each holds with
+    Chernoff's bound solved for q by bisection (Kaufmann & Kalyanakrishnan 2013): each holds with
     probability at least ``1 - exp(-level)`` for one mean and a count fixed before.
 
     Args:

@@ -47,7 +47,7 @@ def find_rule(
     """The rule of the point with all d features (Guidotti et al. 2018, "Local Rule-Based Explanations of Black Box
     Decision Systems", arXiv 1805.10820).
 
-    The neighborhood is their section 5.1: two populations are evolved, one that keeps the point's label and one that
+    The neighborhood is their genetic one: two populations are evolved, one that keeps the point's label and one that
     changes it, by the fitness ``I(label kept, or changed) + (1 - d(x, z)) - I(x = z)``, with d the share of absent
     features. What differs: they start not as copies of the point but from its nearest neighbors, one feature absent,
     and the point without any; every child is mutated, since of binary features most are copies else (on digits, at
