@@ -3,6 +3,7 @@
 from .autoencoder import AdversarialAutoencoder, Autoencoder
 from .black_box import BlackBox
 from .checkpoints import load_autoencoder, load_classifier
+from .comparison import Comparison, compare
 from .datasets import load_image
 from .errors import AbeleError
 from .explainer import Abele
@@ -15,7 +16,9 @@ __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
     "BlackBox",
+    "Comparison",
     "Explanation",
+    "compare",
     "load_autoencoder",
     "load_classifier",
     "load_image",

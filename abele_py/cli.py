@@ -1,20 +1,23 @@
-"""The ``abele`` command: explain, train, models, demo. A user's mistake is one clear line and exit code 2."""
+"""The ``abele`` command: explain, compare, train, models, demo. A user's mistake is one clear line and exit code 2."""
 
 import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, Namespace
 from torch import Tensor
 
+from .attribution import families
 from .autoencoder import AdversarialAutoencoder
 from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from .comparison import compare
 from .datasets import DATASETS, load_image, load_split, to_unit
 from .errors import AbeleError, BlackBoxError, ParameterError
 from .explainer import Abele
@@ -22,7 +25,11 @@ from .explanation import Explanation, write_atomically
 from .images import read_image
 from .neighborhood import STRATEGIES
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Write = Callable[[str], Any]
+_IMAGE_HELP = "picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,30 +73,29 @@ def _parser() -> ArgumentParser:
     explain = ArgumentParser(
         description="Explain one decision: figure (PNG), explanation (.npz) and JSON.", exit_on_error=False
     )
-    explain.add_argument(
-        "image", type=str, help="picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
-    )
-    explain.add_argument(
-        "--autoencoder", type=str, required=True, help="name of a shipped autoencoder, or a checkpoint folder"
-    )
-    explain.add_argument(
-        "--black-box",
-        type=str,
-        required=True,
-        help="name of a shipped classifier, a checkpoint folder, or package.module:function",
-    )
+    explain.add_argument("image", type=str, help=_IMAGE_HELP)
+    _add_models(explain)
     explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
-    explain.add_argument("--out", type=str, default="abele_out", help="folder for the results")
-    explain.add_argument(
-        "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
-    )
-    explain.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
-    explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
     explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
     explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
     explain.add_argument("--samples", type=int, default=1000, help="number of neighbors")
-    explain.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
-    explain.add_argument("--seed", type=int, default=0, help="the same seed gives the same explanation")
+
+    compare_ = ArgumentParser(
+        description="Compare what ABELE and other explainers say of the same decisions: one figure (PNG), and the raw "
+        "maps (.npz). Methods: "
+        + "; ".join(f"{family}: {', '.join(names)}" for family, names in families().items())
+        + ".",
+        exit_on_error=False,
+    )
+    compare_.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
+    compare_.add_argument("--methods", type=str, help="names from the list above, with commas between; default: all")
+    _add_models(compare_)
+    compare_.add_argument(
+        "--overlay",
+        action=ActionYesNo(no_prefix="no-"),
+        default=True,
+        help="draw the maps over a pale copy of the image",
+    )
 
     demo = ArgumentParser(
         description="Explain a few of scikit-learn's digits with the shipped models.", exit_on_error=False
@@ -101,6 +107,7 @@ def _parser() -> ArgumentParser:
     models = ArgumentParser(description="List the shipped checkpoints with their metrics.", exit_on_error=False)
 
     commands.add_subcommand("explain", explain, help="explain one decision of a classifier")
+    commands.add_subcommand("compare", compare_, help="compare explainers on the same decisions")
     commands.add_subcommand(
         "train", ArgumentParser(), help="train an autoencoder or a classifier: abele train RECIPE.yaml [options]"
     )
@@ -109,9 +116,30 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _add_models(parser: ArgumentParser) -> None:
+    """What explaining and comparing have in common."""
+    parser.add_argument(
+        "--autoencoder", type=str, required=True, help="name of a shipped autoencoder, or a checkpoint folder"
+    )
+    parser.add_argument(
+        "--black-box",
+        type=str,
+        required=True,
+        help="name of a shipped classifier, a checkpoint folder, or package.module:name of a function or module",
+    )
+    parser.add_argument("--out", type=str, default="abele_out", help="folder for the results")
+    parser.add_argument(
+        "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
+    )
+    parser.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
+    parser.add_argument("--resize", action="store_true", help="scale a picture of another size")
+    parser.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
+
+
 def _explain(options: Namespace, write: Write) -> None:
     autoencoder = load_autoencoder(options.autoencoder)
-    name, image = _image(options, autoencoder.image_shape)
+    name, image = _image(options.image, options, autoencoder.image_shape)
     black_box, class_names = _black_box(options.black_box, autoencoder)
     explainer = Abele(
         black_box,
@@ -124,6 +152,28 @@ def _explain(options: Namespace, write: Write) -> None:
         preset=options.preset,
     )
     _report(name, explainer.explain(image, options.target), Path(options.out), write)
+
+
+def _compare(options: Namespace, write: Write) -> None:
+    autoencoder = load_autoencoder(options.autoencoder)
+    names, images = zip(*(_image(spec, options, autoencoder.image_shape) for spec in options.images), strict=True)
+    black_box, class_names = _black_box(options.black_box, autoencoder)
+    comparison = compare(
+        images,
+        black_box,
+        autoencoder,
+        methods=() if options.methods is None else [name.strip() for name in options.methods.split(",")],
+        random_state=options.seed,
+        batch_size=options.batch_size,
+        class_names=class_names,
+        progress=True,
+    )
+    name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
+    paths = [Path(options.out) / f"{name}-comparison{suffix}" for suffix in (".png", ".npz")]
+    with _writing_to(options.out):
+        _write_figure(paths[0], comparison.plot(options.overlay))
+        comparison.save(paths[1])
+    _write_block(", ".join(names), str(comparison), {"figure": paths[0], "maps": paths[1]}, write)
 
 
 def _demo(options: Namespace, write: Write) -> None:
@@ -158,34 +208,53 @@ def _train(arguments: list[str]) -> int:
     return 0
 
 
-_COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {"explain": _explain, "demo": _demo, "models": _models}
+_COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
+    "explain": _explain,
+    "compare": _compare,
+    "demo": _demo,
+    "models": _models,
+}
 
 
 def _report(name: str, explanation: Explanation, out: Path, write: Write) -> None:
     """Write figure, explanation and JSON, and say in words what they hold and where they are."""
     paths = [out / f"{name}-explanation{suffix}" for suffix in (".png", ".npz", ".json")]
-    try:
-        figure = explanation.plot()
-        write_atomically(paths[0], lambda file: figure.savefig(file, format="png", dpi=110))
+    with _writing_to(out):
+        _write_figure(paths[0], explanation.plot())
         explanation.save(paths[1])
         write_atomically(paths[2], lambda file: file.write(explanation.to_json().encode()))
+    files = dict(zip(("figure", "explanation", "JSON"), paths, strict=True))
+    _write_block(name, str(explanation), files, write)
+
+
+@contextmanager
+def _writing_to(out: str | Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ParameterError(
             f"got --out {str(out)!r}, which cannot be written ({error}); choose another folder"
         ) from error
+
+
+def _write_figure(path: Path, figure: "Figure") -> None:
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def _write_block(name: str, text: str, files: dict[str, Path], write: Write) -> None:
     write(f"{name}:")
-    for line in str(explanation).splitlines():
+    for line in text.splitlines():
         write(f"  {line}")
-    for kind, path in zip(("figure", "explanation", "JSON"), paths, strict=True):
+    for kind, path in files.items():
         write(f"  {kind}: {path}")
 
 
-def _image(options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor]:
+def _image(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor]:
     """The image and a name for its results."""
-    path = Path(options.image)
-    in_data_set = options.image.partition(":")[0] in DATASETS or re.fullmatch(r"[\w-]+:\w+:\d+", options.image)
+    path = Path(spec)
+    in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"[\w-]+:\w+:\d+", spec)
     if in_data_set and not os.path.exists(path):
-        return options.image.replace(":", "-"), load_image(options.image, options.data_dir, options.download)
+        return spec.replace(":", "-"), load_image(spec, options.data_dir, options.download)
     return path.stem, read_image(path, shape, options.resize)
 
 

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,9 +12,11 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from .comparison import Comparison
     from .explanation import Explanation
 
 COLUMNS = 10
+MARGIN = 0.25  # inches
 # Diverging, neutral at 0, and told apart by people who confuse red and green.
 COLORS = "RdBu_r"
 SIGNED = Normalize(-1, 1)
@@ -45,6 +47,63 @@ def plot_explanation(explanation: "Explanation") -> Page:
     _draw_counter_exemplars(other, e)
     if len(e.counter_exemplars):
         _draw_path(way, e)
+    return figure
+
+
+def plot_comparison(comparison: "Comparison", overlay: bool = True, columns: int = 7) -> Page:
+    """Many methods' maps of one or several images on one scale: rows are images, columns methods, continued below.
+
+    Args:
+        comparison: the maps.
+        overlay: draw them over a pale copy of the image instead of on white.
+        columns: most methods side by side.
+    """
+    c = comparison
+    names = list(c.maps)
+    strips = -(-len(names) // columns)
+    columns = -(-len(names) // strips)  # as equal as they can be
+    ratio = min(max(c.images.shape[2] / c.images.shape[3], 0.5), 2.0)
+    side, gap, head, label, apart = 1.25, 0.1, 0.2, 0.25, 0.2  # inches
+    width = max(7.0, (columns + 1) * (side + gap) + 2 * MARGIN)
+    wide = int(width * 14)  # letters in a line
+    lines = [part for line in c.caption() for part in textwrap.wrap(line, wide, break_on_hyphens=False)]
+    strip = head + len(c) * (side * ratio + label)
+    bar = MARGIN + 0.4 + strips * (strip + apart) + 0.1
+    height = bar + 0.5 + 0.17 * len(lines) + MARGIN
+    figure = Page(figsize=(width, height))
+
+    def axes_at(x: float, y: float, w: float, h: float) -> Axes:
+        """Axes with this left upper corner and size, in inches from the page's left upper corner."""
+        return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, parse_math=False, **style)
+
+    write(MARGIN, MARGIN, "What speaks for and against what the black box sees", va="top", fontsize=12, weight="bold")
+    scaled = {name: c.scaled(name) for name in names}
+    for s in range(strips):
+        top = MARGIN + 0.4 + s * (strip + apart) + head
+        write(MARGIN + side / 2, top + 0.05, "The black box sees", va="bottom", ha="center", fontsize=9)
+        for i, image in enumerate(c.images):
+            y = top + i * (side * ratio + label)
+            show_image(axes_at(MARGIN, y + label, side, side * ratio), image)
+            write(
+                MARGIN + side / 2, y + label - 0.03, c.seen(i, 12), va="bottom", ha="center", fontsize=9, weight="bold"
+            )
+            for j, name in enumerate(names[s * columns : (s + 1) * columns]):
+                x = MARGIN + (j + 1) * (side + gap)
+                axes = axes_at(x, y + label, side, side * ratio)
+                show_saliency(axes, image if overlay else image * 0, scaled[name][i])
+                if not bool(scaled[name][i].any()):
+                    axes.text(0.5, 0.5, "0 everywhere", transform=axes.transAxes, ha="center", va="center", fontsize=8)
+                if i == 0:
+                    title = textwrap.fill(c.titles[name], 16)
+                    write(x + side / 2, y + label - 0.05, title, va="bottom", ha="center", fontsize=9.5)
+    legend = axes_at(MARGIN + 0.25, bar, 3.0, 0.12)
+    figure.colorbar(ScalarMappable(SIGNED, COLORS), cax=legend, orientation="horizontal", ticks=[-1, 0, 1])
+    legend.set_xticklabels(["against", "neutral", "for"], fontsize=9)
+    for i, line in enumerate(lines):
+        write(MARGIN, bar + 0.5 + 0.17 * i, line, va="top", fontsize=8.5)
     return figure
 
 

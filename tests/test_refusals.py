@@ -4,7 +4,7 @@ import pytest
 import torch
 from worlds import Counting, Identity, IdentityModule, image, soft
 
-from abele_py import Abele
+from abele_py import Abele, compare
 from abele_py.autoencoder import Autoencoder
 from abele_py.errors import (
     AutoencoderError,
@@ -69,6 +69,52 @@ def test_a_black_box_that_fails_later_is_a_clear_error():
     explainer._space.black_box._function = lambda x: torch.full((len(x), 2), torch.nan)
     with pytest.raises(BlackBoxError, match="NaN"):
         explainer.explain(image(0.6, 0.5))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.rand(1, 2),
+        torch.full((1, 1, 2), 2.0),
+        torch.rand(3, 1, 1, 3),
+        [],
+        torch.rand(0, 1, 1, 2),
+        [image(0.6, 0.5), "picture.png"],
+        "picture.png",
+        None,
+    ],
+)
+def test_wrong_images_are_refused_before_the_black_box_is_asked_to_compare(images):
+    counting = Counting(soft)
+    with pytest.raises(ImageError, match="expected"):
+        compare(images, counting, Identity())
+    assert counting.batches == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"random_state": -1},
+        {"class_names": ("a", "b", "c")},
+        {"methods": ("rise", "rise")},
+    ],
+    ids=str,
+)
+def test_a_comparison_with_impossible_options_is_refused(options):
+    with pytest.raises(ParameterError, match="expected"):
+        compare(image(0.6, 0.5), soft, Identity(), **options)
+
+
+def test_a_comparison_of_what_is_no_black_box_or_autoencoder_is_refused():
+    with pytest.raises(BlackBoxError, match="deterministic"):
+        compare(image(0.6, 0.5), lambda x: torch.rand(len(x), 2), Identity(), "edge-detector")
+    with pytest.raises(BlackBoxError, match="expected a callable"):
+        compare(image(0.6, 0.5), "digits-cnn", Identity(), "edge-detector")
+    with pytest.raises(AutoencoderError, match="load_autoencoder"):
+        compare(image(0.6, 0.5), soft, "digits", "edge-detector")
+    with pytest.raises(ParameterError, match="columns=0"):
+        compare(image(0.6, 0.5), soft, Identity(), "edge-detector").plot(columns=0)
 
 
 class Bad(Identity):
