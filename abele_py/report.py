@@ -10,7 +10,7 @@ from typing import Any
 from .errors import ParameterError, UnknownNameError, unknown_name
 from .explanation import write_atomically
 from .report_plots import plots
-from .tables import LAYOUTS, Figures, Row, Summary, csv_text, definitions, left_out, markdown, number, rows_of, tables
+from .tables import LAYOUTS, Figures, Row, Summary, csv_text, definitions, left_out, markdown, mean_of, rows_of, tables
 
 
 def report(summary: Summary, figures: Figures) -> str:
@@ -20,7 +20,7 @@ def report(summary: Summary, figures: Figures) -> str:
     for part, shown in tables(summary, figures).items():
         lines += [f"## {LAYOUTS[part][0] if part in LAYOUTS else part.capitalize()}", markdown(shown)]
     if summary["left_out"]:
-        lines += ["## Left out", "\n".join(f"- {line}" for line in left_out(summary, figures, summary["left_out"]))]
+        lines += ["## Left out", "\n".join(f"- {line}" for line in left_out(figures, summary["left_out"]))]
     lines += ["## Definitions", definitions(figures, (row["figure"] for row in rows))]
     return "\n\n".join(lines) + "\n"
 
@@ -46,7 +46,7 @@ def with_tables(page: str, summaries: Mapping[str, Summary], figures: Figures) -
     """A page whose marks are filled from the summaries; what stood in them is replaced.
 
     Marks, each closed by ``<!-- end -->``: ``<!-- table: RUN PART -->``; ``<!-- figure: RUN PART FIGURE OF [AT] -->``,
-    the mean alone, for running text; ``<!-- definitions -->`` of all figures in ``summaries``.
+    the mean alone as in the tables, for running text; ``<!-- definitions -->`` of all figures in ``summaries``.
 
     Args:
         page: Markdown with marks.
@@ -69,7 +69,7 @@ def with_tables(page: str, summaries: Mapping[str, Summary], figures: Figures) -
         if run not in summaries:
             raise unknown_name("run", run, summaries)
         if kind == "figure":
-            return f"{mark}{number(_found(summaries[run], what)['mean'])}<!-- end -->"
+            return f"{mark}{mean_of(_found(summaries[run], what))}<!-- end -->"
         parts = tables(summaries[run], figures)
         if what not in parts:
             raise unknown_name(f"part of the run {run!r}", what, parts)

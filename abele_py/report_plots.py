@@ -63,7 +63,7 @@ def _curves(summary: Summary, figures: Figures) -> "Page | None":
             way, _, baseline = kind.partition("_")
             for of, look in looks.items():
                 values = _as_array(curves[of].get(kind, ()))
-                axes.plot(np.linspace(0, 1, len(values)), values, label=label(summary, figures, "of", of), **look)
+                axes.plot(np.linspace(0, 1, len(values)), values, label=label(figures, "of", of), **look)
             how = "ending at" if way == "deletion" else "starting from"
             axes.set_title(f"{way.capitalize()}, {how} {_BASELINES[baseline]}", fontsize=10)
             _quiet(axes)
@@ -96,13 +96,14 @@ def _spread(summary: Summary, figures: Figures) -> "Page | None":
         axes.barh(y, q75 - q25, 0.62, q25, color=colors, alpha=0.5)
         axes.vlines(q50, y - 0.31, y + 0.31, colors="black", linewidth=1.6)
         axes.plot([row["mean"] for row in found], y, "D", ms=3.5, mfc="white", mec="black")
+        axes.use_sticky_edges = False
         axes.locator_params(axis="x", nbins=5)
-        axes.set_title(label(summary, figures, "figure", figure), fontsize=10, parse_math=False)
+        axes.set_title(label(figures, "figure", figure), fontsize=10, parse_math=False)
         _quiet(axes, "x")
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_yticks(range(len(names)), [label(summary, figures, "of", of) for of in names], fontsize=9)
+        axes.set_yticks(range(len(names)), [label(figures, "of", of) for of in names], fontsize=9)
         axes.set_ylim(len(names) - 0.4, -0.6)
     page.supxlabel("box: quartiles; whiskers: 5 % and 95 %; line: median; diamond: mean", fontsize=9)
     return page
@@ -123,11 +124,11 @@ def _sanity(summary: Summary, figures: Figures) -> "Page | None":
         for line in dict.fromkeys((row["of"], row["figure"]) for row in found):
             values = {row["at"]: row["mean"] for row in found if (row["of"], row["figure"]) == line}
             x = [layers.index(at) for at in values]
-            axes.plot(x, [*values.values()], label=label(summary, figures, "of", line[0]), **looks[line[0]])
+            axes.plot(x, [*values.values()], label=label(figures, "of", line[0]), **looks[line[0]])
         names = [str(at).partition(" ")[2] or str(at) for at in layers]
         axes.set_xticks(range(len(layers)), names, rotation=35, ha="right", rotation_mode="anchor")
-        title = label(summary, figures, "figure", figure) if figure in figures else figure
-        axes.set_title(title, fontsize=10, parse_math=False)
+        title = label(figures, "figure", figure) if figure in figures else figure
+        axes.set_title(textwrap.fill(title, 40), fontsize=10, parse_math=False)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylim(top=1.02)
         _quiet(axes)
@@ -140,19 +141,19 @@ def _exemplars(summary: Summary, figures: Figures) -> "Page | None":
     rows = [row for row in rows_of(summary) if row["part"] == "exemplars" and row["mean"] is not None]
     if not rows:
         return None
-    page = _page(summary, rows, (8, 4.6), "Exemplars as a classifier")
+    page = _page(summary, rows, (10, 4.8), "Exemplars as a classifier")
     axes = page.subplots()
     for of, look in _looks(row["of"] for row in rows).items():
         found = sorted((row for row in rows if row["of"] == of), key=lambda row: row["at"])
         k = [row["at"] for row in found]
-        axes.plot(k, [row["mean"] for row in found], marker="o", ms=4, label=label(summary, figures, "of", of), **look)
+        axes.plot(k, [row["mean"] for row in found], marker="o", ms=4, label=label(figures, "of", of), **look)
         low, high = ([row[end] for row in found] for end in ("low", "high"))
         axes.fill_between(k, _as_array(low), _as_array(high), color=look["color"], alpha=0.13, linewidth=0)
     ticks = ordered(row["at"] for row in rows)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(k) for k in ticks])
     axes.set_xlabel("k: as many images of the class, and as many of others")
-    axes.set_ylabel(label(summary, figures, "figure", rows[0]["figure"]), parse_math=False)
+    axes.set_ylabel(label(figures, "figure", rows[0]["figure"]), parse_math=False)
     _quiet(axes)
     return _with_legend(page, axes)
 
@@ -181,8 +182,8 @@ def _surrogate(summary: Summary, figures: Figures) -> "Page | None":
         elif row["figure"] == "constant":
             axes.hlines(row["mean"], x - 0.39, x - 0.01, color="black", linewidth=2.4)
     for figure, (_, color) in bars.items():
-        axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(summary, figures, "figure", figure))
-    axes.plot([], [], color="black", linewidth=2.4, label=label(summary, figures, "figure", "constant"))
+        axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(figures, "figure", figure))
+    axes.plot([], [], color="black", linewidth=2.4, label=label(figures, "figure", "constant"))
     axes.set_xticks(range(len(places)), [textwrap.fill(str(at), 11) for at in places], fontsize=9)
     axes.set(ylim=(0, 1.03), ylabel="share of the points")
     _quiet(axes, "y")

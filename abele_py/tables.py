@@ -120,10 +120,20 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
     if mean is None or low is None or high is None or low == high or not math.isfinite(high - low):
         return number(mean)
     places = _places(mean)
-    if places is not None:
-        places = min(places, max(places - 1, 0, math.ceil(-math.log10(high - low))))
+    if places is None:
+        ends = None
+    else:  # no more digits of the mean than the interval's width deserves, and one less of its ends
+        needed = math.ceil(-math.log10(high - low))
+        places = min(places, max(3, needed + 1))
+        ends = min(places, max(places - 1, 0, needed))
     to = _DASH if low >= 0 else " to "
-    return f"{number(mean)} ({_fixed(low, places, ROUND_FLOOR)}{to}{_fixed(high, places, ROUND_CEILING)})"
+    printed = _fixed(low, ends, ROUND_FLOOR), _fixed(high, ends, ROUND_CEILING)
+    return f"{_fixed(mean, places, ROUND_HALF_EVEN)} ({to.join(printed)})"
+
+
+def mean_of(row: Row) -> str:
+    """The mean of a row as the tables print it."""
+    return with_interval(row["mean"], row["low"], row["high"]).partition(" ")[0]
 
 
 def rows_of(summary: Summary) -> list[Row]:
@@ -134,14 +144,13 @@ def rows_of(summary: Summary) -> list[Row]:
     return sorted(rows, key=lambda row: parts.index(row["part"]) if row["part"] in parts else len(parts))
 
 
-def label(summary: Summary, figures: Figures, field: str, value: Any) -> str:
+def label(figures: Figures, field: str, value: Any) -> str:
     """A value of a row's field ``of``, ``at`` or ``figure`` in print."""
     if field == "figure":
         m = metric(figures, value)
         return m.title + _ARROWS[m.better]
     if field == "of":
-        known = _TITLES | {name: method.title for name, method in METHODS.items()} | summary.get("titles", {})
-        return known.get(value, value)
+        return METHODS[value].title if value in METHODS else _TITLES.get(value, str(value))
     return f"k = {value}" if isinstance(value, int) else str(value)
 
 
@@ -173,7 +182,7 @@ def ordered(values: Iterable[Any], figures: Figures | None = None) -> list[Any]:
 def _group(row: Row, figures: Figures) -> str:
     """The title of the table that a row stands in."""
     if row["part"] in ("sanity", "exemplars"):
-        return label({}, figures, "figure", row["figure"])
+        return label(figures, "figure", row["figure"])
     if row["part"] == "saliency":
         curves = row["figure"].startswith(("deletion_", "insertion_"))
         return "Area under the deletion and insertion curves" if curves else "Faithful, stable, simple, fast"
@@ -191,8 +200,8 @@ def _table(summary: Summary, figures: Figures, rows: Sequence[Row], title: str) 
     body = []
     for line in lines:
         texts = [_cell(cells.get((line, column)), best) for column in columns]
-        body.append((label(summary, figures, down, line), *texts))
-    head = (corner, *(label(summary, figures, across, column) for column in columns))
+        body.append((label(figures, down, line), *texts))
+    head = (corner, *(label(figures, across, column) for column in columns))
     return Table(title, head, tuple(body), _notes(summary, figures, rows, body, bool(best)))
 
 
@@ -212,8 +221,8 @@ def _best(rows: Sequence[Row], figures: Figures) -> set[tuple[Any, ...]]:
     best = set()
     for (at, figure), found in groups.items():
         choose = min if metric(figures, figure).better == "lower" else max
-        mean = number(choose(row["mean"] for row in found))
-        best |= {(row["of"], at, figure) for row in found if number(row["mean"]) == mean and len(found) > 1}
+        mean = mean_of(choose(found, key=lambda row: row["mean"]))
+        best |= {(row["of"], at, figure) for row in found if mean_of(row) == mean and len(found) > 1}
     return best
 
 
@@ -247,12 +256,12 @@ def _notes(
     of = {row["of"] for row in rows}
     known = {*used, *of, *(METHODS if of & {*METHODS} else ())}
     reasons = {key: reason for key, reason in summary["left_out"].items() if key in known}
-    return (*notes, *(f"Left out: {line}" for line in left_out(summary, figures, reasons)))
+    return (*notes, *(f"Left out: {line}" for line in left_out(figures, reasons)))
 
 
-def left_out(summary: Summary, figures: Figures, reasons: Mapping[str, str]) -> list[str]:
+def left_out(figures: Figures, reasons: Mapping[str, str]) -> list[str]:
     """One line for each method, part or figure that was left out: its name in print, and why."""
-    return [f"{label(summary, figures, 'figure' if k in figures else 'of', k)}: {why}" for k, why in reasons.items()]
+    return [f"{label(figures, 'figure' if k in figures else 'of', k)}: {why}" for k, why in reasons.items()]
 
 
 def _markdown(table: Table) -> str:
@@ -270,15 +279,15 @@ def _range(m: Metric) -> str:
 
 
 def _places(value: float) -> int | None:
-    """Decimals that a value is printed with; None for very large and very small ones."""
+    """Decimals that a value is printed with; None for very large ones."""
     size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
-    if not -6 <= size <= 8:
+    if size > 8:
         return None
     return max(0, 2 - size) if size > 0 else 3 if size > -3 else 1 - size
 
 
 def _fixed(value: float, places: int | None, rounding: str) -> str:
-    if places is None or not math.isfinite(value):
+    if places is None or places > 7 or not math.isfinite(value):
         return f"{value:.2e}"
     exact = Decimal(f"{value:.12g}")  # without the noise of binary fractions, which would push 0.28 down to 0.27
     return f"{exact.quantize(Decimal(1).scaleb(-places), rounding, Context(prec=400)) + 0:,f}"

@@ -247,6 +247,8 @@ def test_a_printed_number_is_near_the_number(value):
 
 @given(ANY, ANY, ANY)
 @example(0.265, 0.2651, 0.28)
+@example(-0.1, -1e-9, 0.1)
+@example(1e-8, 1.5e-7, 3e-7)
 @example(0.28 - 2e-17, 0.3, 0.32)
 def test_an_interval_as_printed_holds_the_mean_as_printed(a, b, c):
     low, mean, high = sorted((a, b, c))
@@ -257,6 +259,22 @@ def test_an_interval_as_printed_holds_the_mean_as_printed(a, b, c):
         parts = re.fullmatch(r"(\S+) \((\S+?)(?:–| to )(\S+)\)", text)
         assert parts is not None
         assert parsed(parts[2]) <= parsed(parts[1]) <= parsed(parts[3])
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (0.275, 0.2651, 0.2861, "0.275 (0.26–0.29)"),
+        (0.9923, 0.9911, 0.9934, "0.992 (0.991–0.994)"),
+        (-0.0001, -0.0854, 0.0852, "0.000 (-0.09 to 0.09)"),
+        (0.0012, 0.00101, 0.00139, "0.0012 (0.0010–0.0014)"),
+        (1234.5, 1101.2, 1300.0, "1,234 (1,101–1,300)"),
+        (1.0, 1.0, 1.0, "1.000"),
+        (None, None, None, "–"),
+    ],
+)
+def test_intervals(mean, low, high, text):
+    assert with_interval(mean, low, high) == text
 
 
 PAGE = """# Results
