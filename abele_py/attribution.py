@@ -31,7 +31,6 @@ class Method:
         family: what it works with.
         source: where it is described.
         function: ``(image, black_box, target) -> map``, the same map each time; takes ``seed=`` where it draws.
-        neutral: the value that says nothing: 0, or the mean of the map where all values have one offset.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Method:
     family: Family
     source: str
     function: MapFunction
-    neutral: Literal["zero", "mean"] = "zero"
 
     def __call__(self, image: Tensor, black_box: BlackBox, target: int) -> Tensor:
         """The raw map: higher for pixels that speak more for the target; negative ones speak against it.
@@ -202,7 +200,7 @@ METHODS: dict[str, Method] = {
             "Fong & Vedaldi 2017, arXiv 1704.03296",
             perturbation.meaningful_perturbation,
         ),
-        Method("rise", "RISE", "perturbation", "Petsiuk et al. 2018, arXiv 1806.07421", perturbation.rise, "mean"),
+        Method("rise", "RISE", "perturbation", "Petsiuk et al. 2018, arXiv 1806.07421", perturbation.rise),
         Method("lime", "LIME", "superpixel", "Ribeiro et al. 2016, arXiv 1602.04938", superpixels.lime),
         Method(
             "kernel-shap",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .attribution import METHODS, Method, methods_of
+from .attribution import Method, methods_of
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .errors import (
@@ -76,19 +76,12 @@ class Comparison:
 
     def scaled(self, name: str) -> Tensor:
         """A method's maps (N, H, W) as they are drawn: 0 is neutral, see :func:`~abele_py.saliency.on_one_scale`."""
-        values = self.maps[name]
-        if name in METHODS and METHODS[name].neutral == "mean":
-            values = values - values.mean(dim=(1, 2), keepdim=True)
-        return on_one_scale(values)
+        return on_one_scale(self.maps[name])
 
     def caption(self) -> list[str]:
         """What a reader must know of the maps: their scale, what cannot be read from them, and which are missing."""
         title = self.titles
         lines = ["Each map is divided by the 99 % quantile of its absolute values, and cut to [-1, 1]."]
-        offset = [title[name] for name in self.maps if name in METHODS and METHODS[name].neutral == "mean"]
-        lines += [
-            f"{t} has no neutral value of its own: what is drawn is the difference from its mean." for t in offset
-        ]
         unsigned = [title[name] for name in self.maps if float(self.scaled(name).min()) >= 0]
         if unsigned:
             lines.append(f"Without values below 0, so that nothing speaks against: {', '.join(unsigned)}.")

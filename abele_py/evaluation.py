@@ -1,1 +1,269 @@
-"""A whole evaluation: random images, progress, resumed where it stopped, summed up with intervals."""
+"""A whole evaluation: random images of a split, measured part by part into a folder, resumed where it stopped.
+
+The folder holds ``run.json`` (what is measured), one ``<part>.jsonl`` per part with one line per image, and, when all
+is measured, ``summary.json``, tables and plots. The same settings and seed give the same figures, interrupted or not.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .attribution import methods_of
+from .autoencoder import Autoencoder
+from .black_box import BlackBox
+from .datasets import DATASETS, load_split
+from .errors import BlackBoxError, DataError, ParameterError, unknown_name
+from .explanation import write_atomically
+from .figures import FIGURES
+from .measurements import PARTS, Row
+from .metrics import mean_interval
+from .report import write_report
+from .subject import Subject
+
+SCHEMA = 1
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def evaluate(
+    data: str,
+    black_box: Any,
+    autoencoder: Autoencoder,
+    out: str | Path,
+    *,
+    oracle: Any = None,
+    methods: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    n_costly: int = 30,
+    seed: int = 0,
+    batch_size: int = 256,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    names: Mapping[str, str] | None = None,
+    progress: Callable[[Iterable[int], str], Iterable[int]] | None = None,
+) -> dict[str, Any]:
+    """Measure the explanations of random images, and write every figure with a bootstrap interval.
+
+    Interrupted, the same call goes on where it stopped, with the same figures.
+
+    Args:
+        data: ``DATASET:SPLIT`` or ``DATASET:SPLIT:N``; N images are drawn at random, 100 if N is not given.
+        black_box: as for :class:`~abele_py.explainer.Abele`.
+        autoencoder: the same.
+        out: folder of the measurements; made if need be.
+        oracle: a second classifier, trained apart, for the figures that need one.
+        methods: names of explainers to compare, see ``abele_py.attribution``; all if none is named.
+        parts: names of ``PARTS``; all if none is named. More can be added to a folder later.
+        n_costly: the first so many of the images serve for the parts that ask every method many times per image.
+        seed: of the draw and of all else.
+        batch_size: most images in one call of a model.
+        data_dir, download: as in :func:`~abele_py.datasets.load_split`.
+        names: what the models are called in the report: ``autoencoder``, ``black_box``, ``oracle``.
+        progress: wraps the images still to be measured, given the name of the part; a bar if None.
+
+    Returns:
+        The summary, as in ``summary.json``.
+
+    Raises:
+        ParameterError: N is larger than the split, or the folder holds an evaluation of something else.
+        UnknownNameError: no such data set, split, method or part.
+        BlackBoxError, AutoencoderError, DataError: a model or the data cannot be used.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise unknown_name("part", part, PARTS)
+    if n_costly < 1:
+        raise ParameterError(f"got n_costly={n_costly}; expected at least 1")
+    name, split, n = _specification(data)
+    found = methods_of(autoencoder, methods, seed)
+    test = load_split(name, split, data_dir, download)
+    if not 1 <= n <= len(test):
+        raise ParameterError(f"got {n} images of {name}:{split}; expected 1 to {len(test)}; ask for fewer")
+    train = test if split == "train" else load_split(name, "train", data_dir, download)
+    chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
+    folder, box = Path(out), BlackBox(black_box, batch_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, Any] = {
+        "schema": SCHEMA,
+        "data": f"{name}:{split}",
+        "data_title": DATASETS[name].title,
+        "n_images": n,
+        "n_costly": min(n_costly, n),
+        "seed": seed,
+        "autoencoder": type(autoencoder).__name__,
+        "black_box": type(black_box).__name__,
+        "oracle": None if oracle is None else type(oracle).__name__,
+        **(names or {}),
+        "methods": {key: method.title for key, method in found.items()},
+        "indices": list(chosen),
+    }
+    run: dict[str, Any] | None = _begun(folder, settings)
+    if run is None:
+        subject = Subject(autoencoder, box, None, train, test, chosen, n_costly, found, seed, folder)
+        run = settings | {
+            "left_out": _left_out(subject),
+            "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
+        }
+        _write_json(folder / "run.json", run)
+    usable = {key: method for key, method in found.items() if key not in run["left_out"]}
+    judge = None if oracle is None else BlackBox(oracle, batch_size)
+    subject = Subject(autoencoder, box, judge, train, test, chosen, n_costly, usable, seed, folder)
+    for part in parts or PARTS:
+        _measure(subject, part, run, progress or _bar)
+    _write_json(folder / "curves.json", _mean_curves(folder, chosen))
+    summary = summarise(folder)
+    write_report(folder, summary, FIGURES)
+    return summary
+
+
+def summarise(folder: Path) -> dict[str, Any]:
+    """The summary of what a folder holds, written to its ``summary.json`` too: every figure of every part with number
+    of images, mean, 95 % bootstrap interval of the mean, median, standard deviation and quantiles."""
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    rows = []
+    for part in PARTS:
+        values: dict[tuple[str, str | int | None, str], list[float | None]] = {}
+        for line in _lines(folder / f"{part}.jsonl"):
+            for row in line["rows"]:
+                for figure, value in row["figures"].items():
+                    values.setdefault((row["of"], row["at"], figure), []).append(value)
+        for (of, at, figure), found in values.items():
+            rows.append({"part": part, "of": of, "at": at, "figure": figure, **_summed(found)})
+    curves = json.loads((folder / "curves.json").read_text(encoding="utf-8"))
+    summary = {"run": run, "left_out": run["left_out"], "titles": run["methods"], "rows": rows, "curves": curves}
+    _write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callable[..., Iterable[int]]) -> None:
+    """Measure what is missing of one part, one line per image."""
+    path = subject.folder / f"{part}.jsonl"
+    done = {line["image"] for line in _lines(path)}
+    missing = [index for index in PARTS[part].images(subject) if index not in done]
+    if not missing or part in run["left_out"]:
+        return
+    try:
+        measure = PARTS[part].prepare(subject)
+    except BlackBoxError as error:  # a part that needs more of a black box than this one has
+        run["left_out"][part] = str(error)
+        return _write_json(subject.folder / "run.json", run)
+    with path.open("a", encoding="utf-8") as file:
+        for index in progress(missing, part):
+            rows = measure(index)
+            line = {"image": index, "rows": [_as_json(row) for row in rows]}
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.flush()
+    return None
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    """Six significant digits; null where there is no figure."""
+    figures = {name: _rounded(value) for name, value in row.figures.items()}
+    seconds = {} if row.seconds is None else {"seconds": _rounded(row.seconds)}
+    return {"of": row.of, "at": row.at, "figures": figures | seconds}
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file; one that an interruption cut off is removed from it."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole, _, rest = text.rpartition("\n")
+    if rest:
+        write_atomically(path, lambda file: file.write(f"{whole}\n".encode() if whole else b""))
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise DataError(
+            f"got {path}, which holds damaged lines ({error}); expected measurements; delete the file to measure again"
+        ) from error
+
+
+def _summed(found: Sequence[float | None]) -> dict[str, Any]:
+    values = [value for value in found if value is not None]
+    if not values:
+        return {"n": 0, **dict.fromkeys(("mean", "low", "high", "median", "std", "quantiles"))}
+    low, high = mean_interval(values)
+    figures = {
+        "mean": float(np.mean(values)),
+        "low": low,
+        "high": high,
+        "median": float(np.median(values)),
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+    }
+    quantiles = [_rounded(q) for q in np.quantile(values, QUANTILES).tolist()]
+    return {"n": len(values), **{key: _rounded(v) for key, v in figures.items()}, "quantiles": quantiles}
+
+
+def _mean_curves(folder: Path, chosen: Sequence[int]) -> dict[str, dict[str, list[float | None]]]:
+    """Mean deletion and insertion curves of each method, over the images of which there are some."""
+    sums: dict[str, dict[str, np.ndarray]] = {}
+    paths = [path for index in chosen if (path := folder / "curves" / f"{index}.npz").exists()]
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            for i, method in enumerate(file["methods"].tolist()):
+                for curve in file.files:
+                    if curve != "methods":
+                        of = sums.setdefault(method, {})
+                        of[curve] = of.get(curve, 0.0) + file[curve][i] / len(paths)
+    return {
+        method: {curve: [_rounded(v) for v in values.tolist()] for curve, values in of.items()}
+        for method, of in sums.items()
+    }
+
+
+def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The run that the folder holds already, if it is this one."""
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key, value in settings.items() if run[key] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"got a damaged {path} ({error}); expected a run; choose another folder") from error
+    if other:
+        raise ParameterError(
+            f"got the folder {str(folder)!r}, which holds an evaluation with another {', '.join(other)}; expected the "
+            "same settings; choose another --out, or delete the folder"
+        )
+    return run
+
+
+def _left_out(subject: Subject) -> dict[str, str]:
+    """Methods that cannot be used with this black box, and why; each is tried once."""
+    image, label = subject.image(subject.chosen[0]), subject.label(subject.chosen[0])
+    reasons = {}
+    for name, method in subject.methods.items():
+        try:
+            method(image, subject.black_box, label)
+        except BlackBoxError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def _specification(data: str) -> tuple[str, str, int]:
+    """Data set, split and number of images."""
+    match = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?", data)
+    if match is None:
+        raise ParameterError(f"got {data!r}; expected DATASET:SPLIT or DATASET:SPLIT:N, such as mnist:test:100")
+    return match[1], match[2], int(match[3] or 100)
+
+
+def _bar(images: Iterable[int], part: str) -> Iterable[int]:
+    return tqdm(images, desc=part, unit="image")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

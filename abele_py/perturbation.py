@@ -71,10 +71,12 @@ def rise(
     share: float = 0.5,
     seed: int = 0,
 ) -> Tensor:
-    """The mean score of the image under random soft masks, weighted with how much each mask shows of a pixel.
+    """How much higher than usual the score is under random soft masks that show a pixel.
 
     Source: Petsiuk, Das & Saenko 2018, arXiv 1806.07421, equation 6; masks as in section 3.2: a grid of random bits,
-    larger than the image by one cell, bilinear, shifted at random. What a mask hides becomes black.
+    larger than the image by one cell, bilinear, shifted at random. What a mask hides becomes black. Unlike the paper
+    the mean score over all masks is subtracted from each: in expectation that moves the whole map by a constant, so
+    that 0 is neutral, and it takes away the error that comes of some pixels being shown more often than others.
 
     Args:
         image: (C, H, W) in [0, 1].
@@ -86,7 +88,7 @@ def rise(
         seed: of the masks.
 
     Returns:
-        (H, W) float32, >= 0 where scores are: an estimate of the expected score while the pixel is shown.
+        (H, W) float32: an estimate of the expected score while the pixel is shown, minus the expected score.
 
     Raises:
         ParameterError: there is no such class, or an option is out of range.
@@ -102,12 +104,15 @@ def rise(
     # all at once, so that the batch size does not change the masks
     bits = torch.rand(n_masks, 1, cells + 1, cells + 1, generator=generator) < share
     shifts = torch.rand(n_masks, 2, generator=generator)
-    total = torch.zeros(h * w, dtype=torch.float64)
+    total, shown, sum_of_scores = torch.zeros(h * w).double(), torch.zeros(h * w).double(), 0.0
     for some, by in zip(bits.split(black_box.batch_size), shifts.split(black_box.batch_size), strict=True):
         masks = _shifted(some.float(), by, cells, (h, w))
         scores = _evidence(black_box, masks[:, None] * image, target)
-        total += scores.double() @ masks.flatten(1).double()
-    return (total / (n_masks * share)).reshape(h, w).float()
+        pixels = masks.flatten(1).double()
+        total += scores.double() @ pixels
+        shown += pixels.sum(dim=0)
+        sum_of_scores += float(scores.double().sum())
+    return ((total - sum_of_scores / n_masks * shown) / (n_masks * share)).reshape(h, w).float()
 
 
 def meaningful_perturbation(

@@ -254,24 +254,6 @@ def test_all_maps_are_drawn_on_the_documented_scale():
     assert all(np.allclose(i.get_array(), e.numpy()) for i, e in zip(drawn, expected, strict=True))
 
 
-def test_a_map_with_an_offset_is_drawn_as_the_difference_from_its_mean():
-    raw = torch.tensor([[[0.7, 0.8], [0.9, 0.8]], [[0.2, 0.2], [0.2, 0.6]]])
-    c = made(
-        2,
-        2,
-        (1, 2, 2),
-        maps={"rise": raw, "occlusion": raw},
-        titles={"rise": "RISE", "occlusion": "Occlusion"},
-        left_out={},
-    )
-    assert c.maps["rise"].equal(raw)
-    assert torch.allclose(c.scaled("rise")[0], torch.tensor([[-1.0, 0], [1, 0]]), atol=1e-5)
-    assert c.scaled("rise").equal(on_one_scale(raw - raw.mean(dim=(1, 2), keepdim=True)))
-    assert c.scaled("occlusion").equal(on_one_scale(raw))
-    assert "RISE has no neutral value of its own: what is drawn is the difference from its mean." in c.caption()
-    assert "Without values below 0, so that nothing speaks against: Occlusion." in c.caption()
-
-
 def test_the_figure_says_what_a_reader_must_know():
     maps = {"abele-median": torch.randn(1, 6, 6), "method-0": torch.rand(1, 6, 6), "method-1": torch.zeros(1, 6, 6)}
     c = made(1, 2, maps=maps, titles=made(1, 2).titles | {"abele-median": "ABELE, median"})

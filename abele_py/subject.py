@@ -1,0 +1,119 @@
+"""The subject of an evaluation: models, images, methods and seed, and what all parts derive from them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .attribution import Method
+from .autoencoder import Autoencoder
+from .black_box import BlackBox
+from .datasets import ImageSet, to_unit
+from .explainer import Abele
+from .explanation import write_atomically
+from .latent_space import LatentSpace
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated, and on which images.
+
+    Attributes:
+        autoencoder, black_box: what explanations are made of.
+        oracle: a second classifier, trained apart, or None.
+        train: real images that no explanation is made of, for rivals and plausibility.
+        test: the split of which images are explained.
+        chosen: numbers of the images to explain.
+        n_costly: number of images for the parts that ask each method many times per image.
+        methods: the explainers that answer with maps.
+        seed: of all randomness.
+        folder: where maps, curves and autoencoders per class are kept.
+    """
+
+    autoencoder: Autoencoder
+    black_box: BlackBox
+    oracle: BlackBox | None
+    train: ImageSet
+    test: ImageSet
+    chosen: tuple[int, ...]
+    n_costly: int
+    methods: Mapping[str, Method]
+    seed: int
+    folder: Path
+
+    @cached_property
+    def space(self) -> LatentSpace:
+        return LatentSpace(self.autoencoder, self.black_box)
+
+    @cached_property
+    def explainer(self) -> Abele:
+        return self.explainer_of(self.black_box)
+
+    def explainer_of(self, black_box: BlackBox, **options: Any) -> Abele:
+        return Abele(
+            black_box.classifier,
+            self.autoencoder,
+            random_state=self.seed,
+            batch_size=black_box.batch_size,
+            class_names=self.test.class_names,
+            **options,
+        )
+
+    @cached_property
+    def test_labels(self) -> Tensor:
+        """(N,) the black box's labels of the whole test split."""
+        return self._labels(self.test.images)
+
+    @cached_property
+    def pool(self) -> tuple[Tensor, Tensor]:
+        """At most 2,000 random training images (P, C, H, W), and the black box's labels of them."""
+        order = torch.randperm(len(self.train), generator=self.generator(-1, "pool"))[:2000]
+        images = self.train.images[order]
+        return to_unit(images), self._labels(images)
+
+    @cached_property
+    def n_classes(self) -> int:
+        return self.black_box.n_classes or len(self.test.class_names)
+
+    def image(self, index: int) -> Tensor:
+        """(C, H, W) float32 in [0, 1]."""
+        return to_unit(self.test.images[index])
+
+    def label(self, index: int) -> int:
+        return int(self.black_box(self.image(index)[None]).labels)
+
+    def generator(self, index: int, purpose: str) -> torch.Generator:
+        """Fresh randomness for one image and purpose, whatever was measured before."""
+        entropy = [self.seed % 2**32, index % 2**32, *purpose.encode()]
+        return torch.Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+    def maps(self, index: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Raw maps (H, W) of all methods for one image, and the seconds each took; kept in the folder."""
+        path = self.folder / "maps" / f"{index}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as file:
+                names = [str(name) for name in file["methods"]]
+                maps = {name: torch.from_numpy(m) for name, m in zip(names, file["maps"], strict=True)}
+                return maps, dict(zip(names, file["seconds"].tolist(), strict=True))
+        x, y = self.image(index), self.label(index)
+        maps, seconds = {}, {}
+        for name, method in self.methods.items():
+            start = time.perf_counter()
+            maps[name] = method(x, self.black_box, y)
+            seconds[name] = time.perf_counter() - start
+        arrays = {
+            "methods": np.array(list(maps)),
+            "maps": torch.stack([*maps.values()]).numpy(),
+            "seconds": np.array([*seconds.values()]),
+        }
+        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+        return maps, seconds
+
+    def _labels(self, images: Tensor) -> Tensor:
+        return torch.cat([self.black_box(to_unit(part)).labels for part in images.split(1000)])

@@ -1,0 +1,219 @@
+"""An evaluation measures every part, goes on where it stopped with the same figures, and refuses what it cannot do."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from abele_py import load_classifier
+from abele_py.cli import main
+from abele_py.errors import BlackBoxError, DataError, ParameterError, UnknownNameError
+from abele_py.evaluation import evaluate, summarise
+from abele_py.figures import FIGURES
+from abele_py.measurements import PARTS
+
+FEW = ("abele", "gradient-x-input", "occlusion", "random-order", "edge-detector")
+
+
+def silent(images, part):
+    return images
+
+
+def figures_of(folder):
+    """All that was measured, without the times."""
+    found = {}
+    for part in PARTS:
+        path = folder / f"{part}.jsonl"
+        for line in path.read_text().splitlines() if path.exists() else []:
+            for row in json.loads(line)["rows"]:
+                row["figures"].pop("seconds", None)
+                found[part, json.loads(line)["image"], row["of"], row["at"]] = row["figures"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(digits_models, tmp_path_factory):
+    """Four digits, all parts, five methods."""
+    folder = tmp_path_factory.mktemp("whole")
+    autoencoder, classifier = digits_models
+    oracle = load_classifier("digits-oracle")
+    options = {"methods": FEW, "n_costly": 2, "oracle": oracle, "progress": silent}
+    return folder, options, evaluate("digits:test:4", classifier, autoencoder, folder, **options)
+
+
+@pytest.mark.slow
+def test_every_part_measures_every_figure(whole):
+    _, _, summary = whole
+    rows = summary["rows"]
+    assert {row["part"] for row in rows} == set(PARTS)
+    assert {row["figure"] for row in rows} == set(FIGURES)
+    numbers = {"autoencoder": 1, "stability": 2, "sanity": 2}
+    for row in rows:
+        may_lack = row["figure"] in ("balanced_agreement", "coherence", "diversity", "exemplar_overlap")
+        assert row["n"] == numbers.get(row["part"], 4) or may_lack, row
+        if row["n"]:
+            known = FIGURES[row["figure"]]
+            assert known.low - 1e-6 <= row["quantiles"][0] <= row["median"] <= row["quantiles"][-1], row
+            assert row["quantiles"][-1] <= known.high + 1e-6, row
+            assert row["low"] - 1e-6 <= row["mean"] <= row["high"] + 1e-6, row
+
+
+@pytest.mark.slow
+def test_known_answers_hold_on_real_digits(whole):
+    _, _, summary = whole
+    mean = {(r["part"], r["of"], r["at"], r["figure"]): r["mean"] for r in summary["rows"]}
+    assert mean["surrogate", "surrogate", None, "hit"] == 1.0
+    assert mean["counter-exemplars", "abele", None, "validity"] == 1.0
+    assert mean["counter-exemplars", "nearest-unlike", None, "validity"] == 1.0
+    assert mean["stability", "random-order", None, "stability"] == 0.0, "the same map for every image"
+    for row in summary["rows"]:
+        if row["part"] == "sanity" and row["of"] in ("random-order", "edge-detector"):
+            assert row["mean"] == pytest.approx(1.0), "a map that does not depend on the black box does not change"
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on_with_the_same_figures(whole, digits_models, tmp_path):
+    folder, options, summary = whole
+    autoencoder, classifier = digits_models
+
+    def stop_at_the_second(images, part):
+        for i, image in enumerate(images):
+            if i == 1 and part in ("surrogate", "saliency", "sanity"):
+                raise KeyboardInterrupt
+            yield image
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate("digits:test:4", classifier, autoencoder, tmp_path, **options | {"progress": stop_at_the_second})
+    with (tmp_path / "surrogate.jsonl").open("a") as file:
+        file.write('{"image": 3, "rows": [{"of')  # the machine went down while writing
+    again = evaluate("digits:test:4", classifier, autoencoder, tmp_path, **options)
+    assert figures_of(tmp_path) == figures_of(folder)
+    assert again["curves"] == summary["curves"]
+
+
+@pytest.mark.slow
+def test_batch_size_changes_nothing(whole, digits_models, tmp_path):
+    folder, options, _ = whole
+    parts = ("surrogate", "counter-exemplars", "saliency")
+    evaluate("digits:test:4", *digits_models[::-1], tmp_path, **options | {"parts": parts, "batch_size": 7})
+    known = figures_of(folder)
+    for key, figures in figures_of(tmp_path).items():
+        assert figures == pytest.approx(known[key], abs=1e-5, nan_ok=True), key
+
+
+@pytest.mark.slow
+def test_summary_is_that_of_the_rows(whole):
+    folder, _, summary = whole
+    assert summarise(folder) == summary
+    values = [figures["agreement"] for key, figures in figures_of(folder).items() if key[3] == "sphere 1.0"]
+    row = next(r for r in summary["rows"] if r["at"] == "sphere 1.0" and r["figure"] == "agreement")
+    assert row["mean"] == pytest.approx(math.fsum(values) / len(values), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_report_is_written(whole):
+    folder, _, _ = whole
+    assert {"summary.json", "table.md", "table.csv"} <= {path.name for path in folder.iterdir()}
+    assert len(list(folder.rglob("*.png"))) >= 4
+
+
+@pytest.mark.slow
+def test_a_folder_of_another_evaluation_is_left_alone(whole, digits_models):
+    folder, options, _ = whole
+    before = {path: path.read_bytes() for path in folder.glob("*.json*")}
+    with pytest.raises(ParameterError, match="another n_images, indices"):
+        evaluate("digits:test:5", *digits_models[::-1], folder, **options)
+    assert before == {path: path.read_bytes() for path in folder.glob("*.json*")}
+
+
+@pytest.mark.slow
+def test_a_forest_leaves_out_what_needs_gradients_or_weights(digits_models, tmp_path):
+    methods = ("abele", "lrp", "occlusion")
+    summary = evaluate(
+        "digits:test:2",
+        load_classifier("digits-forest"),
+        digits_models[0],
+        tmp_path,
+        methods=methods,
+        parts=("saliency", "sanity"),
+        progress=silent,
+    )
+    assert set(summary["run"]["left_out"]) == {"lrp", "sanity"}
+    assert "gradient" in summary["run"]["left_out"]["lrp"]
+    assert {row["of"] for row in summary["rows"]} == {"abele", "occlusion"}
+
+
+def test_labels_alone_are_enough(digits_models, tmp_path):
+    autoencoder, classifier = digits_models
+
+    def labels_only(images):
+        with torch.no_grad():
+            return classifier(images).argmax(dim=1)
+
+    methods, parts = ("abele", "occlusion"), ("surrogate", "counter-exemplars", "saliency", "sanity")
+    summary = evaluate(
+        "digits:test:1", labels_only, autoencoder, tmp_path, methods=methods, parts=parts, progress=silent
+    )
+    assert set(summary["run"]["left_out"]) == {"sanity"}
+    assert {row["part"] for row in summary["rows"]} == set(parts) - {"sanity"}
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "words"),
+    [
+        ("digits:test:301", {}, ParameterError, "expected 1 to 300"),
+        ("digits:test:0", {}, ParameterError, "expected 1 to 300"),
+        ("digits:test:3:1", {}, ParameterError, "DATASET:SPLIT"),
+        ("digits", {}, ParameterError, "DATASET:SPLIT"),
+        ("digit:test:3", {}, UnknownNameError, "digits"),
+        ("digits:tset:3", {}, UnknownNameError, "Did you mean 'test'"),
+        (
+            "digits:test:3",
+            {"methods": ("integrated-gradient",)},
+            UnknownNameError,
+            "Did you mean 'integrated-gradients'",
+        ),
+        ("digits:test:3", {"methods": ("lime", "lime")}, ParameterError, "each once"),
+        ("digits:test:3", {"parts": ("salience",)}, UnknownNameError, "Did you mean 'saliency'"),
+        ("digits:test:3", {"n_costly": 0}, ParameterError, "at least 1"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
+    data, options, error, words, digits_models, tmp_path
+):
+    with pytest.raises(error, match=words):
+        evaluate(data, *digits_models[::-1], tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_files_of_a_run_are_named(digits_models, tmp_path):
+    options = {"methods": ("random-order",), "parts": ("saliency",), "progress": silent}
+    evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+    (tmp_path / "saliency.jsonl").write_text('{"image": 3, "ro\n{}\n')
+    with pytest.raises(DataError, match=r"saliency\.jsonl"):
+        evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(DataError, match=r"run\.json"):
+        evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+
+
+def test_a_black_box_that_breaks_is_an_error_not_a_row(digits_models, tmp_path):
+    def broken(images):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(BlackBoxError, match="mine"):
+        evaluate("digits:test:2", broken, digits_models[0], tmp_path, methods=("abele",), progress=silent)
+
+
+@pytest.mark.slow
+def test_command(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    arguments = ["evaluate", "digits:test:2", "--autoencoder", "digits", "--black-box", "digits-cnn", "--out", out]
+    arguments += ["--oracle", "digits-oracle", "--methods", "abele,random-order", "--parts", "surrogate,saliency"]
+    assert main(arguments) == 0
+    assert "table.md" in capsys.readouterr().out
+    assert main(arguments) == 0, "nothing is left to measure"
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert "another seed" in capsys.readouterr().err
