@@ -1,4 +1,4 @@
-"""The ``abele`` command: explain, compare, train, models, demo. A user's mistake is one clear line and exit code 2."""
+"""The ``abele`` command, one function per subcommand. A user's mistake is one clear line and exit code 2."""
 
 import importlib
 import os
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from .attribution import families
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from .checkpoints import WEIGHTS, Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
 from .comparison import compare
 from .datasets import DATASETS, load_image, load_split, to_unit
 from .errors import AbeleError, BlackBoxError, ParameterError
+from .evaluation import evaluate
 from .explainer import Abele
 from .explanation import Explanation, write_atomically
 from .images import read_image
+from .measurements import PARTS
 from .neighborhood import STRATEGIES
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def _parser() -> ArgumentParser:
     )
     explain.add_argument("image", type=str, help=_IMAGE_HELP)
     _add_models(explain)
+    explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
     explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
     explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
     explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
@@ -90,11 +93,30 @@ def _parser() -> ArgumentParser:
     compare_.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
     compare_.add_argument("--methods", type=str, help="names from the list above, with commas between; default: all")
     _add_models(compare_)
+    compare_.add_argument("--resize", action="store_true", help="scale a picture of another size")
     compare_.add_argument(
         "--overlay",
         action=ActionYesNo(no_prefix="no-"),
         default=True,
         help="draw the maps over a pale copy of the image",
+    )
+
+    evaluate_ = ArgumentParser(
+        description="Measure the explanations of random images of a data set: every figure with a bootstrap interval, "
+        "tables (Markdown, CSV, JSON) and plots. Interrupted, the same command goes on where it stopped. "
+        f"Parts: {', '.join(PARTS)}. Methods: as in abele compare.",
+        exit_on_error=False,
+    )
+    evaluate_.add_argument("data", type=str, help="DATASET:SPLIT or DATASET:SPLIT:N, such as mnist:test:100")
+    _add_models(evaluate_)
+    evaluate_.add_argument("--oracle", type=str, help="a second classifier, trained apart, for figures that need one")
+    evaluate_.add_argument("--methods", type=str, help="names with commas between; default: all")
+    evaluate_.add_argument("--parts", type=str, help="names with commas between; default: all")
+    evaluate_.add_argument(
+        "--costly-images",
+        type=int,
+        default=30,
+        help="images for stability and sanity, which ask a method many times",
     )
 
     demo = ArgumentParser(
@@ -108,6 +130,7 @@ def _parser() -> ArgumentParser:
 
     commands.add_subcommand("explain", explain, help="explain one decision of a classifier")
     commands.add_subcommand("compare", compare_, help="compare explainers on the same decisions")
+    commands.add_subcommand("evaluate", evaluate_, help="measure how good explanations are")
     commands.add_subcommand(
         "train", ArgumentParser(), help="train an autoencoder or a classifier: abele train RECIPE.yaml [options]"
     )
@@ -132,7 +155,6 @@ def _add_models(parser: ArgumentParser) -> None:
         "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
-    parser.add_argument("--resize", action="store_true", help="scale a picture of another size")
     parser.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
 
@@ -162,7 +184,7 @@ def _compare(options: Namespace, write: Write) -> None:
         images,
         black_box,
         autoencoder,
-        methods=() if options.methods is None else [name.strip() for name in options.methods.split(",")],
+        methods=_names(options.methods),
         random_state=options.seed,
         batch_size=options.batch_size,
         class_names=class_names,
@@ -174,6 +196,44 @@ def _compare(options: Namespace, write: Write) -> None:
         _write_figure(paths[0], comparison.plot(options.overlay))
         comparison.save(paths[1])
     _write_block(", ".join(names), str(comparison), {"figure": paths[0], "maps": paths[1]}, write)
+
+
+def _evaluate(options: Namespace, write: Write) -> None:
+    autoencoder = load_autoencoder(options.autoencoder)
+    black_box, _ = _black_box(options.black_box, autoencoder)
+    oracle = None if options.oracle is None else _black_box(options.oracle, autoencoder)[0]
+    specs = {"autoencoder": options.autoencoder, "black_box": options.black_box, "oracle": options.oracle}
+    with _writing_to(options.out):
+        evaluate(
+            options.data,
+            black_box,
+            autoencoder,
+            options.out,
+            oracle=oracle,
+            methods=_names(options.methods),
+            parts=_names(options.parts),
+            n_costly=options.costly_images,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            data_dir=options.data_dir,
+            download=options.download,
+            models={role: _identity(spec) for role, spec in specs.items() if spec is not None},
+        )
+    write((Path(options.out) / "table.md").read_text(encoding="utf-8"))
+    for name in ("table.md", "table.csv", "summary.json"):
+        write(f"{name}: {Path(options.out) / name}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def _identity(spec: str) -> dict[str, str]:
+    """What a model is called, and what it is: the hash of its weights, where it is a checkpoint."""
+    if ":" in spec and not Path(spec).is_dir():
+        return {"name": spec}
+    manifest = read_manifest(spec)
+    return {"name": manifest.name, "sha256": manifest.files[WEIGHTS]}
 
 
 def _demo(options: Namespace, write: Write) -> None:
@@ -211,6 +271,7 @@ def _train(arguments: list[str]) -> int:
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
     "explain": _explain,
     "compare": _compare,
+    "evaluate": _evaluate,
     "demo": _demo,
     "models": _models,
 }

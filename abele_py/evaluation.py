@@ -45,7 +45,7 @@ def evaluate(
     batch_size: int = 256,
     data_dir: str | Path | None = None,
     download: bool = False,
-    names: Mapping[str, str] | None = None,
+    models: Mapping[str, Mapping[str, str]] | None = None,
     progress: Callable[[Iterable[int], str], Iterable[int]] | None = None,
 ) -> dict[str, Any]:
     """Measure the explanations of random images, and write every figure with a bootstrap interval.
@@ -64,7 +64,8 @@ def evaluate(
         seed: of the draw and of all else.
         batch_size: most images in one call of a model.
         data_dir, download: as in :func:`~abele_py.datasets.load_split`.
-        names: what the models are called in the report: ``autoencoder``, ``black_box``, ``oracle``.
+        models: what identifies ``autoencoder``, ``black_box`` and ``oracle``: their ``name`` for the report, and
+            whatever else must be the same to go on, such as the hash of the weights. By default: their types' names.
         progress: wraps the images still to be measured, given the name of the part; a bar if None.
 
     Returns:
@@ -96,10 +97,11 @@ def evaluate(
         "n_images": n,
         "n_costly": min(n_costly, n),
         "seed": seed,
-        "autoencoder": type(autoencoder).__name__,
-        "black_box": type(black_box).__name__,
-        "oracle": None if oracle is None else type(oracle).__name__,
-        **(names or {}),
+        "models": {
+            role: {"name": type(model).__name__, **(models or {}).get(role, {})}
+            for role, model in (("autoencoder", autoencoder), ("black_box", black_box), ("oracle", oracle))
+            if model is not None
+        },
         "methods": {key: method.title for key, method in found.items()},
         "indices": list(chosen),
     }

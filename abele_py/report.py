@@ -16,7 +16,8 @@ from .tables import LAYOUTS, Figures, Row, Summary, csv_text, definitions, left_
 def report(summary: Summary, figures: Figures) -> str:
     """A run as one Markdown page: all tables, what was left out and why, definitions."""
     run, rows = summary["run"], rows_of(summary)
-    lines = [f"# {run['data_title']}: autoencoder {run['autoencoder']}, black box {run['black_box']}"]
+    models = ", ".join(f"{role.replace('_', ' ')} {model['name']}" for role, model in run["models"].items())
+    lines = [f"# {run['data_title']}: {models}"]
     for part, shown in tables(summary, figures).items():
         lines += [f"## {LAYOUTS[part][0] if part in LAYOUTS else part.capitalize()}", markdown(shown)]
     if summary["left_out"]:

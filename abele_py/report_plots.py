@@ -196,7 +196,7 @@ def _page(summary: Summary, rows: Sequence[Row], size: tuple[float, float], titl
     run = summary["run"]
     page = Page(figsize=size, layout="constrained")
     n = max((row["n"] for row in rows), default=run["n_images"])
-    about = f"{run['data_title']}, black box {run['black_box']}, {n} images"
+    about = f"{run['data_title']}, black box {run['models']['black_box']['name']}, {n} images"
     page.suptitle(f"{title}\n{about}", fontsize=11, parse_math=False)
     return page
 
