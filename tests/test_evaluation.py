@@ -84,9 +84,9 @@ def test_interrupted_it_goes_on_with_the_same_figures(whole, digits_models, tmp_
                 raise KeyboardInterrupt
             yield image
 
+    stopped = options | {"parts": parts, "progress": stop_at_the_second}
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            stopped = options | {"parts": parts, "progress": stop_at_the_second}
             evaluate("digits:test:4", classifier, autoencoder, tmp_path, **stopped)
     with (tmp_path / "surrogate.jsonl").open("a") as file:
         file.write('{"image": 3, "rows": [{"of')  # the machine went down while writing
