@@ -102,7 +102,7 @@ def evaluate(
             for role, model in (("autoencoder", autoencoder), ("black_box", black_box), ("oracle", oracle))
             if model is not None
         },
-        "methods": {key: method.title for key, method in found.items()},
+        "methods": list(found),
         "indices": list(chosen),
     }
     run: dict[str, Any] | None = _begun(folder, settings)
@@ -125,8 +125,11 @@ def evaluate(
 
 
 def summarise(folder: Path) -> dict[str, Any]:
-    """The summary of what a folder holds, written to its ``summary.json`` too: every figure of every part with number
-    of images, mean, 95 % bootstrap interval of the mean, median, standard deviation and quantiles."""
+    """The summary of what a folder holds, for the report.
+
+    Every figure of every part with the number of images, mean, 95 % bootstrap interval of the mean, median, standard
+    deviation and quantiles (0, .05, .25, .5, .75, .95, 1).
+    """
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     rows = []
     for part in PARTS:
@@ -138,9 +141,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         for (of, at, figure), found in values.items():
             rows.append({"part": part, "of": of, "at": at, "figure": figure, **_summed(found)})
     curves = json.loads((folder / "curves.json").read_text(encoding="utf-8"))
-    summary = {"run": run, "left_out": run["left_out"], "titles": run["methods"], "rows": rows, "curves": curves}
-    _write_json(folder / "summary.json", summary)
-    return summary
+    return {"run": run, "left_out": run["left_out"], "rows": rows, "curves": curves}
 
 
 def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callable[..., Iterable[int]]) -> None:

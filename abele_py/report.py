@@ -1,6 +1,7 @@
 """From the stored sums of an evaluation to its folder of tables and plots, and to the numbers of a page."""
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -27,12 +28,13 @@ def report(summary: Summary, figures: Figures) -> str:
 
 
 def write_report(folder: Path, summary: Summary, figures: Figures) -> tuple[Path, ...]:
-    """Write ``table.md``, ``table.csv`` and a PNG for each plot into a folder, each file whole or not at all.
+    """Write ``summary.json``, ``table.md``, ``table.csv`` and a PNG for each plot, each file whole or not at all.
 
     Returns:
         What was written.
     """
     contents: dict[str, Callable[[Any], Any]] = {
+        "summary.json": lambda file: file.write(f"{json.dumps(summary, indent=1, allow_nan=False)}\n".encode()),
         "table.md": lambda file: file.write(report(summary, figures).encode()),
         "table.csv": lambda file: file.write(csv_text(summary).encode()),
     }

@@ -6,7 +6,15 @@ import math
 import pytest
 import torch
 
-from abele_py import load_classifier
+from abele_py import (
+    load_classifier,
+    metrics_autoencoder,
+    metrics_counter_exemplars,
+    metrics_exemplars,
+    metrics_saliency,
+    metrics_surrogate,
+    sanity,
+)
 from abele_py.cli import main
 from abele_py.errors import BlackBoxError, DataError, ParameterError, UnknownNameError
 from abele_py.evaluation import evaluate, summarise
@@ -160,6 +168,21 @@ def test_labels_alone_are_enough(digits_models, tmp_path):
     )
     assert set(summary["run"]["left_out"]) == {"sanity"}
     assert {row["part"] for row in summary["rows"]} == set(parts) - {"sanity"}
+
+
+@pytest.mark.parametrize(
+    "room",
+    [metrics_autoencoder, metrics_counter_exemplars, metrics_exemplars, metrics_saliency, metrics_surrogate, sanity],
+)
+def test_every_metric_is_measured_and_has_a_source(room):
+    declared = [f.metric for f in vars(room).values() if hasattr(f, "metric")]
+    assert declared
+    known = {(m.better, m.low, m.high, m.source) for m in FIGURES.values()}
+    for metric in declared:
+        assert (metric.better, metric.low, metric.high, metric.source) in known, metric
+        assert metric.title
+        assert metric.source
+        assert metric.low < metric.high
 
 
 @pytest.mark.parametrize(

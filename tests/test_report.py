@@ -3,6 +3,7 @@
 
 import csv
 import io
+import json
 import math
 import re
 
@@ -331,11 +332,15 @@ def test_a_mark_that_is_not_closed_swallows_nothing():
 
 def test_a_report_is_written_and_its_pictures_are_drawn(tmp_path):
     paths = write_report(tmp_path / "run", SUMMARY, FIGURES)
-    names = ["curves.png", "exemplars.png", "sanity.png", "spread.png", "surrogate.png", "table.csv", "table.md"]
+    names = [f"{name}.png" for name in ("curves", "exemplars", "sanity", "spread", "surrogate")]
+    names = sorted([*names, "summary.json", "table.csv", "table.md"])
     assert sorted(path.name for path in paths) == sorted(p.name for p in (tmp_path / "run").iterdir()) == names
     assert (tmp_path / "run" / "table.md").read_text(encoding="utf-8") == report(SUMMARY, FIGURES)
     assert (tmp_path / "run" / "table.csv").read_text(encoding="utf-8") == csv_text(SUMMARY)
-    for path in paths[2:]:
+    assert json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(SUMMARY)
+    )
+    for path in paths[3:]:
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert len(picture.convert("RGB").getcolors(2**24)) > 10
