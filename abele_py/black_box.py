@@ -25,6 +25,21 @@ class Answer(NamedTuple):
         """(N,) float32 for one label: its score, or 1 and 0 for a black box that answers labels only."""
         return (self.labels == label).float() if self.scores is None else self.scores[:, label]
 
+    def probability(self, label: int) -> Tensor:
+        """(N,) float32 in [0, 1] for one label, of :func:`probabilities`; of labels only 1 and 0."""
+        if self.scores is None:
+            return self.evidence(label)
+        return probabilities(self.scores)[:, label].clamp(max=1)  # a sum may be a little above 1
+
+
+def probabilities(scores: Tensor) -> Tensor:
+    """(N, K) scores as probabilities: a row that already is a distribution as it is, of any other its softmax.
+
+    A distribution has no score below 0, and a sum within 1e-3 of 1. Gradients flow through.
+    """
+    known = (scores >= 0).all(dim=1) & ((scores.sum(dim=1) - 1).abs() < 1e-3)
+    return torch.where(known[:, None], scores, scores.softmax(dim=1))
+
 
 class BlackBox:
     """A checked black box. Calling it with images (N, C, H, W) in [0, 1] gives an :class:`Answer`.

@@ -126,9 +126,13 @@ class LatentSpace:
             )
         return images
 
+    def realism(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) float32: what the discriminator says of the point; higher is more realistic."""
+        return self._apply(self.autoencoder.discriminate, latents, ())
+
     def valid(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""
-        return self._apply(self.autoencoder.discriminate, latents, ()).double() >= self.validity_threshold
+        return self.realism(latents).double() >= self.validity_threshold
 
     def classify(self, latents: Tensor) -> Points:
         """Decode the points and ask the black box: one decode and one black-box call per batch."""

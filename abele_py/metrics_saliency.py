@@ -47,11 +47,12 @@ def baseline_of(image: Tensor, kind: Baseline) -> Tensor:
 def deletion_curves(
     image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
 ) -> Tensor:
-    """The target's score while pixels are set to the baseline, all channels at once, the highest of a map first.
+    """The target's probability while pixels go to the baseline, all channels at once, the highest of a map first.
 
     Step ``s`` has the share ``s / (steps - 1)`` of the pixels replaced, rounded to whole pixels: the first is the
     image, the last the baseline. Pixels of equal value come in one random order, the same for every map and call, so
-    that maps of few values (superpixels, all 0) are not taken from the top left corner on.
+    that maps of few values (superpixels, all 0) are not taken from the top left corner on. Scores that are no
+    probabilities count by their softmax (:func:`~abele_py.black_box.probabilities`), labels as 1 and 0.
 
     Args:
         image: (C, H, W) in [0, 1].
@@ -62,7 +63,7 @@ def deletion_curves(
         steps: 2 or more.
 
     Returns:
-        (M, steps) float32.
+        (M, steps) float32 in [0, 1].
 
     Raises:
         ImageError: maps or baseline do not fit the image, or are not finite.
@@ -74,7 +75,7 @@ def deletion_curves(
 def insertion_curves(
     image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
 ) -> Tensor:
-    """The target's score while the image's pixels are put into the baseline; all else as :func:`deletion_curves`."""
+    """The target's probability while the image's pixels enter the baseline; all else as :func:`deletion_curves`."""
     return _curves(black_box, target, maps, image, baseline, steps, insert=True)
 
 
@@ -87,7 +88,7 @@ def area(curves: Tensor) -> Tensor:
 def deletion(
     image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
 ) -> Tensor:
-    """Area under :func:`deletion_curves`: (M,), in [0, 1] for a black box that gives probabilities or labels."""
+    """Area under :func:`deletion_curves`: (M,) in [0, 1]."""
     return area(deletion_curves(image, black_box, target, maps, baseline, steps))
 
 
@@ -95,7 +96,7 @@ def deletion(
 def insertion(
     image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
 ) -> Tensor:
-    """Area under :func:`insertion_curves`: (M,), in [0, 1] for a black box that gives probabilities or labels."""
+    """Area under :func:`insertion_curves`: (M,) in [0, 1]."""
     return area(insertion_curves(image, black_box, target, maps, baseline, steps))
 
 
@@ -113,7 +114,8 @@ def faithfulness_correlation(
     """Does a map say how much the score drops when pixels are taken away?
 
     ``corr_S( sum_{p in S} map(p), f(x) - f(x with S at the baseline) )``, Pearson's correlation over random sets S of
-    pixels of one size. 0 where one of the two is constant.
+    pixels of one size. 0 where one of the two is constant. It favours maps of contributions: on a linear model gradient
+    x (image - baseline) gets 1, the gradient itself less.
 
     Args:
         image: (C, H, W) in [0, 1].
@@ -167,7 +169,12 @@ def infidelity(
     each map, since maps have different units; the numerator is ``captum.metrics.infidelity(normalize=True)``. The
     division makes images comparable: 0 is exact, 1 is what the zero map gets, and any map where f never changes. As in
     captum, ``beta`` may be negative, so a map and its negative score the same: the faithfulness correlation tells them
-    apart. A constant map already says that larger squares cost more: read it beside a random order.
+    apart.
+
+    It favours maps of gradients, because it multiplies them by what is removed: on a linear model of one channel the
+    gradient gets 0, gradient x input in general more. The two mean the same only where all that is removed has one
+    value, as on binary images. A random order can score well, as a constant map already says that larger squares cost
+    more: a random order must stand beside it.
 
     Args:
         image: x, (C, H, W) in [0, 1].
@@ -176,8 +183,7 @@ def infidelity(
         maps: (M, H, W); each stands for all channels.
         generator: of the squares.
         n_samples: squares, 1 or more.
-        baseline: (C, H, W); 0 if None. With 0 all of I is >= 0, and a map of evidence and one of gradients mean the
-            same.
+        baseline: (C, H, W); 0 if None. With 0 all of I is >= 0, so that a gradient has the sign of its contribution.
 
     Returns:
         (M,) in [0, 1].
@@ -301,7 +307,7 @@ def _curves(
     for n in _batches(len(maps) * steps, black_box):
         reached = ranks[n // steps] < counts[n % steps][:, None]
         frames = torch.where(reached.view(-1, 1, *image.shape[1:]), end, start)
-        scores.append(black_box(frames).evidence(target))
+        scores.append(black_box(frames).probability(target))
     return torch.cat(scores).reshape(len(maps), steps)
 
 

@@ -4,14 +4,13 @@ Occlusion and RISE work with every black box, also one that answers labels only;
 """
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .black_box import BlackBox
+from .black_box import BlackBox, probabilities
 from .errors import ParameterError
 from .gradients import differentiable
 from .images import check_image
@@ -161,24 +160,17 @@ def meaningful_perturbation(
     change = (torch.zeros_like(x) if reference == "black" else _blurred(x)) - x
     h, w = x.shape[2:]
     with torch.inference_mode(False), torch.enable_grad():
-        score_of = _probability_of(network(x)[0])
         coarse = torch.full((1, 1, min(cells, h), min(cells, w)), 0.5, device=x.device, requires_grad=True)
         adam = torch.optim.Adam([coarse], lr=0.1)
         for _ in range(n_steps):
             adam.zero_grad()
             deleted = functional.interpolate(coarse, (h, w), mode="bilinear")
-            probability = score_of(network(x + deleted * change))[0, target]
+            probability = probabilities(network(x + deleted * change))[0, target]
             rough = coarse.diff(dim=2).square().sum() + coarse.diff(dim=3).square().sum()
             (probability + area * coarse.mean() + variation * rough / coarse.numel()).backward()
             adam.step()
             coarse.data.clamp_(0, 1)
         return functional.interpolate(coarse.detach(), (h, w), mode="bilinear")[0, 0].float().cpu()
-
-
-def _probability_of(scores: Tensor) -> Callable[[Tensor], Tensor]:
-    """From scores (N, K) to probabilities: the softmax, unless the scores (K,) of the image are probabilities."""
-    known = bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-3
-    return (lambda x: x) if known else (lambda x: x.softmax(dim=1))
 
 
 def _blurred(x: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import RidgeClassifier
 from sklearn.svm import LinearSVC
@@ -10,7 +13,7 @@ from torch import nn
 from worlds import Counting, Identity, hard, image, seeded, soft
 
 from abele_py import Abele
-from abele_py.black_box import BlackBox
+from abele_py.black_box import Answer, BlackBox, probabilities
 from abele_py.errors import AbeleError, BlackBoxError, ParameterError
 
 IMAGES = torch.rand(7, 1, 1, 2, generator=seeded())
@@ -126,6 +129,40 @@ def test_scores_become_float32_and_their_largest_the_label(dtype):
     answer = BlackBox(lambda x: soft(x).to(dtype))(IMAGES)
     assert answer.scores.dtype == torch.float32
     assert torch.equal(answer.labels, answer.scores.argmax(dim=1))
+
+
+def test_scores_become_probabilities_row_by_row():
+    kept = [[0.2, 0.8], [0.0, 1.0], [0.2005, 0.8]]
+    logits = [[0.2, 0.9], [-0.5, 1.5], [0.0, 0.0], [3.0, -40.0]]
+    answer = Answer(torch.zeros(7, dtype=torch.int64), torch.tensor(kept + logits))
+    expected = torch.cat([torch.tensor(kept), torch.tensor(logits).softmax(dim=1)])
+    assert torch.equal(probabilities(answer.scores), expected)
+    for label in (0, 1):
+        assert torch.equal(answer.probability(label), expected[:, label])
+        assert torch.equal(answer.evidence(label), answer.scores[:, label])
+    assert answer.probability(0).dtype == torch.float32
+    assert Answer(answer.labels[:1], torch.tensor([[0.0, 1.0005]])).probability(1).tolist() == [1]
+
+
+@given(arrays("float32", (3, 4), elements=st.floats(-1e4, 1e4, width=32)))
+def test_probabilities_are_distributions_that_stay_what_they_are(values):
+    found = probabilities(torch.from_numpy(values))
+    assert float(found.min()) >= 0
+    assert float((found.sum(dim=1) - 1).abs().max()) < 1.001e-3
+    assert torch.equal(probabilities(found), found)
+
+
+def test_the_probability_of_a_black_box_of_labels_is_1_or_0():
+    answer = BlackBox(hard)(IMAGES)
+    assert torch.equal(answer.probability(1), hard(IMAGES).float())
+    assert torch.equal(answer.probability(0), 1 - hard(IMAGES).float())
+
+
+def test_gradients_flow_through_probabilities():
+    scores = torch.tensor([[0.2, 0.8], [2.0, -1.0]], requires_grad=True)
+    gradient = torch.autograd.grad(probabilities(scores)[:, 0].sum(), scores)[0]
+    p = float(torch.tensor([2.0, -1.0]).softmax(dim=0)[0])
+    torch.testing.assert_close(gradient, torch.tensor([[1.0, 0.0], [p * (1 - p), -p * (1 - p)]]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])

@@ -206,6 +206,24 @@ def test_labels_only_by_hand():
     assert float(values["faithfulness"][1]) == pytest.approx(-1)
 
 
+class Logits(nn.Module):
+    """Three logits, far outside [0, 1]."""
+
+    def forward(self, images):
+        score = 9 * (images * WEIGHTS).flatten(1).sum(dim=1)
+        return torch.stack([-score, score, score.cos() - 2], dim=1)
+
+
+@pytest.mark.parametrize("curves", [ms.deletion_curves, ms.insertion_curves])
+def test_curves_of_logits_are_those_of_their_probabilities(curves):
+    logits = Logits()
+    found = curves(X, BlackBox(logits), 1, MAPS, ZERO)
+    expected = curves(X, BlackBox(nn.Sequential(logits, nn.Softmax(dim=1))), 1, MAPS, ZERO)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert 0 <= float(found.min()) < float(found.max()) <= 1
+    assert float(logits(X[None])[0, 1]) > 1
+
+
 # Faithfulness correlation and infidelity
 
 
@@ -224,6 +242,30 @@ def test_a_linear_black_box_is_told_exactly_by_its_own_terms():
     assert float(values[:2].max()) < 1e-4
     assert float(values[2]) == 1
     assert 0.01 < float(values[3]) <= 1
+
+
+def test_infidelity_favours_gradients_and_faithfulness_contributions_but_on_binary_images():
+    """A linear model of one channel, its gradient beside gradient x input."""
+    weights = WEIGHTS[0] / WEIGHTS[0].sum()
+
+    def model(images):
+        score = (images[:, 0] * weights).flatten(1).sum(dim=1)
+        return torch.stack([1 - score, score], dim=1)
+
+    def figures(x):
+        maps = torch.stack([weights, weights * x[0]])
+        zero = torch.zeros_like(x)
+        return (
+            ms.infidelity(x, BlackBox(model), 1, maps, seeded()).tolist(),
+            ms.faithfulness_correlation(x, BlackBox(model), 1, maps, zero, seeded()).tolist(),
+        )
+
+    infidelity, correlation = figures(X[:1])
+    assert infidelity[0] < 1e-4 < 1e-3 < infidelity[1]
+    assert correlation[0] < 0.9 < 0.9999 < correlation[1]
+    infidelity, correlation = figures((X[:1] > 0.5).float())
+    assert max(infidelity) < 1e-4
+    assert correlation[0] < 0.9 < 0.9999 < correlation[1]
 
 
 def test_where_nothing_changes_the_score_no_map_is_faithful():

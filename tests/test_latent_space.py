@@ -1,0 +1,63 @@
+"""The latent space: what the discriminator says of a point, and which points are valid by it."""
+
+import pytest
+import torch
+from worlds import Identity, IdentityModule, hard, seeded, space_of
+
+from abele_py.black_box import BlackBox
+from abele_py.errors import AutoencoderError
+from abele_py.latent_space import LatentSpace
+
+POINTS = torch.randn(9, 2, generator=seeded())
+
+
+class Sloped(Identity):
+    """As realistic as the first coordinate says."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def discriminate(self, latents):
+        self.asked.append(len(latents))
+        return latents[:, 0].double().sigmoid()
+
+
+def test_realism_is_what_the_discriminator_says_in_float32_batch_by_batch():
+    autoencoder = Sloped()
+    realism = LatentSpace(autoencoder, BlackBox(hard, batch_size=4)).realism(POINTS)
+    assert autoencoder.asked == [4, 4, 1]
+    assert realism.dtype == torch.float32
+    torch.testing.assert_close(realism, POINTS[:, 0].sigmoid())
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+def test_points_are_valid_from_the_threshold_on(threshold):
+    space = LatentSpace(Sloped(), BlackBox(hard), threshold)
+    assert torch.equal(space.valid(POINTS), space.realism(POINTS).double() >= threshold)
+    edge = float(space.realism(POINTS[:1]))
+    assert bool(LatentSpace(Sloped(), BlackBox(hard), edge).valid(POINTS[:1]))
+
+
+def test_no_points_have_no_realism():
+    assert space_of().realism(POINTS[:0]).shape == (0,)
+    assert space_of().valid(POINTS[:0]).shape == (0,)
+
+
+def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was():
+    class Modal(IdentityModule):
+        def discriminate(self, latents):
+            return torch.full((len(latents),), float(self.training))
+
+    autoencoder = Modal().train()
+    assert LatentSpace(autoencoder, BlackBox(hard)).realism(POINTS).tolist() == [0] * 9
+    assert autoencoder.training
+
+
+def test_a_discriminator_of_another_form_is_named():
+    class Column(Identity):
+        def discriminate(self, latents):
+            return super().discriminate(latents)[:, None]
+
+    with pytest.raises(AutoencoderError, match="discriminate"):
+        LatentSpace(Column(), BlackBox(hard)).realism(POINTS)
