@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test check lint types bench page clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,10 +15,10 @@ demo: $(READY)
 	$(BIN)/abele demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: lint types
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ types: $(READY)
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
-# The figures of README.md. A forest for MNIST is trained once; finished measurements in benchmarks/results are kept.
+# The figures of README.md and docs/results.md. A forest for MNIST is trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
 MEASURE = $(BIN)/python benchmarks/quality.py --images 200 --data_dir $(DATA_DIR) --out benchmarks/results
 FOREST := runs/mnist-forest/checkpoint
@@ -38,10 +38,22 @@ FOREST := runs/mnist-forest/checkpoint
 $(FOREST): | $(READY)
 	$(BIN)/abele train training/mnist-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
+EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR)
+ON_MNIST = mnist:test:100 --autoencoder mnist --oracle mnist-oracle
+ON_DIGITS = digits:test:100 --autoencoder digits --oracle digits-oracle
+
 bench: $(FOREST)
 	$(MEASURE) mnist-cnn mnist-cnn
 	$(MEASURE) $(FOREST) mnist-forest
 	$(MEASURE) digits-cnn digits-cnn --autoencoder digits --data digits:test
 	$(MEASURE) mnist-cnn mnist-cnn-paper --preset paper
 	$(BIN)/python benchmarks/table.py
-	$(BIN)/python benchmarks/saliency.py mnist-cnn --data mnist:test --images 200 --data_dir $(DATA_DIR)
+	$(EVALUATE) $(ON_MNIST) --black-box mnist-cnn --out benchmarks/evaluation/mnist-cnn
+	$(EVALUATE) $(ON_MNIST) --black-box $(FOREST) --out benchmarks/evaluation/mnist-forest
+	$(EVALUATE) $(ON_DIGITS) --black-box digits-cnn --out benchmarks/evaluation/digits-cnn
+	$(EVALUATE) $(ON_DIGITS) --black-box digits-forest --out benchmarks/evaluation/digits-forest
+	$(BIN)/python benchmarks/page.py
+
+page: $(READY)
+	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/page.py

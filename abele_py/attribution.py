@@ -1,7 +1,7 @@
 """METHODS: every explainer that answers with a map, under one signature; ours and two controls among them."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -133,6 +133,16 @@ def families() -> dict[Family, list[str]]:
     """The names of all methods, family by family."""
     rest = {f: [m.name for m in METHODS.values() if m.family == f] for f in get_args(Family)}
     return {**rest, "latent": list(LATENT)}
+
+
+def grouped(reasons: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, str]:
+    """Why methods were left out: what they say, under the titles of all that say the same."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        title = titles[name]
+        own = next((n for n in (title, name) if reason.lower().startswith(n.lower())), "")
+        groups.setdefault(reason[len(own) :].strip(), []).append(title)
+    return {", ".join(titles): reason for reason, titles in groups.items()}
 
 
 def _abele(autoencoder: Autoencoder, random_state: int) -> dict[str, Method]:

@@ -29,15 +29,15 @@ class Answer(NamedTuple):
         """(N,) float32 in [0, 1] for one label, of :func:`probabilities`; of labels only 1 and 0."""
         if self.scores is None:
             return self.evidence(label)
-        return probabilities(self.scores)[:, label].clamp(max=1)  # a sum may be a little above 1
+        return probabilities(self.scores)[:, label].clamp(0, 1)  # a sum may be a little above 1
 
 
 def probabilities(scores: Tensor) -> Tensor:
     """(N, K) scores as probabilities: a row that already is a distribution as it is, of any other its softmax.
 
-    A distribution has no score below 0, and a sum within 1e-3 of 1. Gradients flow through.
+    A distribution has no score below 0, and a sum of 1, both up to 1e-3. Gradients flow through.
     """
-    known = (scores >= 0).all(dim=1) & ((scores.sum(dim=1) - 1).abs() < 1e-3)
+    known = (scores >= -1e-3).all(dim=1) & ((scores.sum(dim=1) - 1).abs() < 1e-3)
     return torch.where(known[:, None], scores, scores.softmax(dim=1))
 
 

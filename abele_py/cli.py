@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python would complain once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        sys.stderr.write("abele: interrupted\n")
+        sys.stderr.write("abele: interrupted; what was finished is kept\n")
         return 130
     return 0
 
@@ -292,6 +292,8 @@ def _report(name: str, explanation: Explanation, out: Path, write: Write) -> Non
 def _writing_to(out: str | Path) -> Iterator[None]:
     try:
         yield
+    except AbeleError:  # some are OSErrors too, and know better what went wrong
+        raise
     except OSError as error:
         raise ParameterError(
             f"got --out {str(out)!r}, which cannot be written ({error}); choose another folder"

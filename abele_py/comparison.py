@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .attribution import Method, methods_of
+from .attribution import Method, grouped, methods_of
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .errors import (
@@ -93,12 +93,7 @@ class Comparison:
 
     def reasons(self) -> dict[str, str]:
         """Why methods were left out: what they say, under the titles of all that say the same."""
-        groups: dict[str, list[str]] = {}
-        for name, reason in self.left_out.items():
-            title = self.titles[name]
-            own = next((n for n in (title, name) if reason.lower().startswith(n.lower())), "")
-            groups.setdefault(reason[len(own) :].strip(), []).append(title)
-        return {", ".join(titles): reason for reason, titles in groups.items()}
+        return grouped(self.left_out, self.titles)
 
     def plot(self, overlay: bool = True, columns: int = 7) -> "Figure":
         """All maps on one scale as one figure, to be shown by a notebook or saved with ``.savefig(path)``.

@@ -8,18 +8,20 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from .attribution import methods_of
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .datasets import DATASETS, load_split
-from .errors import BlackBoxError, DataError, ParameterError, unknown_name
+from .errors import AbeleError, BlackBoxError, DataError, MissingExtraError, ParameterError, unknown_name
 from .explanation import write_atomically
 from .figures import FIGURES
 from .measurements import PARTS, Row
@@ -52,6 +54,8 @@ def evaluate(
 
     Interrupted, the same call goes on where it stopped, with the same figures.
 
+    Yardsticks, such as autoencoders per class, are fitted on ``train``; rivals choose from the images of ``val``.
+
     Args:
         data: ``DATASET:SPLIT`` or ``DATASET:SPLIT:N``; N images are drawn at random, 100 if N is not given.
         black_box: as for :class:`~abele_py.explainer.Abele`.
@@ -72,10 +76,11 @@ def evaluate(
         The summary, as in ``summary.json``.
 
     Raises:
-        ParameterError: N is larger than the split, or the folder holds an evaluation of something else.
+        ParameterError: N is larger than the split, the split is ``train``, or the folder holds something else.
         UnknownNameError: no such data set, split, method or part.
         BlackBoxError, AutoencoderError, DataError: a model or the data cannot be used.
     """
+    parts = (parts,) if isinstance(parts, str) else tuple(parts)
     for part in parts:
         if part not in PARTS:
             raise unknown_name("part", part, PARTS)
@@ -84,13 +89,20 @@ def evaluate(
     name, split, n = _specification(data)
     found = methods_of(autoencoder, methods, seed)
     test = load_split(name, split, data_dir, download)
+    if split == "train":
+        raise ParameterError(
+            f"got {data!r}; expected val or test: of images that models were trained on, figures flatter"
+        )
     if not 1 <= n <= len(test):
         raise ParameterError(f"got {n} images of {name}:{split}; expected 1 to {len(test)}; ask for fewer")
-    train = test if split == "train" else load_split(name, "train", data_dir, download)
+    train = load_split(name, "train", data_dir, download)
+    rivals = load_split(name, "val", data_dir, download) if split == "test" else train
     chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
-    folder, box = Path(out), BlackBox(black_box, batch_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings: dict[str, Any] = {
+    box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
+    folder = Path(out)
+    subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_costly, found, seed, folder)
+    left_out = _left_out(subject)
+    settings = {
         "schema": SCHEMA,
         "data": f"{name}:{split}",
         "data_title": DATASETS[name].title,
@@ -103,19 +115,17 @@ def evaluate(
             if model is not None
         },
         "methods": list(found),
-        "indices": list(chosen),
+        "images": list(chosen),
+        "labels": [subject.label(index) for index in chosen],
     }
-    run: dict[str, Any] | None = _begun(folder, settings)
-    if run is None:
-        subject = Subject(autoencoder, box, None, train, test, chosen, n_costly, found, seed, folder)
-        run = settings | {
-            "left_out": _left_out(subject),
-            "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
-        }
-        _write_json(folder / "run.json", run)
-    usable = {key: method for key, method in found.items() if key not in run["left_out"]}
-    judge = None if oracle is None else BlackBox(oracle, batch_size)
-    subject = Subject(autoencoder, box, judge, train, test, chosen, n_costly, usable, seed, folder)
+    run = _begun(folder, settings) or settings | {
+        "left_out": {"methods": left_out, "parts": {}},
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "run.json", run)
+    subject = replace(subject, methods={key: method for key, method in found.items() if key not in left_out})
     for part in parts or PARTS:
         _measure(subject, part, run, progress or _bar)
     _write_json(folder / "curves.json", _mean_curves(folder, chosen))
@@ -140,7 +150,8 @@ def summarise(folder: Path) -> dict[str, Any]:
                     values.setdefault((row["of"], row["at"], figure), []).append(value)
         for (of, at, figure), found in values.items():
             rows.append({"part": part, "of": of, "at": at, "figure": figure, **_summed(found)})
-    curves = json.loads((folder / "curves.json").read_text(encoding="utf-8"))
+    path = folder / "curves.json"
+    curves = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {"run": run, "left_out": run["left_out"], "rows": rows, "curves": curves}
 
 
@@ -149,20 +160,20 @@ def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callabl
     path = subject.folder / f"{part}.jsonl"
     done = {line["image"] for line in _lines(path)}
     missing = [index for index in PARTS[part].images(subject) if index not in done]
-    if not missing or part in run["left_out"]:
+    if not missing or part in run["left_out"]["parts"]:
         return
     try:
         measure = PARTS[part].prepare(subject)
     except BlackBoxError as error:  # a part that needs more of a black box than this one has
-        run["left_out"][part] = str(error)
-        return _write_json(subject.folder / "run.json", run)
+        run["left_out"]["parts"][part] = str(error)
+        _write_json(subject.folder / "run.json", run)
+        return
     with path.open("a", encoding="utf-8") as file:
         for index in progress(missing, part):
             rows = measure(index)
             line = {"image": index, "rows": [_as_json(row) for row in rows]}
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
             file.flush()
-    return None
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -244,15 +255,17 @@ def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _left_out(subject: Subject) -> dict[str, str]:
-    """Methods that cannot be used with this black box, and why; each is tried once."""
+    """Methods that cannot be used here, and why. Each is tried once, so that no later time holds what it sets up."""
     image, label = subject.image(subject.chosen[0]), subject.label(subject.chosen[0])
-    reasons = {}
+    errors: dict[str, AbeleError] = {}
     for name, method in subject.methods.items():
         try:
             method(image, subject.black_box, label)
-        except BlackBoxError as error:
-            reasons[name] = str(error)
-    return reasons
+        except (BlackBoxError, MissingExtraError) as error:
+            errors[name] = error
+    if len(errors) == len(subject.methods):
+        raise next(iter(errors.values()))
+    return {name: str(error) for name, error in errors.items()}
 
 
 def _specification(data: str) -> tuple[str, str, int]:
@@ -264,7 +277,7 @@ def _specification(data: str) -> tuple[str, str, int]:
 
 
 def _bar(images: Iterable[int], part: str) -> Iterable[int]:
-    return tqdm(images, desc=part, unit="image")
+    return tqdm(images, desc=part, unit="image", disable=None)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import metrics_autoencoder as of_autoencoder
 from . import metrics_counter_exemplars as of_counters
@@ -55,20 +55,22 @@ def surrogate(s: Subject) -> Measure:
     """Fidelity where the surrogate was fitted, held out, and where it never was; the constant answer beside it."""
     test_codes = torch.cat([s.space.encode(to_unit(part)) for part in s.test.images.split(1000)])
     real_codes = torch.cat([s.space.encode(to_unit(part)) for part in s.train.images.split(1000)])
+    explainer = s.explainer
 
     def measure(index: int) -> list[Row]:
         start = time.perf_counter()
-        e = s.explainer.explain(s.image(index))
+        e = explainer.explain(s.image(index))
         seconds = time.perf_counter() - start
         t, z = e.trust, e.latent
 
-        def row(at: str, latents: Tensor, labels: Tensor) -> Row:
+        def row(at: str, latents: Tensor, labels: Tensor, weights: Tensor | None = None) -> Row:
             told = e.surrogate.predict(latents)
             figures = {
-                "agreement": of_surrogate.agreement(told, labels),
-                "balanced_agreement": of_surrogate.balanced_agreement(told, labels, e.label),
-                "constant": of_surrogate.constant(labels, e.label),
+                "agreement": of_surrogate.agreement(told, labels, weights),
+                "constant": of_surrogate.constant(labels, e.label, weights),
             }
+            if weights is None:
+                figures["balanced_agreement"] = of_surrogate.balanced_agreement(told, labels, e.label)
             return Row("surrogate", at, figures)
 
         tree = {
@@ -76,25 +78,17 @@ def surrogate(s: Subject) -> Measure:
             "rule_length": of_surrogate.rule_length(e.rule),
             "labels_present": of_surrogate.labels_present(e.neighborhood.labels),
             "leaves": of_surrogate.leaves(e.surrogate),
+            "reported_fidelity": t.held_out,
+            "reported_constant": t.constant,
         }
+        own = e.neighborhood
         fresh = _fresh_neighbors(s, e, s.generator(index, "fresh"))
         weights = kernel_weights(torch.cat([z[None], fresh.latents]), e.params["kernel_width"])[1:]
-        told = e.surrogate.predict(fresh.latents)
-        weighted = {
-            "agreement": of_surrogate.agreement(told, fresh.labels, weights),
-            "constant": of_surrogate.constant(fresh.labels, e.label, weights),
-        }
         rows = [
             Row("surrogate", None, tree, seconds),
-            Row("surrogate", "in-sample", {"agreement": t.in_sample}),
-            Row(
-                "surrogate",
-                "held-out neighbors",
-                {"agreement": t.held_out_unweighted, "constant": t.constant_unweighted},
-            ),
-            Row("surrogate", "held-out neighbors, weighted", {"agreement": t.held_out, "constant": t.constant}),
-            row("fresh neighbors", fresh.latents, fresh.labels),
-            Row("surrogate", "fresh neighbors, weighted", weighted),
+            row("own neighbors (3 of 4 fitted on)", own.latents, own.labels),
+            row("held-out neighbors, drawn anew", fresh.latents, fresh.labels),
+            row("the same, near ones counting more", fresh.latents, fresh.labels, weights),
         ]
         distance = of_surrogate.typical_distance(z, real_codes)
         for factor in (0.5, 1.0, 1.5):
@@ -112,6 +106,8 @@ def saliency(s: Subject) -> Measure:
     def measure(index: int) -> list[Row]:
         x, y = s.image(index), s.label(index)
         maps, seconds = s.maps(index)
+        if not maps:
+            return []
         stack = torch.stack([*maps.values()])
         ask = (x, s.black_box, y, stack)
         curves = {}
@@ -143,55 +139,71 @@ def stability(s: Subject) -> Measure:
     def measure(index: int) -> list[Row]:
         x, y = s.image(index), s.label(index)
         copies = of_maps.noisy_copies(x, s.generator(index, "copies"))
-        stack = torch.stack([*s.maps(index)[0].values()])
-        again = torch.stack([torch.stack([m(c, s.black_box, y) for m in s.methods.values()]) for c in copies])
-        values = of_maps.stability(x, copies, stack, again).tolist()
-        return [Row(name, None, {"stability": value}) for name, value in zip(s.methods, values, strict=True)]
+        rows = []
+        for name, own in s.maps(index)[0].items():
+            again = [s.map_of(name, copy, s.black_box, y) for copy in copies]
+            found = torch.stack([m if m is not None else torch.full_like(own, math.nan) for m in again])
+            whole = bool(found.isfinite().all())
+            value = of_maps.stability(x, copies, own[None], found[:, None]) if whole else torch.tensor([math.nan])
+            rows.append(Row(name, None, {"stability": float(value)}))
+        return rows
 
     return measure
 
 
 def coherence(s: Subject) -> Measure:
     """How much each map changes between real images of one predicted class."""
-    labels = s.test_labels[torch.tensor(s.chosen)]
-    images = to_unit(s.test.images[torch.tensor(s.chosen)])
-    maps = torch.stack([torch.stack([*s.maps(index)[0].values()]) for index in s.chosen])
-    values = torch.full(maps.shape[:2], math.nan)
-    for y in labels.unique():
-        rows = (labels == y).nonzero()[:, 0]
-        for i in range(maps.shape[1]):
-            values[rows, i] = torch.as_tensor(of_maps.coherence(images[rows], maps[rows, i])).float()
+    labels = {index: s.label(index) for index in s.chosen}
+    values: dict[int, dict[str, float]] = {index: {} for index in s.chosen}
+    for y in set(labels.values()):
+        of_class = [index for index in s.chosen if labels[index] == y]
+        maps = {index: s.maps(index)[0] for index in of_class}
+        for name in s.methods:
+            having = [index for index in of_class if name in maps[index]]
+            if having:
+                images = torch.stack([s.image(index) for index in having])
+                found = of_maps.coherence(images, torch.stack([maps[index][name] for index in having]))
+                for index, value in zip(having, found.tolist(), strict=True):
+                    values[index][name] = value
 
     def measure(index: int) -> list[Row]:
-        found = values[s.chosen.index(index)].tolist()
-        return [Row(name, None, {"coherence": value}) for name, value in zip(s.methods, found, strict=True)]
+        return [Row(name, None, {"coherence": value}) for name, value in values[index].items()]
 
     return measure
 
 
 def sanity(s: Subject) -> Measure:
-    """Does each map, and ABELE's rule and exemplars, change when the black box's weights are randomised?"""
+    """Does each map, and ABELE's rule and exemplars, change when the black box's weights are randomised?
+
+    Each network, the black box and the randomised ones, is asked for its own label of the image, and every method
+    explains that. ABELE's rule and exemplars are also compared with those of another seed, where nothing is randomised.
+    """
     cascade = of_dependence.cascade(s.black_box.classifier, s.image(s.chosen[0]), s.seed)
     steps = [
         (f"{number} {layer}", BlackBox(module, s.black_box.batch_size))
         for number, (layer, module) in enumerate(cascade, start=1)
     ]
-    explainers = [s.explainer_of(box) for _, box in steps]
+    others = {"0 nothing, another seed": s.explainer_of(s.black_box, random_state=s.seed + 1)}
+    others |= {at: s.explainer_of(box) for at, box in steps}
 
     def measure(index: int) -> list[Row]:
         x, y = s.image(index), s.label(index)
         maps, _ = s.maps(index)
-        ours = s.explainer.explain(x)
         rows = []
-        for (at, box), explainer in zip(steps, explainers, strict=True):
-            for name, method in s.methods.items():
-                pair = maps[name], method(x, box, y)
-                figures = {
-                    "rank_correlation": of_dependence.rank_correlation(*pair),
-                    "rank_correlation_absolute": of_dependence.rank_correlation(*pair, absolute=True),
-                    "structural_similarity": of_dependence.structural_similarity(*pair),
-                }
-                rows.append(Row(name, at, figures))
+        for at, box in steps:
+            label = int(box(x[None]).labels)
+            rows.append(Row("black box", at, {"label_kept": float(label == y)}))
+            for name, own in maps.items():
+                other = s.map_of(name, x, box, label)
+                if other is not None:
+                    figures = {
+                        "rank_correlation": of_dependence.rank_correlation(own, other),
+                        "rank_correlation_absolute": of_dependence.rank_correlation(own, other, absolute=True),
+                        "structural_similarity": of_dependence.structural_similarity(own, other),
+                    }
+                    rows.append(Row(name, at, figures))
+        ours = s.explainer.explain(x)
+        for at, explainer in others.items():
             theirs = explainer.explain(x)
             rows.append(Row("abele-rule", at, {"rule_overlap": of_dependence.rule_overlap(ours, theirs)}))
             rows.append(Row("abele-exemplars", at, {"exemplar_overlap": of_dependence.exemplar_overlap(ours, theirs)}))
@@ -204,13 +216,14 @@ def exemplars(s: Subject) -> Measure:
     """1-NN on k exemplars and k counter-exemplars, beside as many real images chosen by other methods."""
     most = max(PROTOTYPES)
     explainer = s.explainer_of(s.black_box, n_exemplars=most)
-    real, labels = s.pool
+    real, labels = s.rival_images, s.rival_labels
     points = real.flatten(1)
 
     @cache
     def chosen(label: int) -> dict[str, Callable[[int], tuple[Tensor, Tensor]]]:
-        """For each rival: k -> the k images chosen of the label, and the k chosen of all others."""
-        kinds = (labels == label).nonzero()[:, 0], (labels != label).nonzero()[:, 0]
+        """For each rival: k -> the k images chosen of the label, and the k chosen of all others, of 2,000 images."""
+        few = labels[:2000]
+        kinds = (few == label).nonzero()[:, 0], (few != label).nonzero()[:, 0]
         critics = [rows[of_exemplars.mmd_critic(points[rows], min(most, len(rows)), 0)[0]] for rows in kinds]
         medoids = {
             k: [rows[of_exemplars.k_medoids(points[rows], min(k, len(rows)))] for rows in kinds] for k in PROTOTYPES
@@ -252,14 +265,15 @@ def counter_exemplars(s: Subject) -> Measure:
     if path.exists():
         networks = ClassAutoencoders.load(path)
     else:
-        networks = fit_class_autoencoders(s.train.images, s.train.labels, len(s.train.class_names), seed=s.seed)
+        networks = fit_class_autoencoders(s.train.images, s.train_labels, s.n_classes, seed=s.seed)
         networks.save(path)
-    plausibility = of_counters.Plausibility.fit(to_unit(s.train.images), s.train.labels)
-    real, labels = s.pool
+    plausibility = of_counters.Plausibility.fit(to_unit(s.train.images), s.train_labels)
+    real, labels = s.rival_images, s.rival_labels
+    explainer = s.explainer
 
     def measure(index: int) -> list[Row]:
         start = time.perf_counter()
-        e = s.explainer.explain(s.image(index))
+        e = explainer.explain(s.image(index))
         seconds = time.perf_counter() - start
         c = e.counter_exemplars
         near = of_counters.nearest_unlike(e.image, labels, real, e.label)
@@ -298,27 +312,32 @@ def autoencoder(s: Subject) -> Measure:
         latents = torch.cat([s.space.encode(part) for part in parts])
         images, again = torch.cat(parts), torch.cat([s.space.decode(part) for part in latents.split(1000)])
         prior = torch.randn(latents.shape, generator=s.generator(-1, "prior"))
-        answers = [s.autoencoder.discriminate(points).float() for points in (latents, prior)]
+        answers = [s.space.realism(points) for points in (latents, prior)]
         figures = {
             "rmse": of_autoencoder.rmse(images, again),
             "label_preservation": of_autoencoder.label_preservation(s.test_labels, s.black_box(again).labels),
             "discriminator_codes": of_autoencoder.discriminator_mean(answers[0]),
             "discriminator_prior": of_autoencoder.discriminator_mean(answers[1]),
             "discriminator_gap": of_autoencoder.discriminator_balance(*answers),
-            "valid_codes": of_autoencoder.valid_share(answers[0], s.autoencoder.validity_threshold),
+            "valid_codes": of_autoencoder.valid_share(answers[0], s.space.validity_threshold),
             "mardia_kurtosis": of_autoencoder.mardia_kurtosis(latents),
             "mardia_skewness": of_autoencoder.mardia_skewness(latents),
             "ks_mean": of_autoencoder.ks_mean(latents),
             "ks_max": of_autoencoder.ks_max(latents),
             "mmd": of_autoencoder.mmd(latents, prior),
         }
-        if s.oracle is not None and isinstance(s.oracle.classifier, torch.nn.Module):
-            pairs = {"prior": (images, s.space.decode(prior)), "reconstructions": (images, again)}
-            pairs["real"] = images[::2], images[1::2]  # what a perfect generator would get of so few images
-            figures |= {f"fid_{name}": of_autoencoder.fid(*pair, s.oracle.classifier) for name, pair in pairs.items()}
+        order = torch.randperm(len(s.train), generator=s.generator(-1, "real"))[: len(images)]
+        made = {"prior": s.space.decode(prior), "reconstructions": again, "real": to_unit(s.train.images[order])}
+        if s.oracle is not None and _ends_in_a_linear_layer(s.oracle.classifier):
+            figures |= {f"fid_{what}": of_autoencoder.fid(images, x, s.oracle.classifier) for what, x in made.items()}
         return [Row("autoencoder", None, figures)]
 
     return measure
+
+
+def _ends_in_a_linear_layer(classifier: object) -> bool:
+    """Can FID take its features from this classifier?"""
+    return isinstance(classifier, nn.Module) and any(isinstance(m, nn.Linear) for m in classifier.modules())
 
 
 def _fresh_neighbors(s: Subject, e: Explanation, generator: torch.Generator) -> Points:

@@ -21,8 +21,8 @@ def report(summary: Summary, figures: Figures) -> str:
     lines = [f"# {run['data_title']}: {models}"]
     for part, shown in tables(summary, figures).items():
         lines += [f"## {LAYOUTS[part][0] if part in LAYOUTS else part.capitalize()}", markdown(shown)]
-    if summary["left_out"]:
-        lines += ["## Left out", "\n".join(f"- {line}" for line in left_out(figures, summary["left_out"]))]
+    if missing := left_out(summary):
+        lines += ["## Left out", "\n".join(f"- {line}" for line in missing)]
     lines += ["## Definitions", definitions(figures, (row["figure"] for row in rows))]
     return "\n\n".join(lines) + "\n"
 

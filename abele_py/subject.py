@@ -15,6 +15,7 @@ from .attribution import Method
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .datasets import ImageSet, to_unit
+from .errors import BlackBoxError, DataError, NeighborhoodError
 from .explainer import Abele
 from .explanation import write_atomically
 from .latent_space import LatentSpace
@@ -27,7 +28,8 @@ class Subject:
     Attributes:
         autoencoder, black_box: what explanations are made of.
         oracle: a second classifier, trained apart, or None.
-        train: real images that no explanation is made of, for rivals and plausibility.
+        train: the training images, on which yardsticks are fitted: plausibility, autoencoders per class.
+        rivals: real images of another split, of which other methods choose prototypes and counter-exemplars.
         test: the split of which images are explained.
         chosen: numbers of the images to explain.
         n_costly: number of images for the parts that ask each method many times per image.
@@ -40,6 +42,7 @@ class Subject:
     black_box: BlackBox
     oracle: BlackBox | None
     train: ImageSet
+    rivals: ImageSet
     test: ImageSet
     chosen: tuple[int, ...]
     n_costly: int
@@ -56,14 +59,8 @@ class Subject:
         return self.explainer_of(self.black_box)
 
     def explainer_of(self, black_box: BlackBox, **options: Any) -> Abele:
-        return Abele(
-            black_box.classifier,
-            self.autoencoder,
-            random_state=self.seed,
-            batch_size=black_box.batch_size,
-            class_names=self.test.class_names,
-            **options,
-        )
+        options = {"random_state": self.seed, "batch_size": black_box.batch_size} | options
+        return Abele(black_box.classifier, self.autoencoder, **options)
 
     @cached_property
     def test_labels(self) -> Tensor:
@@ -71,15 +68,25 @@ class Subject:
         return self._labels(self.test.images)
 
     @cached_property
-    def pool(self) -> tuple[Tensor, Tensor]:
-        """At most 2,000 random training images (P, C, H, W), and the black box's labels of them."""
-        order = torch.randperm(len(self.train), generator=self.generator(-1, "pool"))[:2000]
-        images = self.train.images[order]
-        return to_unit(images), self._labels(images)
+    def train_labels(self) -> Tensor:
+        """(N,) the black box's labels of the training images."""
+        return self._labels(self.train.images)
+
+    @cached_property
+    def rival_images(self) -> Tensor:
+        """(R, C, H, W) float32 in [0, 1], in a random order."""
+        order = torch.randperm(len(self.rivals), generator=self.generator(-1, "rivals"))
+        return to_unit(self.rivals.images[order])
+
+    @cached_property
+    def rival_labels(self) -> Tensor:
+        """(R,) the black box's labels of ``rival_images``."""
+        return self.black_box(self.rival_images).labels
 
     @cached_property
     def n_classes(self) -> int:
-        return self.black_box.n_classes or len(self.test.class_names)
+        """K of the black box's scores; of one that answers labels only, the highest label it gave, plus 1."""
+        return self.black_box.n_classes or int(max(self.train_labels.max(), self.test_labels.max())) + 1
 
     def image(self, index: int) -> Tensor:
         """(C, H, W) float32 in [0, 1]."""
@@ -93,23 +100,28 @@ class Subject:
         entropy = [self.seed % 2**32, index % 2**32, *purpose.encode()]
         return torch.Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
+    def map_of(self, name: str, image: Tensor, black_box: BlackBox, label: int) -> Tensor | None:
+        """One method's raw map (H, W) of an image (C, H, W), or None where it fails on this image alone."""
+        try:
+            return self.methods[name](image, black_box, label)
+        except (BlackBoxError, NeighborhoodError):
+            return None
+
     def maps(self, index: int) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Raw maps (H, W) of all methods for one image, and the seconds each took; kept in the folder."""
+        """Raw maps (H, W) of an image by all methods that have one, and the seconds each took; kept in the folder."""
         path = self.folder / "maps" / f"{index}.npz"
         if path.exists():
-            with np.load(path, allow_pickle=False) as file:
-                names = [str(name) for name in file["methods"]]
-                maps = {name: torch.from_numpy(m) for name, m in zip(names, file["maps"], strict=True)}
-                return maps, dict(zip(names, file["seconds"].tolist(), strict=True))
+            return _read_maps(path)
         x, y = self.image(index), self.label(index)
         maps, seconds = {}, {}
-        for name, method in self.methods.items():
+        for name in self.methods:
             start = time.perf_counter()
-            maps[name] = method(x, self.black_box, y)
-            seconds[name] = time.perf_counter() - start
+            found = self.map_of(name, x, self.black_box, y)
+            if found is not None:
+                maps[name], seconds[name] = found, time.perf_counter() - start
         arrays = {
             "methods": np.array(list(maps)),
-            "maps": torch.stack([*maps.values()]).numpy(),
+            "maps": torch.stack([*maps.values()]).numpy() if maps else np.zeros((0, *x.shape[1:])),
             "seconds": np.array([*seconds.values()]),
         }
         write_atomically(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
@@ -117,3 +129,15 @@ class Subject:
 
     def _labels(self, images: Tensor) -> Tensor:
         return torch.cat([self.black_box(to_unit(part)).labels for part in images.split(1000)])
+
+
+def _read_maps(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = [str(name) for name in file["methods"]]
+            maps = {name: torch.from_numpy(m) for name, m in zip(names, file["maps"], strict=True)}
+            return maps, dict(zip(names, file["seconds"].tolist(), strict=True))
+    except Exception as error:  # whatever damaged bytes lead to in zlib, zip and numpy
+        raise DataError(
+            f"got damaged maps in {path} ({error}); expected an .npz; delete it to make them again"
+        ) from error

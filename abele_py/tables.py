@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, NamedTuple
 
-from .attribution import METHODS
+from .attribution import METHODS, grouped
 from .metrics import Metric
 
 # The content of a run's summary.json, one of its rows, and what is known of each figure by name.
@@ -41,7 +41,6 @@ _TITLES = {
     "nearest-real": "nearest real images",
     "nearest-unlike": "nearest unlike image (real)",
 }
-_SECONDS = Metric("Seconds per image", "lower", 0, math.inf, "clock of the machine of the run")
 
 
 class Table(NamedTuple):
@@ -157,7 +156,7 @@ def label(figures: Figures, field: str, value: Any) -> str:
 def metric(figures: Figures, name: str) -> Metric:
     """What is known of a figure; a figure that nobody declared describes only."""
     unknown = Metric(name.replace("_", " "), "neither", -math.inf, math.inf, "")
-    return figures.get(name, _SECONDS if name == "seconds" else unknown)
+    return figures.get(name, unknown)
 
 
 def rank(of: Any) -> int:
@@ -254,14 +253,18 @@ def _notes(
     if {"stability", "coherence"} & {*used}:
         notes.append("A constant map scores 0 in stability and coherence: never read them without faithfulness.")
     of = {row["of"] for row in rows}
-    known = {*used, *of, *(METHODS if of & {*METHODS} else ())}
-    reasons = {key: reason for key, reason in summary["left_out"].items() if key in known}
-    return (*notes, *(f"Left out: {line}" for line in left_out(figures, reasons)))
+    return (*notes, *(f"Left out: {line}" for line in left_out(summary, parts=False) if of & {*METHODS}))
 
 
-def left_out(figures: Figures, reasons: Mapping[str, str]) -> list[str]:
-    """One line for each method, part or figure that was left out: its name in print, and why."""
-    return [f"{label(figures, 'figure' if k in figures else 'of', k)}: {why}" for k, why in reasons.items()]
+def left_out(summary: Summary, parts: bool = True) -> list[str]:
+    """What was left out, and why: methods, those with one reason together; and parts."""
+    missing = summary["left_out"]
+    reasons = grouped(
+        missing["methods"], {name: _TITLES.get(name) or METHODS[name].title for name in missing["methods"]}
+    )
+    if parts:
+        reasons |= {LAYOUTS[part][0]: reason for part, reason in missing["parts"].items()}
+    return [f"{what}: {why}" for what, why in reasons.items()]
 
 
 def _markdown(table: Table) -> str:

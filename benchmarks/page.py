@@ -1,6 +1,6 @@
-"""Tables, plots and docs/results.md anew from the measurements stored in benchmarks/evaluation; nothing is measured.
+"""Tables, plots, docs/results.md and README.md anew from the measurements stored in benchmarks/evaluation.
 
-python benchmarks/page.py
+python benchmarks/page.py          # measures nothing
 """
 
 from pathlib import Path
@@ -10,20 +10,17 @@ from abele_py.figures import FIGURES
 from abele_py.report import with_tables, write_report
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "results.md"
+PAGES = ROOT / "docs" / "results.md", ROOT / "README.md"
+RUNS = sorted(path.parent for path in (ROOT / "benchmarks" / "evaluation").glob("*/run.json"))
 
 
-def runs() -> list[Path]:
-    """The folders of the stored evaluations."""
-    return sorted(path.parent for path in (ROOT / "benchmarks" / "evaluation").glob("*/run.json"))
-
-
-def fresh_page(page: str) -> str:
-    """The page with the tables and figures of today's measurements between its marks."""
-    return with_tables(page, {folder.name: summarise(folder) for folder in runs()}, FIGURES)
+def fresh(page: str) -> str:
+    """A page with the tables and figures of the stored measurements between its marks."""
+    return with_tables(page, {folder.name: summarise(folder) for folder in RUNS}, FIGURES)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(fresh_page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    for folder in runs():
+    for path in PAGES:
+        path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for folder in RUNS:
         write_report(folder, summarise(folder), FIGURES)

@@ -1,6 +1,7 @@
 """What the documents show works: every notebook runs, README's Python and commands run, its tables are fresh."""
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -12,6 +13,11 @@ from nbclient import NotebookClient
 from real_data import data_dir_of
 
 from abele_py.cli import main
+from abele_py.evaluation import summarise
+from abele_py.figures import FIGURES
+from abele_py.report import report
+from abele_py.report_plots import plots
+from abele_py.tables import csv_text
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +69,9 @@ def test_readme_command_runs(command, tmp_path, monkeypatch):
     arguments = shlex.split(command)[1:]
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--out=checkpoint"]
+    if arguments[0] == "evaluate":  # the same on two images
+        arguments[1] = arguments[1].rpartition(":")[0] + ":2"
+        arguments += ["--costly-images=1", "--parts=surrogate,saliency,stability"]
     assert main(arguments) == 0
 
 
@@ -70,7 +79,7 @@ def test_readme_shows_the_two_commands_first():
     assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^demo: .*\n\t.*abele demo$", makefile, flags=re.MULTILINE)
-    assert re.search(r"^test: .*\n\t.*pytest$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^test: .*\n\t.*pytest -n auto$", makefile, flags=re.MULTILINE)
 
 
 def test_readme_commands_are_all_tried():
@@ -78,14 +87,40 @@ def test_readme_commands_are_all_tried():
     assert [c for c in commands() if not c.startswith(known)] == []
 
 
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_table_of_results_is_fresh():
-    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    assert table.with_table(README) == README, "run: python benchmarks/table.py"
+    assert benchmark("table").with_table(README) == README, "run: python benchmarks/table.py"
+
+
+@pytest.mark.parametrize("path", benchmark("page").PAGES, ids=lambda p: p.name)
+def test_figures_of_a_page_are_those_measured(path):
+    text = path.read_text(encoding="utf-8")
+    assert "<!-- figure: " in text
+    assert benchmark("page").fresh(text) == text, "run: python benchmarks/page.py"
+
+
+@pytest.mark.parametrize("folder", benchmark("page").RUNS, ids=lambda p: p.name)
+def test_summaries_and_tables_are_those_of_the_measurements(folder):
+    stored = {name: (folder / name).read_text(encoding="utf-8") for name in ("summary.json", "table.md", "table.csv")}
+    summary = summarise(folder)
+    assert json.loads(stored["summary.json"]) == summary, "run: python benchmarks/page.py"
+    assert stored["table.md"] == report(summary, FIGURES)
+    assert stored["table.csv"] == csv_text(summary)
+    assert all((folder / f"{name}.png").exists() for name in plots(summary, FIGURES))
 
 
 def test_links_to_files_of_the_project_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "training" / "README.md"]:
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "training" / "README.md",
+        ROOT / "docs" / "results.md",
+    ]:
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from abele_py import (
     metrics_surrogate,
     sanity,
 )
+from abele_py.attribution import METHODS
 from abele_py.cli import main
 from abele_py.errors import BlackBoxError, DataError, ParameterError, UnknownNameError
 from abele_py.evaluation import evaluate, summarise
@@ -58,7 +60,7 @@ def test_every_part_measures_every_figure(whole):
     assert {row["figure"] for row in rows} == set(FIGURES)
     numbers = {"autoencoder": 1, "stability": 2, "sanity": 2}
     for row in rows:
-        may_lack = row["figure"] in ("balanced_agreement", "coherence", "diversity", "exemplar_overlap")
+        may_lack = row["figure"] in ("balanced_agreement", "coherence", "diversity")
         assert row["n"] == numbers.get(row["part"], 4) or may_lack, row
         if row["n"]:
             known = FIGURES[row["figure"]]
@@ -133,14 +135,14 @@ def test_report_is_written(whole):
 def test_a_folder_of_another_evaluation_is_left_alone(whole, digits_models):
     folder, options, _ = whole
     before = {path: path.read_bytes() for path in folder.glob("*.json*")}
-    with pytest.raises(ParameterError, match="another n_images, indices"):
+    with pytest.raises(ParameterError, match="another n_images, images, labels"):
         evaluate("digits:test:5", *digits_models[::-1], folder, **options)
     assert before == {path: path.read_bytes() for path in folder.glob("*.json*")}
 
 
 @pytest.mark.slow
 def test_a_forest_leaves_out_what_needs_gradients_or_weights(digits_models, tmp_path):
-    methods = ("abele", "lrp", "occlusion")
+    methods = ("abele", "saliency", "lrp", "occlusion")  # saliency is also the name of a part
     summary = evaluate(
         "digits:test:2",
         load_classifier("digits-forest"),
@@ -150,9 +152,56 @@ def test_a_forest_leaves_out_what_needs_gradients_or_weights(digits_models, tmp_
         parts=("saliency", "sanity"),
         progress=silent,
     )
-    assert set(summary["run"]["left_out"]) == {"lrp", "sanity"}
-    assert "gradient" in summary["run"]["left_out"]["lrp"]
+    assert set(summary["left_out"]["methods"]) == {"saliency", "lrp"}
+    assert set(summary["left_out"]["parts"]) == {"sanity"}
+    assert "gradient" in summary["left_out"]["methods"]["lrp"]
     assert {row["of"] for row in summary["rows"]} == {"abele", "occlusion"}
+
+
+def test_nothing_usable_is_an_error_with_the_reason(digits_models, tmp_path):
+    with pytest.raises(BlackBoxError, match="gradient"):
+        evaluate("digits:test:2", load_classifier("digits-forest"), digits_models[0], tmp_path, methods="lrp")
+
+
+def test_a_method_that_fails_on_one_image_lacks_that_one_only(digits_models, tmp_path, monkeypatch):
+    autoencoder, classifier = digits_models
+    occlusion, seen = METHODS["occlusion"], []
+
+    def moody(image, black_box, target):
+        seen.append(image)
+        if len(seen) == 2:  # the first call tries the method
+            raise BlackBoxError("not today")
+        return occlusion.function(image, black_box, target)
+
+    monkeypatch.setitem(METHODS, "occlusion", replace(occlusion, function=moody))
+    options = {"methods": ("occlusion", "edge-detector"), "parts": ("saliency", "coherence"), "progress": silent}
+    summary = evaluate("digits:test:3", classifier, autoencoder, tmp_path, **options)
+    numbers = {r["of"]: r["n"] for r in summary["rows"] if r["figure"] == "deletion_zero"}
+    assert numbers == {"occlusion": 2, "edge-detector": 3}
+
+
+def test_another_black_box_does_not_go_on_with_the_first_one_s_folder(digits_models, tmp_path):
+    autoencoder, classifier = digits_models
+    options = {"methods": ("edge-detector",), "parts": ("saliency",), "progress": silent}
+    evaluate("digits:test:3", lambda x: classifier(x).detach(), autoencoder, tmp_path, **options)
+    with pytest.raises(ParameterError, match="another labels"):
+        evaluate("digits:test:3", lambda x: classifier(x).detach().roll(1, dims=1), autoencoder, tmp_path, **options)
+
+
+@pytest.mark.slow
+def test_classes_of_the_black_box_s_own(digits_models, tmp_path):
+    """Odd or even: the yardsticks are fitted on what the black box calls odd, not on the data set's ones."""
+    autoencoder, classifier = digits_models
+
+    def odd(images):
+        with torch.no_grad():
+            return classifier(images).argmax(dim=1) % 2
+
+    parts = ("counter-exemplars",)
+    summary = evaluate("digits:test:2", odd, autoencoder, tmp_path, methods="abele", parts=parts, progress=silent)
+    mean = {(r["of"], r["figure"]): r["mean"] for r in summary["rows"]}
+    assert mean["abele", "availability_per_class"] == 1.0
+    assert mean["nearest-unlike", "im1"] < 1
 
 
 def test_labels_alone_are_enough(digits_models, tmp_path):
@@ -162,11 +211,11 @@ def test_labels_alone_are_enough(digits_models, tmp_path):
         with torch.no_grad():
             return classifier(images).argmax(dim=1)
 
-    methods, parts = ("abele", "occlusion"), ("surrogate", "counter-exemplars", "saliency", "sanity")
+    methods, parts = ("abele", "occlusion"), ("surrogate", "saliency", "sanity")
     summary = evaluate(
         "digits:test:1", labels_only, autoencoder, tmp_path, methods=methods, parts=parts, progress=silent
     )
-    assert set(summary["run"]["left_out"]) == {"sanity"}
+    assert set(summary["left_out"]["parts"]) == {"sanity"}
     assert {row["part"] for row in summary["rows"]} == set(parts) - {"sanity"}
 
 
@@ -190,6 +239,7 @@ def test_every_metric_is_measured_and_has_a_source(room):
     [
         ("digits:test:301", {}, ParameterError, "expected 1 to 300"),
         ("digits:test:0", {}, ParameterError, "expected 1 to 300"),
+        ("digits:train:3", {}, ParameterError, "expected val or test"),
         ("digits:test:3:1", {}, ParameterError, "DATASET:SPLIT"),
         ("digits", {}, ParameterError, "DATASET:SPLIT"),
         ("digit:test:3", {}, UnknownNameError, "digits"),
@@ -218,6 +268,10 @@ def test_damaged_files_of_a_run_are_named(digits_models, tmp_path):
     evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
     (tmp_path / "saliency.jsonl").write_text('{"image": 3, "ro\n{}\n')
     with pytest.raises(DataError, match=r"saliency\.jsonl"):
+        evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+    (tmp_path / "saliency.jsonl").unlink()
+    next((tmp_path / "maps").iterdir()).write_bytes(b"PK")
+    with pytest.raises(DataError, match="damaged maps"):
         evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(DataError, match=r"run\.json"):

@@ -29,6 +29,7 @@ FIGURES = {
     "rank_correlation": Metric("Rank correlation", "lower", -1, 1, "Adebayo 2018"),
     "rule_overlap": Metric("Rule overlap", "lower", 0, 1, "Jaccard"),
     "one_nearest_neighbor": Metric("1-NN accuracy", "higher", 0, 1, "Guidotti 2019"),
+    "seconds": Metric("Seconds per image", "lower", 0, math.inf, "clock"),
     "validity": Metric("Validity", "higher", 0, 1, "Guidotti 2022"),
     "rmse": Metric("RMSE", "lower", 0, 255, "root mean squared error"),
     "kurtosis": Metric("Kurtosis", "neither", -math.inf, math.inf, "Mardia 1970"),
@@ -89,7 +90,7 @@ SUMMARY = {
         "seed": 7,
         "models": {"autoencoder": {"name": "digits"}, "black_box": {"name": "digits-cnn"}},
     },
-    "left_out": {"rise": "it asks for scores"},
+    "left_out": {"methods": {"rise": "it asks for scores"}, "parts": {}},
     "rows": MAPS + OTHERS,
     "curves": {
         name: {f"{way}_{kind}": [0.9, 0.5, 0.1] for way in ("deletion", "insertion") for kind in ("zero", "blur")}
