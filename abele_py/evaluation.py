@@ -21,7 +21,15 @@ from .attribution import methods_of
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
 from .datasets import DATASETS, load_split
-from .errors import AbeleError, BlackBoxError, DataError, MissingExtraError, ParameterError, unknown_name
+from .errors import (
+    AbeleError,
+    BlackBoxError,
+    DataError,
+    MissingExtraError,
+    NeighborhoodError,
+    ParameterError,
+    unknown_name,
+)
 from .explanation import write_atomically
 from .figures import FIGURES
 from .measurements import PARTS, Row
@@ -170,8 +178,10 @@ def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callabl
         return
     with path.open("a", encoding="utf-8") as file:
         for index in progress(missing, part):
-            rows = measure(index)
-            line = {"image": index, "rows": [_as_json(row) for row in rows]}
+            try:
+                line = {"image": index, "rows": [_as_json(row) for row in measure(index)]}
+            except NeighborhoodError as error:  # of this image alone: the figures say of how many images they are
+                line = {"image": index, "rows": [], "failed": str(error)}
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
             file.flush()
 
