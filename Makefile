@@ -52,6 +52,8 @@ bench: $(FOREST)
 	$(EVALUATE) $(ON_MNIST) --black-box $(FOREST) --out benchmarks/evaluation/mnist-forest
 	$(EVALUATE) $(ON_DIGITS) --black-box digits-cnn --out benchmarks/evaluation/digits-cnn
 	$(EVALUATE) $(ON_DIGITS) --black-box digits-forest --out benchmarks/evaluation/digits-forest
+	$(BIN)/abele compare digits:test:7 digits:test:44 --autoencoder digits --black-box digits-cnn --out runs/comparison
+	cp runs/comparison/*-comparison.png docs/comparison.png
 	$(BIN)/python benchmarks/page.py
 
 page: $(READY)
