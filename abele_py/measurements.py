@@ -183,7 +183,7 @@ def sanity(s: Subject) -> Measure:
         (f"{number} {layer}", BlackBox(module, s.black_box.batch_size))
         for number, (layer, module) in enumerate(cascade, start=1)
     ]
-    others = {"0 nothing, another seed": s.explainer_of(s.black_box, random_state=s.seed + 1)}
+    others = {"0 other seed": s.explainer_of(s.black_box, random_state=s.seed + 1)}
     others |= {at: s.explainer_of(box) for at, box in steps}
 
     def measure(index: int) -> list[Row]:

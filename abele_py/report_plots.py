@@ -112,6 +112,7 @@ def _spread(summary: Summary, figures: Figures) -> "Page | None":
 def _sanity(summary: Summary, figures: Figures) -> "Page | None":
     """How similar explanations stay while the black box's weights are randomised from the top."""
     rows = [row for row in rows_of(summary) if row["part"] == "sanity" and row["mean"] is not None]
+    rows = [row for row in rows if row["figure"] != "label_kept"]  # of the networks, not of an explanation
     if not rows:
         return None
     layers, looks = ordered(row["at"] for row in rows), _looks(row["of"] for row in rows)
@@ -119,8 +120,11 @@ def _sanity(summary: Summary, figures: Figures) -> "Page | None":
     for row in rows:
         alone = len({other["of"] for other in rows if other["figure"] == row["figure"]}) == 1
         panels.setdefault("What else ABELE shows" if alone else row["figure"], []).append(row)
-    page = _page(summary, rows, (3 + 4.2 * len(panels), 5), "Explanations while the black box loses its weights")
-    for axes, (figure, found) in zip(page.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    size = (3 + 4.2 * columns, 1 + 4 * lines)
+    page = _page(summary, rows, size, "Explanations while the black box loses its weights")
+    for axes, (figure, found) in zip(_panels(page, lines, columns), panels.items(), strict=False):
         for line in dict.fromkeys((row["of"], row["figure"]) for row in found):
             values = {row["at"]: row["mean"] for row in found if (row["of"], row["figure"]) == line}
             x = [layers.index(at) for at in values]
@@ -213,6 +217,10 @@ def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         width = {0: 3.2, 1: 2.0}.get(rank(of), 1.3)
         looks[of] = {"color": hues[i % len(hues)], "linestyle": dash, "linewidth": width, "zorder": 5 - rank(of)}
     return looks
+
+
+def _panels(page: "Page", lines: int, columns: int) -> "np.ndarray":
+    return np.asarray(page.subplots(lines, columns, squeeze=False)).ravel()
 
 
 def _with_legend(page: "Page", *panels: "Axes") -> "Page":
