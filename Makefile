@@ -15,10 +15,10 @@ demo: $(READY)
 	$(BIN)/abele demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: lint types
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 lint: $(READY)
 	$(BIN)/ruff check .

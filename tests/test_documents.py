@@ -74,7 +74,7 @@ def test_readme_shows_the_two_commands_first():
     assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^demo: .*\n\t.*abele demo$", makefile, flags=re.MULTILINE)
-    assert re.search(r"^test: .*\n\t.*pytest -n auto$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^test: .*\n\t.*pytest -n auto --dist loadfile$", makefile, flags=re.MULTILINE)
 
 
 def test_readme_commands_are_all_tried():
