@@ -3,7 +3,9 @@
 python benchmarks/page.py          # measures nothing
 """
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from abele_py.evaluation import summarise
 from abele_py.figures import FIGURES
@@ -14,13 +16,19 @@ PAGES = ROOT / "docs" / "results.md", ROOT / "README.md"
 RUNS = sorted(path.parent for path in (ROOT / "benchmarks" / "evaluation").glob("*/run.json"))
 
 
+@cache
+def summaries() -> dict[str, dict[str, Any]]:
+    """Name of each stored evaluation -> its summary."""
+    return {folder.name: summarise(folder) for folder in RUNS}
+
+
 def fresh(page: str) -> str:
     """A page with the tables and figures of the stored measurements between its marks."""
-    return with_tables(page, {folder.name: summarise(folder) for folder in RUNS}, FIGURES)
+    return with_tables(page, summaries(), FIGURES)
 
 
 if __name__ == "__main__":
     for path in PAGES:
         path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")
     for folder in RUNS:
-        write_report(folder, summarise(folder), FIGURES)
+        write_report(folder, summaries()[folder.name], FIGURES)

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,6 @@ from nbclient import NotebookClient
 from real_data import data_dir_of
 
 from abele_py.cli import main
-from abele_py.evaluation import summarise
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,6 +82,7 @@ def test_readme_commands_are_all_tried():
     assert [c for c in commands() if not c.startswith(known)] == []
 
 
+@cache
 def benchmark(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -101,10 +102,9 @@ def test_figures_of_a_page_are_those_measured(path):
 
 
 def test_evaluations_are_stored_whole():
-    runs = benchmark("page").RUNS
-    assert {folder.name for folder in runs} == {"digits-cnn", "digits-forest", "mnist-cnn", "mnist-forest"}
-    for folder in runs:
-        summary = summarise(folder)
+    summaries = benchmark("page").summaries()
+    assert set(summaries) == {"digits-cnn", "digits-forest", "mnist-cnn", "mnist-forest"}
+    for summary in summaries.values():
         run, numbers = summary["run"], {(r["part"], r["figure"]): r["n"] for r in summary["rows"]}
         assert numbers["surrogate", "agreement"] == numbers["saliency", "deletion_zero"] == run["n_images"] == 100
         assert numbers["stability", "stability"] == run["n_costly"] == 30

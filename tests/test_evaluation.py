@@ -168,6 +168,7 @@ def test_nothing_usable_is_an_error_with_the_reason(digits_models, tmp_path):
         evaluate("digits:test:2", load_classifier("digits-forest"), digits_models[0], tmp_path, methods="lrp")
 
 
+@pytest.mark.slow
 def test_a_method_that_fails_on_one_image_lacks_that_one_only(digits_models, tmp_path, monkeypatch):
     autoencoder, classifier = digits_models
     occlusion, seen = METHODS["occlusion"], []
@@ -185,6 +186,7 @@ def test_a_method_that_fails_on_one_image_lacks_that_one_only(digits_models, tmp
     assert numbers == {"occlusion": 2, "edge-detector": 3}
 
 
+@pytest.mark.slow
 def test_another_black_box_does_not_go_on_with_the_first_one_s_folder(digits_models, tmp_path):
     autoencoder, classifier = digits_models
     options = {"methods": ("edge-detector",), "parts": ("saliency",), "progress": silent}
@@ -209,6 +211,7 @@ def test_classes_of_the_black_box_s_own(digits_models, tmp_path):
     assert mean["nearest-unlike", "im1"] < 1
 
 
+@pytest.mark.slow
 def test_labels_alone_are_enough(digits_models, tmp_path):
     autoencoder, classifier = digits_models
 
