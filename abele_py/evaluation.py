@@ -136,7 +136,8 @@ def evaluate(
     subject = replace(subject, methods={key: method for key, method in found.items() if key not in left_out})
     for part in parts or PARTS:
         _measure(subject, part, run, progress or _bar)
-    _write_json(folder / "curves.json", _mean_curves(folder, chosen))
+    if curves := _mean_curves(folder, chosen):  # none where all was measured elsewhere, as in a fresh clone
+        _write_json(folder / "curves.json", curves)
     summary = summarise(folder)
     write_report(folder, summary, FIGURES)
     return summary

@@ -130,6 +130,15 @@ def test_summary_is_that_of_the_rows(whole):
 
 
 @pytest.mark.slow
+def test_measurements_alone_are_enough_to_go_on(whole, digits_models, tmp_path):
+    """As in a fresh clone, without the maps and curves of single images: nothing is measured, nothing is lost."""
+    folder, options, summary = whole
+    for path in [*folder.glob("*.jsonl"), folder / "run.json", folder / "curves.json"]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert evaluate("digits:test:4", *digits_models[::-1], tmp_path, **options) == summary
+
+
+@pytest.mark.slow
 def test_report_is_written(whole):
     folder, _, _ = whole
     assert {"summary.json", "table.md", "table.csv"} <= {path.name for path in folder.iterdir()}
