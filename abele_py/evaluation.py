@@ -173,7 +173,7 @@ def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callabl
         return
     try:
         measure = PARTS[part].prepare(subject)
-    except BlackBoxError as error:  # a part that needs more of a black box than this one has
+    except (BlackBoxError, ParameterError) as error:  # needs weights, or a label for every class, that are not there
         run["left_out"]["parts"][part] = str(error)
         _write_json(subject.folder / "run.json", run)
         return

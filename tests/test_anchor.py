@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from worlds import Counting
 
 from abele_py.anchor import find_anchor, kl_bounds
 from abele_py.errors import ParameterError
@@ -28,17 +29,6 @@ def alike(present):
 
 def always(present):
     return torch.ones(len(present), dtype=torch.bool)
-
-
-class Asked:
-    """Remembers what it was asked."""
-
-    def __init__(self, function):
-        self.function, self.rows = function, []
-
-    def __call__(self, present):
-        self.rows.append(present.clone())
-        return self.function(present)
 
 
 def test_and_of_two_features_is_their_anchor():
@@ -98,10 +88,10 @@ def test_any_and_of_up_to_three_features_is_its_own_anchor(needed, seed):
 
 @pytest.mark.parametrize("budget", [64, 65, 200, 999])
 def test_the_budget_holds_and_an_anchor_not_reached_says_so(budget):
-    asked = Asked(lambda present: present.all(dim=1))
+    asked = Counting(lambda present: present.all(dim=1))
     found = find_anchor(asked, 30, budget=budget)
     assert not found.reached
-    assert found.n_queries == sum(map(len, asked.rows)) <= budget
+    assert found.n_queries == sum(map(len, asked.seen)) <= budget
 
 
 def test_all_features_together_keep_the_answer():
@@ -118,21 +108,21 @@ def test_no_longer_anchor_than_wanted():
 
 
 def test_neighbors_are_asked_in_batches_and_half_of_the_free_features_are_present():
-    asked = Asked(both)
+    asked = Counting(both)
     found = find_anchor(asked, D, batch=40)
-    rows = torch.cat(asked.rows)
-    assert all(len(batch) >= 40 for batch in asked.rows)
-    assert len(asked.rows) < found.n_queries / 40 + 1
+    rows = torch.cat(asked.seen)
+    assert all(len(batch) >= 40 for batch in asked.seen)
+    assert len(asked.seen) < found.n_queries / 40 + 1
     assert rows[:, [0, 1, 3, 4, 6, 7]].float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_same_seed_asks_the_same_and_touches_no_global_state():
     state = torch.get_rng_state()
-    first, second, other = Asked(both), Asked(both), Asked(both)
+    first, second, other = Counting(both), Counting(both), Counting(both)
     assert find_anchor(first, D, seed=1) == find_anchor(second, D, seed=1)
     find_anchor(other, D, seed=2)
-    assert torch.equal(torch.cat(first.rows), torch.cat(second.rows))
-    assert not torch.equal(first.rows[0], other.rows[0])
+    assert torch.equal(torch.cat(first.seen), torch.cat(second.seen))
+    assert not torch.equal(first.seen[0], other.seen[0])
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -221,6 +221,21 @@ def test_classes_of_the_black_box_s_own(digits_models, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_class_that_the_black_box_never_gives_costs_one_part_only(digits_models, tmp_path):
+    autoencoder, classifier = digits_models
+
+    def never_zero(images):
+        with torch.no_grad():
+            return classifier(images)[:, 1:].argmax(dim=1) + 1
+
+    parts = ("counter-exemplars", "saliency")
+    options = {"methods": ("edge-detector",), "parts": parts, "progress": silent}
+    summary = evaluate("digits:test:1", never_zero, autoencoder, tmp_path, **options)
+    assert "images per label; expected some of each" in summary["left_out"]["parts"]["counter-exemplars"]
+    assert {row["part"] for row in summary["rows"]} == {"saliency"}
+
+
+@pytest.mark.slow
 def test_labels_alone_are_enough(digits_models, tmp_path):
     autoencoder, classifier = digits_models
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import Counting
 
 from abele_py.errors import ParameterError
 from abele_py.lore import effects, find_rule
@@ -18,17 +19,6 @@ def third(present):
 
 def both(present):
     return (present[:, 2] & present[:, 5]).long()
-
-
-class Asked:
-    """Remembers what it was asked."""
-
-    def __init__(self, function):
-        self.function, self.rows = function, []
-
-    def __call__(self, present):
-        self.rows.append(present.clone())
-        return self.function(present)
 
 
 def test_one_feature_that_decides_is_the_rule_and_its_counterfactual():
@@ -83,12 +73,12 @@ def test_few_features_are_no_trouble(d):
 
 
 def test_the_neighborhood_is_distinct_begins_with_the_point_and_has_both_labels():
-    asked = Asked(both)
+    asked = Counting(both)
     found = find_rule(asked, D, n_samples=500)
-    rows = torch.cat(asked.rows)
+    rows = torch.cat(asked.seen)
     assert torch.equal(found.points, rows.float())
     assert len(rows.unique(dim=0)) == len(rows) <= 500
-    assert len(asked.rows) <= 11  # the nearest, and one call for each generation
+    assert len(asked.seen) <= 11  # the nearest, and one call for each generation
     assert bool(rows[0].all())
     assert torch.equal(found.labels, both(rows))
     assert 0.2 < float(found.labels.float().mean()) < 0.8
