@@ -18,9 +18,10 @@ class ConvolutionalClassifier(nn.Module):
     Args:
         image_shape: (C, H, W).
         n_classes: K.
-        channels: channels of each 3x3 convolution; after each, 2x2 max pooling.
+        channels: channels of each stage: a 3x3 convolution, then 2x2 max pooling.
         hidden: width of the hidden layer.
         dropout: before each linear layer, in training only.
+        convolutions: 3x3 convolutions of each stage; those after the first follow the pooling.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class ConvolutionalClassifier(nn.Module):
         channels: Sequence[int] = (16, 32),
         hidden: int = 128,
         dropout: float = 0.25,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -38,11 +40,14 @@ class ConvolutionalClassifier(nn.Module):
             "channels": list(channels),
             "hidden": hidden,
             "dropout": dropout,
+            "convolutions": convolutions,
         }
         c, h, w = image_shape
         blocks: list[nn.Module] = []
         for i, o in zip([c, *channels], channels, strict=False):
-            blocks += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [*_convolution(i, o), nn.MaxPool2d(2)]
+            for _ in range(convolutions - 1):
+                blocks += _convolution(o, o)
             h, w = h // 2, w // 2
         if h * w == 0:
             raise ParameterError(f"got {len(channels)} poolings for images {tuple(image_shape)}; use fewer channels")
@@ -63,6 +68,10 @@ class ConvolutionalClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, K) probabilities."""
         return torch.softmax(self.logits(images), dim=1)
+
+
+def _convolution(i: int, o: int) -> list[nn.Module]:
+    return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
 
 
 class Forest(nn.Module):

@@ -4,20 +4,27 @@ Autoencoders and black boxes learn from ``train``, choices and calibration use `
 ``test``. No other file asks which data set it is: what differs between data sets is in this table.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import DataError, ParameterError, unknown_name
+from .readers import (
+    Arrays,
+    File,
+    Split,
+    check_files,
+    idx_reader,
+    read_cifar10_jpeg,
+    read_digits,
+    read_pneumonia,
+)
 
-Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -39,13 +46,6 @@ class ImageSet:
         return len(self.labels)
 
 
-class File(NamedTuple):
-    """Size in bytes and sha256 that a file of a data set must have."""
-
-    size: int
-    sha256: str
-
-
 @dataclass(frozen=True)
 class Dataset:
     """One data set.
@@ -59,8 +59,9 @@ class Dataset:
         source: who made it, and where it is described.
         sizes: number of images in each split.
         splitting: how the splits were made, in words.
-        read: (split, data_dir, download) -> images (N, C, H, W) uint8 and labels (N,) of one split.
-        files: path under the data folder -> size and hash; empty where the data come with a library.
+        read: (split, data folder) -> images (N, C, H, W) uint8 and labels (N,) of one split.
+        files: path under the data folder -> what it must be; empty where the data come with a library.
+        fetch: downloads the files into a data folder; None where nothing can be downloaded.
     """
 
     name: str
@@ -71,8 +72,31 @@ class Dataset:
     source: str
     sizes: Mapping[Split, int]
     splitting: str
-    read: Callable[[Split, Path, bool], tuple[np.ndarray, np.ndarray]]
+    read: Callable[[Split, Path], Arrays]
     files: Mapping[str, File] = field(default_factory=dict)
+    fetch: Callable[[Path], None] | None = None
+
+
+def dataset_of(name: str) -> Dataset:
+    """The record of a data set; raises UnknownNameError."""
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    return DATASETS[name]
+
+
+def prepare(name: str, data_dir: str | Path | None = None, download: bool = False) -> None:
+    """Fetch what is missing, if ``download``, and check the files; arguments and errors as of ``load_split``."""
+    dataset, folder = dataset_of(name), data_folder(data_dir)
+    if download and dataset.fetch and not all((folder / path).is_file() for path in dataset.files):
+        try:
+            dataset.fetch(folder)
+        except (OSError, RuntimeError) as error:  # torchvision: no connection, a wrong md5, an unwritable folder
+            raise DataError(
+                f"got no download of {dataset.title} into {folder} ({error}); expected it to be fetched; check the "
+                f"connection and the folder, or put there yourself: {', '.join(dataset.files)}"
+            ) from error
+    how = "pass download=True (--download)" if dataset.fetch else f"get them from where they are: {dataset.source}"
+    check_files(dataset.title, folder, dataset.files, how)
 
 
 def load_split(name: str, split: str, data_dir: str | Path | None = None, download: bool = False) -> ImageSet:
@@ -89,13 +113,12 @@ def load_split(name: str, split: str, data_dir: str | Path | None = None, downlo
         UnknownNameError: no such data set or split.
         DataError: files are missing, damaged or cannot be downloaded.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
+    dataset = dataset_of(name)
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
-    dataset = DATASETS[name]
-    images, labels = dataset.read(split, data_folder(data_dir), download)
-    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)), dataset.class_names)
+    prepare(name, data_dir, download)
+    images, labels = dataset.read(split, data_folder(data_dir))
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels.astype("int64")), dataset.class_names)
 
 
 def load_image(spec: str, data_dir: str | Path | None = None, download: bool = False) -> Tensor:
@@ -128,79 +151,50 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-def _read_digits(split: Split, data_dir: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+def _through_torchvision(name: str, **options: str) -> Callable[[Path], None]:
+    """Downloads a data set with torchvision's class of that name, which compares the archives with their md5."""
 
-    images, labels = load_digits(return_X_y=True)
-    rest, test = train_test_split(np.arange(len(labels)), test_size=300, stratify=labels, random_state=0)
-    train, val = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=0)
-    rows = np.sort({"train": train, "val": val, "test": test}[split])
-    return _enlarge_digits(images[rows].astype(np.int64).reshape(-1, 8, 8)), labels[rows]
+    def fetch(folder: Path) -> None:
+        import torchvision.datasets
 
+        getattr(torchvision.datasets, name)(str(folder), download=True, **options)
 
-def _enlarge_digits(images: np.ndarray) -> np.ndarray:
-    """(N, 8, 8) in 0..16 -> (N, 1, 28, 28) in 0..255, bilinear, in whole numbers: the same bytes on every machine.
-
-    Pixel i of 28 lies at (i + 1/2) * 8/28 - 1/2 = (4 i - 5) / 14 on the axis of 8, so each weight is n/14.
-    """
-    positions = np.clip(4 * np.arange(28) - 5, 0, 14 * 7)  # clipped: beyond its border the image goes on unchanged
-    weights = np.maximum(14 - np.abs(positions[:, None] - 14 * np.arange(8)), 0)
-    total = 16 * 14 * 14
-    enlarged = (2 * 255 * (weights @ images @ weights.T) + total) // (2 * total)
-    return enlarged.astype(np.uint8)[:, None]
-
-
-def _read_mnist(split: Split, data_dir: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    from torchvision.datasets import MNIST
-
-    if download and any(not (data_dir / path).is_file() for path in _MNIST_FILES):
-        try:
-            MNIST(str(data_dir), download=True)
-        except (OSError, RuntimeError) as error:  # torchvision: no connection, a wrong md5, an unwritable folder
-            raise DataError(
-                f"got no download of MNIST into {data_dir} ({error}); expected torchvision to fetch it; check the "
-                f"connection and the folder, or put the unpacked files into {data_dir / 'MNIST' / 'raw'}"
-            ) from error
-    _check_files("MNIST", data_dir, _MNIST_FILES)
-    mnist = MNIST(str(data_dir), train=split != "test", download=False)
-    images, labels = mnist.data.numpy()[:, None], mnist.targets.numpy()
-    if split == "test":
-        return images, labels
-    # RandomState: the only generator whose numbers numpy promises never to change (NEP 19).
-    order = np.random.RandomState(0).permutation(len(labels))
-    rows = np.sort(order[:5000] if split == "val" else order[5000:])
-    return images[rows], labels[rows]
-
-
-def _check_files(title: str, data_dir: Path, files: Mapping[str, File]) -> None:
-    for path, file in files.items():
-        full = data_dir / path
-        if not full.is_file():
-            raise DataError(
-                f"got no file {full}; expected the files of {title} there; pass the folder that holds "
-                f"{Path(path).parts[0]} as data_dir (--data-dir, or the environment variable ABELE_DATA_DIR), or pass "
-                "download=True (--download)"
-            )
-        size = full.stat().st_size
-        if size != file.size:
-            raise DataError(f"got {size} bytes in {full}; expected {file.size}; delete the file and fetch it again")
-        if hashlib.sha256(full.read_bytes()).hexdigest() != file.sha256:
-            raise DataError(f"got other content in {full}; expected sha256 {file.sha256}; delete it and fetch it again")
+    return fetch
 
 
 _MNIST_FILES = {
     "MNIST/raw/train-images-idx3-ubyte": File(
-        47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        ("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",), 47040016
     ),
     "MNIST/raw/train-labels-idx1-ubyte": File(
-        60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ("sha256:65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",), 60008
     ),
     "MNIST/raw/t10k-images-idx3-ubyte": File(
-        7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        ("sha256:0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",), 7840016
     ),
-    "MNIST/raw/t10k-labels-idx1-ubyte": File(10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    "MNIST/raw/t10k-labels-idx1-ubyte": File(
+        ("sha256:ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",), 10008
+    ),
 }
+_FASHION_FILES = {
+    "FashionMNIST/raw/train-images-idx3-ubyte": File(
+        ("sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",), 47040016
+    ),
+    "FashionMNIST/raw/train-labels-idx1-ubyte": File(
+        ("sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",), 60008
+    ),
+    "FashionMNIST/raw/t10k-images-idx3-ubyte": File(
+        ("sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",), 7840016
+    ),
+    "FashionMNIST/raw/t10k-labels-idx1-ubyte": File(
+        ("sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",), 10008
+    ),
+}
+_FIRST_5000 = (
+    "test: the official one; val: 5,000 of the official training images, the first of "
+    "numpy.random.RandomState(0).permutation({}); train: the other {}"
+)
+_CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _TEN_DIGITS = tuple("0123456789")
 
 DATASETS: dict[str, Dataset] = {
@@ -216,7 +210,7 @@ DATASETS: dict[str, Dataset] = {
             "Repository, 1998, doi 10.24432/C50P49; the copy embedded in scikit-learn",
             sizes={"train": 1197, "val": 300, "test": 300},
             splitting="stratified by class with scikit-learn's train_test_split, random_state 0: 300 test, 300 val",
-            read=_read_digits,
+            read=read_digits,
         ),
         Dataset(
             name="mnist",
@@ -227,10 +221,65 @@ DATASETS: dict[str, Dataset] = {
             source="Y. LeCun, C. Cortes, C. J. C. Burges: The MNIST database of handwritten digits; LeCun, Bottou, "
             "Bengio, Haffner: Gradient-based learning applied to document recognition, Proc. IEEE 86(11), 1998",
             sizes={"train": 55000, "val": 5000, "test": 10000},
-            splitting="test: the official one; val: 5,000 of the official training images, the first of "
-            "numpy.random.RandomState(0).permutation(60000); train: the other 55,000",
-            read=_read_mnist,
+            splitting=_FIRST_5000.format(60000, "55,000"),
+            read=idx_reader("MNIST/raw/train", "MNIST/raw/t10k", 5000),
             files=_MNIST_FILES,
+            fetch=_through_torchvision("MNIST"),
+        ),
+        Dataset(
+            name="fashion-mnist",
+            title="Fashion-MNIST",
+            image_shape=(1, 28, 28),
+            class_names=(
+                *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+                *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+            ),
+            licence="MIT, copyright 2017 Zalando SE",
+            source="H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine "
+            "learning algorithms, arXiv 1708.07747",
+            sizes={"train": 55000, "val": 5000, "test": 10000},
+            splitting=_FIRST_5000.format(60000, "55,000"),
+            read=idx_reader("FashionMNIST/raw/train", "FashionMNIST/raw/t10k", 5000),
+            files=_FASHION_FILES,
+            fetch=_through_torchvision("FashionMNIST"),
+        ),
+        Dataset(
+            name="pneumoniamnist",
+            title="PneumoniaMNIST",
+            image_shape=(1, 28, 28),
+            class_names=("normal", "pneumonia"),
+            licence="CC BY 4.0; not for clinical use",
+            source="J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni: MedMNIST v2, Scientific Data "
+            "10, 41, 2023, https://zenodo.org/records/10519652; X-rays of D. S. Kermany et al., Cell 172(5), 2018",
+            sizes={"train": 4698, "val": 524, "test": 624},
+            splitting="MedMNIST's own; without the 10 training images that occur in val too",
+            read=read_pneumonia,
+            files={
+                "medmnist/pneumoniamnist.npz": File(
+                    (
+                        "md5:28209eda62fecd6e6a2d98b1501bb15f",  # the official file
+                        # the same images, the training images in another order
+                        "sha256:194a7199bf9cbb2dd7f140ebd73fc4c2fa71f44049d84a8b5269dbbcf648ad48",
+                    )
+                )
+            },
+        ),
+        Dataset(
+            name="cifar10-jpeg",
+            title="CIFAR-10 (JPEG quality 75)",
+            image_shape=(3, 32, 32),
+            class_names=_CIFAR_CLASSES,
+            licence="none stated; public for research, the technical report is to be cited",
+            source="A. Krizhevsky: Learning multiple layers of features from tiny images, technical report, University "
+            "of Toronto, 2009; a lossy copy as JPEG files, not to be set beside figures of the original",
+            sizes={"train": 45000, "val": 5000, "test": 10000},
+            splitting=_FIRST_5000.format(50000, "45,000"),
+            read=read_cifar10_jpeg,
+            files={
+                "cifar10/cifar10_jpeg.npz": File(
+                    ("sha256:b0532683caa71fd63b490d4479baa49a19a9998bea779b41d4a75d8bc3dda007",), 18542313
+                )
+            },
         ),
     )
 }

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .attribution import methods_of
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
-from .datasets import DATASETS, load_split
+from .datasets import dataset_of, load_split
 from .errors import (
     AbeleError,
     BlackBoxError,
@@ -113,7 +113,7 @@ def evaluate(
     settings = {
         "schema": SCHEMA,
         "data": f"{name}:{split}",
-        "data_title": DATASETS[name].title,
+        "data_title": dataset_of(name).title,
         "n_images": n,
         "n_costly": min(n_costly, n),
         "seed": seed,

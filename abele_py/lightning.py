@@ -1,10 +1,10 @@
-"""Training with Lightning: the data module, one module per kind of network, and pictures of the progress.
+"""Training with Lightning: one module per kind of network, and pictures of the progress.
 
 Every module holds its plain network as ``network``; files of finished networks are the business of ``checkpoints.py``.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,109 +15,23 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.optim.lr_scheduler import LambdaLR
 from torchvision.utils import make_grid
 
 from .autoencoder import AdversarialAutoencoder
 from .classifiers import ConvolutionalClassifier, Forest
-from .datasets import ImageSet, load_split, to_unit
-from .errors import ParameterError
+from .data_module import Batch, ImageData, jitter
+from .datasets import to_unit
 from .results import png
-
-Batch = tuple[Tensor, Tensor]
-
-
-class ImageData(pl.LightningDataModule):
-    """The ``train`` and ``val`` splits of a data set; ``test`` is never loaded while training.
-
-    Images stay one uint8 tensor, a batch is one indexing of it, and becomes float on the device it was moved to.
-
-    Args:
-        data_set: a key of ``DATASETS``.
-        batch_size: images per training step.
-        data_dir: folder of the data sets, as in ``load_split``.
-        download: fetch missing files first.
-        seed: decides the order of the images, together with the number of the epoch.
-        limit: use only the first images of each split.
-    """
-
-    def __init__(
-        self,
-        data_set: str = "digits",
-        batch_size: int = 128,
-        data_dir: str | None = None,
-        download: bool = False,
-        seed: int = 0,
-        limit: int | None = None,
-    ) -> None:
-        super().__init__()
-        if batch_size < 1 or (limit is not None and limit < 1):
-            raise ParameterError(f"got batch_size={batch_size}, limit={limit}; expected at least 1; pass another")
-        self.data_set, self.batch_size, self.data_dir, self.download = data_set, batch_size, data_dir, download
-        self.seed, self.limit = seed, limit
-        self.splits: dict[str, ImageSet] = {}
-
-    def prepare_data(self) -> None:
-        load_split(self.data_set, "train", self.data_dir, self.download)
-
-    def setup(self, stage: str) -> None:
-        for split in ("train", "val"):
-            full = load_split(self.data_set, split, self.data_dir)
-            self.splits[split] = ImageSet(full.images[: self.limit], full.labels[: self.limit], full.class_names)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train", self.batch_size, self.seed)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("val", 1000, None)
-
-    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
-        images = self.splits[split]
-        rows: Any = TensorDataset(images.images, images.labels)
-        return DataLoader(rows, batch_size=None, sampler=EpochBatches(len(images), batch_size, seed))
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        images, labels = batch
-        return to_unit(images), labels
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Lists of indices. Shuffled by (seed, epoch) alone, so a resumed training sees the batches it would have seen.
-
-    Args:
-        n: number of images.
-        batch_size: images per list. Shuffled, every image is used in every epoch, and what does not fill a list is
-            spread over the others: no list is much smaller or larger than the rest, as batch normalisation wants it.
-        seed: None keeps the order of the images.
-    """
-
-    def __init__(self, n: int, batch_size: int, seed: int | None) -> None:
-        self.n, self.batch_size, self.seed, self.epoch = n, batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        if self.seed is None:
-            return math.ceil(self.n / self.batch_size)
-        return max(1, self.n // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        if self.seed is None:
-            yield from (rows.tolist() for rows in torch.arange(self.n).split(self.batch_size))
-        else:
-            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-            yield from (rows.tolist() for rows in torch.randperm(self.n, generator=generator).tensor_split(len(self)))
 
 
 class AutoencoderModule(pl.LightningModule):
-    """Adversarial autoencoder: each batch one step of encoder and decoder, then one step of the discriminator.
+    """Adversarial autoencoder: in each step, encoder and decoder minimise one loss and the discriminator another.
 
     The encoder and decoder minimise the mean squared error of the pixels plus ``adversarial_weight`` times the
     non-saturating loss -log D(E(x)); the discriminator separates samples of the prior from codes
-    (Makhzani et al. 2015, arXiv 1511.05644). The encoder is deterministic; the losses take logits.
+    (Makhzani et al. 2015, arXiv 1511.05644). The encoder is deterministic; the losses take logits. Each loss
+    reaches its own part only, so that one backward pass and one optimiser serve both, on any number of devices.
 
     Args:
         image_shape: (C, H, W); given by the data set.
@@ -128,6 +42,8 @@ class AutoencoderModule(pl.LightningModule):
         channels: channels of the convolutions, of the convolutional parts.
         discriminator_hidden: widths of the discriminator.
         adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
+        mmd_weight: of the maximum mean discrepancy between codes and prior, a second pull towards the prior, see
+            ``mmd_loss``; 0 leaves it out.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
         shift, rotation, scale: as in ``jitter``, for small data sets.
@@ -145,6 +61,7 @@ class AutoencoderModule(pl.LightningModule):
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
         adversarial_weight: float = 0.002,
+        mmd_weight: float = 0.0,
         learning_rate: float = 2e-3,
         discriminator_learning_rate: float = 5e-4,
         shift: float = 0.0,
@@ -152,20 +69,21 @@ class AutoencoderModule(pl.LightningModule):
         scale: float = 0.0,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # two optimisers take turns
         self.network = AdversarialAutoencoder(
             image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden
         )
-        self.adversarial_weight = adversarial_weight
+        self.adversarial_weight, self.mmd_weight = adversarial_weight, mmd_weight
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.jitter = (shift, rotation, scale)
 
     def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of encoder and decoder, the mean squared error in it, and the codes."""
+        """Loss of encoder and decoder, the error in it, and the codes; the discriminator gets no gradient."""
         latents = self.network.encoder(images)
         error = functional.mse_loss(self.network.decoder(latents), images)
-        adversarial = functional.softplus(-self.network.discriminator_logits(latents)).mean()
+        discriminator = self.network.discriminator
+        fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+        adversarial = functional.softplus(-torch.func.functional_call(discriminator, fixed, latents)).mean()
         return error + self.adversarial_weight * adversarial, error, latents
 
     def discriminator_loss(self, latents: Tensor) -> Tensor:
@@ -174,47 +92,37 @@ class AutoencoderModule(pl.LightningModule):
         on_codes = functional.softplus(self.network.discriminator_logits(latents.detach())).mean()
         return on_codes + functional.softplus(-self.network.discriminator_logits(prior)).mean()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = jitter(batch[0], *self.jitter) if any(self.jitter) else batch[0]
-        autoencoder, discriminator = self.optimizers()  # type: ignore[misc, attr-defined]
-
-        # Toggled, so that the gradients of one part's loss reach no parameter of the other part.
-        self.toggle_optimizer(autoencoder)
         loss, error, latents = self.autoencoder_loss(images)
-        self._step(autoencoder, loss)
-
-        self.toggle_optimizer(discriminator)
+        if self.mmd_weight:
+            loss = loss + self.mmd_weight * mmd_loss(latents, torch.randn_like(latents))
         discriminator_loss = self.discriminator_loss(latents)
-        self._step(discriminator, discriminator_loss)
-
-        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
-            schedule.step()
         self.log("train/rmse_255", 255 * error.detach().sqrt(), prog_bar=True)
         self.log("train/discriminator_loss", discriminator_loss.detach(), prog_bar=True)
-
-    def _step(self, optimizer: Any, loss: Tensor) -> None:
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        self.untoggle_optimizer(optimizer)
+        return loss + discriminator_loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, _ = batch
         latents = self.network.encode(images)
         error = functional.mse_loss(self.network.decode(latents), images)
-        self.log("val/mse", error, prog_bar=True)
-        self.log("val/rmse_255", 255 * error.sqrt(), prog_bar=True)
-        self.log("val/discriminator_codes", self.network.discriminate(latents).mean(), prog_bar=True)
-        self.log("val/discriminator_prior", self.network.discriminate(torch.randn_like(latents)).mean())
+        self.log("val/mse", error, prog_bar=True, sync_dist=True)
+        self.log("val/rmse_255", 255 * error.sqrt(), prog_bar=True, sync_dist=True)
+        self.log("val/discriminator_codes", self.network.discriminate(latents).mean(), prog_bar=True, sync_dist=True)
+        self.log("val/discriminator_prior", self.network.discriminate(torch.randn_like(latents)).mean(), sync_dist=True)
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+    def configure_optimizers(self) -> Any:
         network = self.network
-        autoencoder = Adam([*network.encoder.parameters(), *network.decoder.parameters()], lr=self.learning_rate)
-        # momentum 0.5, as usual for discriminators: their target moves
-        discriminator = Adam(
-            network.discriminator.parameters(), lr=self.discriminator_learning_rate, betas=(0.5, 0.999)
-        )
-        return [autoencoder, discriminator], [_warm_cosine(o, self.trainer) for o in (autoencoder, discriminator)]
+        parts = [
+            {"params": [*network.encoder.parameters(), *network.decoder.parameters()], "lr": self.learning_rate},
+            # momentum 0.5, as usual for discriminators: their target moves
+            {
+                "params": network.discriminator.parameters(),
+                "lr": self.discriminator_learning_rate,
+                "betas": (0.5, 0.999),
+            },
+        ]
+        return _with_schedule(Adam(parts), self.trainer)
 
 
 class ClassifierModule(pl.LightningModule):
@@ -228,7 +136,8 @@ class ClassifierModule(pl.LightningModule):
         dropout: before each linear layer.
         learning_rate: highest rate; rises over the first 5 % of the training, falls as a cosine.
         weight_decay: of AdamW.
-        shift, rotation, scale: of the training images, as in ``jitter``.
+        shift, rotation, scale, flip: of the training images, as in ``jitter``.
+        convolutions: of each stage, see ``ConvolutionalClassifier``.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -245,11 +154,14 @@ class ClassifierModule(pl.LightningModule):
         shift: float = 0.07,
         rotation: float = 10.0,
         scale: float = 0.1,
+        flip: bool = False,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
-        self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout)
+        self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.jitter = (shift, rotation, scale)
+        self.jitter = (shift, rotation, scale, flip)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
@@ -261,13 +173,12 @@ class ClassifierModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
         logits = self.network.logits(images)
-        self.log("val/loss", functional.cross_entropy(logits, labels), prog_bar=True)
-        self.log("val/accuracy", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True)
+        self.log("val/loss", functional.cross_entropy(logits, labels), prog_bar=True, sync_dist=True)
+        self.log("val/accuracy", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        schedule = {"scheduler": _warm_cosine(optimizer, self.trainer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return _with_schedule(optimizer, self.trainer)
 
 
 class ForestModule(pl.LightningModule):
@@ -313,7 +224,9 @@ class ForestModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
-        self.log("val/accuracy", (self.network(images).argmax(dim=1) == labels).float().mean(), prog_bar=True)
+        self.log(
+            "val/accuracy", (self.network(images).argmax(dim=1) == labels).float().mean(), prog_bar=True, sync_dist=True
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         n_nodes = len(checkpoint["state_dict"]["network.axis"])  # a grown forest has more than the empty one
@@ -353,7 +266,7 @@ class ImageGrids(pl.Callback):
 
 
 class SeedSteps(pl.Callback):
-    """Seeds every step by its number, so that a resumed training draws what an uninterrupted one draws."""
+    """Seeds every step by its number: a resumed training draws what an uninterrupted one draws."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -363,31 +276,30 @@ class SeedSteps(pl.Callback):
     ) -> None:
         # here, and not at the start of the epoch: setting up the loaders draws too, at another time after a resumption
         step = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
-        torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        torch.manual_seed((self.seed * 1_000_003 + step + trainer.global_rank * 1_000_000_007) % 2**63)
 
 
-def jitter(images: Tensor, shift: float, rotation: float, scale: float) -> Tensor:
-    """Move, turn and scale each image of a batch by its own random amounts; what comes in from outside is 0.
+def mmd_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two samples (N, k): 0 on average where both have one distribution.
 
-    Args:
-        images: (N, C, H, W).
-        shift: at most this share of the image's size, in each direction.
-        rotation: at most this many degrees, either way.
-        scale: larger or smaller by at most this share.
+    Inverse multiquadratic kernels of seven widths around the expected squared distance 2 k of two samples of N(0, I)
+    (Tolstikhin et al. 2018, Wasserstein auto-encoders, arXiv 1711.01558, section 4).
     """
-    n = len(images)
+    k = x.shape[1]
 
-    def uniform(limit: float) -> Tensor:
-        return (2 * torch.rand(n, device=images.device) - 1) * limit
+    def mean(kernel: Tensor) -> Tensor:
+        """Over pairs of different points; a point's kernel with itself is 1."""
+        return (kernel.sum() - len(kernel)) / (len(kernel) * (len(kernel) - 1))
 
-    angle, factor = uniform(math.radians(rotation)), 1 + uniform(scale)
-    rows = [factor * angle.cos(), -factor * angle.sin(), uniform(2 * shift)]
-    rows += [factor * angle.sin(), factor * angle.cos(), uniform(2 * shift)]
-    grid = functional.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False)
+    total = x.new_zeros(())
+    for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):
+        width = 2 * k * scale
+        xx, yy, xy = (width / (width + torch.cdist(a, b).square()) for a, b in ((x, x), (y, y), (x, y)))
+        total = total + mean(xx) + mean(yy) - 2 * xy.mean()
+    return total
 
 
-def _warm_cosine(optimizer: Optimizer, trainer: pl.Trainer) -> LambdaLR:
+def _with_schedule(optimizer: Optimizer, trainer: pl.Trainer) -> Any:
     """A rise over the first 5 % of the steps, then half a cosine down to 1 % of the rate."""
     total = min(1e6, float(trainer.estimated_stepping_batches))  # infinite for a training without an end
     warm = max(1.0, 0.05 * total)
@@ -397,4 +309,4 @@ def _warm_cosine(optimizer: Optimizer, trainer: pl.Trainer) -> LambdaLR:
             return (step + 1) / (warm + 1)
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
 
-    return LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}

@@ -6,14 +6,11 @@ the training, the autoencoder is calibrated on ``val``, the network is measured 
 
 import difflib
 import logging
-import os
-import platform
 import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +21,14 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from torch import nn
 
-from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, load_classifier, save_checkpoint
-from .datasets import DATASETS, load_split
+from .checkpoints import load_classifier
+from .data_module import ImageData
+from .datasets import dataset_of
 from .errors import AbeleError, ParameterError
-from .lightning import ImageData, ImageGrids, SeedSteps
-from .results import in_batches, measure_autoencoder, measure_classifier, png, samples
+from .finishing import finish
+from .lightning import ImageGrids, SeedSteps
 
-N_REFERENCES = 2000
 LAST = "last.ckpt"
 
 
@@ -133,7 +128,7 @@ class _Cli(LightningCLI):
         parser.link_arguments("data_dir", "data.data_dir")
         parser.link_arguments("download", "data.download")
         parser.link_arguments("seed_everything", "data.seed")
-        shape, classes = (lambda name: DATASETS[name].image_shape), (lambda name: len(DATASETS[name].class_names))
+        shape, classes = (lambda name: dataset_of(name).image_shape), (lambda name: len(dataset_of(name).class_names))
         parser.link_arguments("data.data_set", "model.init_args.image_shape", compute_fn=shape)
         parser.link_arguments("data.data_set", "model.init_args.n_classes", compute_fn=classes)
 
@@ -192,57 +187,7 @@ def _train(cli: _Cli) -> Path:
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-    return _finish(module, config, out, black_box, seconds)
-
-
-def _finish(
-    module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
-) -> Path:
-    """Calibrate on ``val``, measure on ``test``, write the checkpoint."""
-    network: Any = module.network
-    network.cpu().eval().requires_grad_(False)
-    if config.half:
-        for parameter in network.parameters():
-            parameter.copy_(parameter.half())
-    data = DATASETS[config.data.data_set]
-    test = load_split(data.name, "test", config.data_dir)
-    pictures = {}
-    if isinstance(network, AdversarialAutoencoder):
-        train_images = load_split(data.name, "train", config.data_dir).images[: config.data.limit]
-        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_REFERENCES]
-        val = load_split(data.name, "val", config.data_dir).images[: config.data.limit]
-        network.calibrate(in_batches(network.encode, val), in_batches(network.encode, train_images[rows.sort().values]))
-        metrics = measure_autoencoder(network, test, black_box)
-        pictures["samples.png"] = png(samples(network))
-    else:
-        metrics = measure_classifier(network, test)
-    file = str(config.config[0]) if config.config else ""
-    return save_checkpoint(
-        out,
-        network,
-        Manifest(
-            name=config.name,
-            kind="autoencoder",  # this and the two below: filled in from the network
-            architecture="",
-            config={},
-            data_set=data.name,
-            split=f"train ({data.splitting})",
-            preprocessing="pixels / 255: float32 in [0, 1], (C, H, W)",
-            class_names=list(data.class_names),
-            recipe={"name": Path(file).stem, "options": _options(config)},
-            seed=int(config.seed_everything),
-            versions={
-                name: version(name)
-                for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
-            }
-            | {"python": platform.python_version()},
-            hardware=_hardware(module),
-            training_seconds=round(seconds, 1),
-            metrics={name: round(value, 6) for name, value in metrics.items()},
-            licence=data.licence,
-        ),
-        pictures,
-    )
+    return finish(module, config, out, black_box, seconds)
 
 
 def _parse(args: list[str]) -> _Cli:
@@ -265,7 +210,7 @@ def _parse(args: list[str]) -> _Cli:
                 "exit_on_error": False,
             },
             auto_configure_optimizers=False,
-            trainer_defaults={"accelerator": "auto", "devices": 1},
+            trainer_defaults={"accelerator": "auto", "devices": 1, "use_distributed_sampler": False},
             args=args,
             run=False,
         )
@@ -319,20 +264,3 @@ def _recipe(path: str) -> Path:
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]}?" if close else "recipes are in the folder training/"
     raise ParameterError(f"got no file {path}; expected a recipe in YAML; {hint}")
-
-
-def _options(config: Namespace) -> dict[str, Any]:
-    """The recipe as it was trained: without what belongs to one machine, without options left at None."""
-
-    def given(options: dict[str, Any]) -> dict[str, Any]:
-        nested = {key: given(value) if isinstance(value, dict) else value for key, value in options.items()}
-        machine = {"config", "runs", "out", "data_dir", "download", "resume", "overwrite", "threads"}
-        return {key: value for key, value in nested.items() if value is not None and key not in machine}
-
-    return given(config.as_dict())
-
-
-def _hardware(module: pl.LightningModule) -> str:
-    if module.device.type == "cuda":
-        return torch.cuda.get_device_name(module.device)
-    return f"{platform.machine()} processor, {torch.get_num_threads()} of {os.cpu_count()} cores"

@@ -10,9 +10,10 @@ import yaml
 from real_data import data_dir_of
 
 from abele_py.checkpoints import list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from abele_py.data_module import EpochBatches, ImageData, jitter
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
-from abele_py.lightning import AutoencoderModule, EpochBatches, ImageData, jitter
+from abele_py.lightning import AutoencoderModule, mmd_loss
 from abele_py.results import table, with_table
 from abele_py.training import main, train
 
@@ -49,7 +50,6 @@ def small(tmp_path, *options):
 
 def test_autoencoder_loss_reaches_all_of_encoder_and_decoder(module, images):
     network = module.network
-    network.discriminator.requires_grad_(False)  # as toggle_optimizer does
     loss, _, _ = module.autoencoder_loss(images)
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.encoder, network.decoder))
@@ -108,18 +108,48 @@ def test_losses_are_those_of_the_paper(module, images):
         torch.testing.assert_close(found, -(1 - on_codes).log().mean() - on_prior.log().mean())
 
 
+@pytest.mark.parametrize("sample", [torch.randn, torch.rand])
+def test_mmd_is_that_of_its_definition_and_zero_for_one_distribution(sample):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, generator=generator), sample(30, 3, generator=generator)
+
+    def kernel(a, b):
+        distance = float(((a - b) ** 2).sum())
+        return sum(6 * scale / (6 * scale + distance) for scale in (0.1, 0.2, 0.5, 1, 2, 5, 10))
+
+    def mean(pairs):
+        values = [kernel(a, b) for a, b in pairs]
+        return sum(values) / len(values)
+
+    within = sum(mean((s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j) for s in (x, y))
+    expected = within - 2 * mean((a, b) for a in x for b in y)
+    assert float(mmd_loss(x, y)) == pytest.approx(expected, abs=1e-4)
+    assert (expected > 0.3) == (sample is torch.rand)
+
+
 # Data
+
+
+def rows_of(batches):
+    return [batch.tolist() for batch in batches]
+
+
+def test_processes_share_every_batch():
+    whole = rows_of(EpochBatches(100, 30, seed=1))
+    shares = [rows_of(EpochBatches(100, 30, seed=1, rank=rank, world_size=2)) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
+    assert all(len(a) == len(b) or len(a) == len(b) + 1 for a, b in zip(*shares, strict=True))
 
 
 def test_batches_depend_on_seed_and_epoch_only():
     batches = EpochBatches(100, 30, seed=1)
-    first = list(batches)
-    assert list(batches) == first
+    first = rows_of(batches)
+    assert rows_of(batches) == first
     assert [len(batch) for batch in first] == [34, 33, 33]
     assert sorted(row for batch in first for row in batch) == list(range(100))
     batches.set_epoch(1)
-    assert list(batches) != first
-    assert [row for batch in EpochBatches(100, 30, seed=None) for row in batch] == list(range(100))
+    assert rows_of(batches) != first
+    assert [row for batch in rows_of(EpochBatches(100, 30, seed=None)) for row in batch] == list(range(100))
     assert [len(batch) for batch in EpochBatches(10, 30, seed=1)] == [10]
 
 

@@ -1,0 +1,136 @@
+"""Training data: a data set's splits as batches, the same after an interruption and for any number of processes."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from .datasets import ImageSet, load_split, prepare, to_unit
+from .errors import ParameterError
+
+Batch = tuple[Tensor, Tensor]
+
+
+class ImageData(pl.LightningDataModule):
+    """The ``train`` and ``val`` splits of a data set; ``test`` is never loaded while training.
+
+    Images stay one uint8 tensor, on the training's device where they fit, else in main memory. A batch is one indexing
+    of it, and becomes float on the device. Several processes share each batch.
+
+    Args:
+        data_set: a key of ``DATASETS``.
+        batch_size: images per training step.
+        data_dir: folder of the data sets, as in ``load_split``.
+        download: fetch missing files first.
+        seed: decides the order of the images, together with the number of the epoch.
+        limit: use only the first images of each split.
+    """
+
+    def __init__(
+        self,
+        data_set: str = "digits",
+        batch_size: int = 128,
+        data_dir: str | None = None,
+        download: bool = False,
+        seed: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or (limit is not None and limit < 1):
+            raise ParameterError(f"got batch_size={batch_size}, limit={limit}; expected at least 1; pass another")
+        self.data_set, self.batch_size, self.data_dir, self.download = data_set, batch_size, data_dir, download
+        self.seed, self.limit = seed, limit
+        self.splits: dict[str, ImageSet] = {}
+
+    def prepare_data(self) -> None:
+        prepare(self.data_set, self.data_dir, self.download)
+
+    def setup(self, stage: str) -> None:
+        for split in ("train", "val"):
+            full = load_split(self.data_set, split, self.data_dir)
+            images, labels = full.images[: self.limit], full.labels[: self.limit]
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            if device.type == "cuda" and 4 * images.nbytes < torch.cuda.mem_get_info(device)[0]:
+                images, labels = images.to(device), labels.to(device)
+            self.splits[split] = ImageSet(images, labels, full.class_names)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("train", self.batch_size, self.seed)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val", 1000, None)
+
+    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+        images = self.splits[split]
+        rows: Any = TensorDataset(images.images, images.labels)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = EpochBatches(len(images), batch_size, seed, rank, world_size)
+        return DataLoader(rows, batch_size=None, sampler=batches)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, labels = batch
+        return to_unit(images), labels
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Numbers of rows, batch by batch. Shuffled by (seed, epoch) alone: a resumed training goes on with the same ones.
+
+    Args:
+        n: number of images.
+        batch_size: images per batch, of all processes together. Shuffled, every image is used in every epoch, and what
+            does not fill a batch is spread over the others: none is much smaller or larger than the rest, as batch
+            normalisation wants it.
+        seed: None keeps the order of the images.
+        rank, world_size: number of this process and of all; each takes its share of every batch.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int | None, rank: int = 0, world_size: int = 1) -> None:
+        self.n, self.batch_size, self.seed, self.epoch = n, batch_size, seed, 0
+        self.rank, self.world_size = rank, world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.seed is None:
+            return math.ceil(self.n / self.batch_size)
+        return max(1, self.n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.seed is None:
+            batches = torch.arange(self.n).split(self.batch_size)
+        else:
+            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+            batches = torch.randperm(self.n, generator=generator).tensor_split(len(self))
+        yield from (rows[self.rank :: self.world_size] for rows in batches)
+
+
+def jitter(images: Tensor, shift: float, rotation: float, scale: float, flip: bool = False) -> Tensor:
+    """Move, turn, scale and mirror each image of a batch by its own random amounts; what comes in from outside is 0.
+
+    Args:
+        images: (N, C, H, W).
+        shift: at most this share of the image's size, in each direction.
+        rotation: at most this many degrees, either way.
+        scale: larger or smaller by at most this share.
+        flip: mirror every second image, on average, left to right.
+    """
+    n = len(images)
+
+    def uniform(limit: float) -> Tensor:
+        return (2 * torch.rand(n, device=images.device) - 1) * limit
+
+    angle, factor = uniform(math.radians(rotation)), 1 + uniform(scale)
+    rows = [factor * angle.cos(), -factor * angle.sin(), uniform(2 * shift)]
+    rows += [factor * angle.sin(), factor * angle.cos(), uniform(2 * shift)]
+    if flip:
+        side = uniform(1).sign()
+        rows[0], rows[3] = rows[0] * side, rows[3] * side
+    grid = functional.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
