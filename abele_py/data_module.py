@@ -29,6 +29,7 @@ class ImageData(pl.LightningDataModule):
         download: fetch missing files first.
         seed: decides the order of the images, together with the number of the epoch.
         limit: use only the first images of each split.
+        min_steps: an epoch passes over the images as often as needed for at least so many batches; for small data sets.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class ImageData(pl.LightningDataModule):
         download: bool = False,
         seed: int = 0,
         limit: int | None = None,
+        min_steps: int = 1,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or (limit is not None and limit < 1):
-            raise ParameterError(f"got batch_size={batch_size}, limit={limit}; expected at least 1; pass another")
+        for name, value in {"batch_size": batch_size, "limit": limit, "min_steps": min_steps}.items():
+            if value is not None and value < 1:
+                raise ParameterError(f"got {name}={value}; expected at least 1; pass another")
         self.data_set, self.batch_size, self.data_dir, self.download = data_set, batch_size, data_dir, download
-        self.seed, self.limit = seed, limit
+        self.seed, self.limit, self.min_steps = seed, limit, min_steps
         self.splits: dict[str, ImageSet] = {}
 
     def prepare_data(self) -> None:
@@ -60,16 +63,16 @@ class ImageData(pl.LightningDataModule):
             self.splits[split] = ImageSet(images, labels, full.class_names)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train", self.batch_size, self.seed)
+        return self._loader("train", self.batch_size, self.seed, self.min_steps)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader("val", 1000, None)
 
-    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+    def _loader(self, split: str, batch_size: int, seed: int | None, min_steps: int = 1) -> DataLoader[Batch]:
         images = self.splits[split]
         rows: Any = TensorDataset(images.images, images.labels)
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        batches = EpochBatches(len(images), batch_size, seed, rank, world_size)
+        batches = EpochBatches(len(images), batch_size, seed, rank, world_size, min_steps)
         return DataLoader(rows, batch_size=None, sampler=batches)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -82,33 +85,44 @@ class EpochBatches(Sampler[Tensor]):
 
     Args:
         n: number of images.
-        batch_size: images per batch, of all processes together. Shuffled, every image is used in every epoch, and what
-            does not fill a batch is spread over the others: none is much smaller or larger than the rest, as batch
-            normalisation wants it.
-        seed: None keeps the order of the images.
+        batch_size: images per batch, of all processes together. What does not fill a batch is spread over the others:
+            none is much smaller or larger than the rest, as batch normalisation wants it. Fewer images than that are
+            one batch.
+        seed: None keeps the order of the images, in batches of at most ``batch_size``.
         rank, world_size: number of this process and of all; each takes its share of every batch.
+        min_steps: an epoch shuffles and passes over all images, and does so again until it has so many batches.
+
+    Raises:
+        ParameterError: a batch is too small to be shared by the processes, or (shuffled) to be normalised by each.
     """
 
-    def __init__(self, n: int, batch_size: int, seed: int | None, rank: int = 0, world_size: int = 1) -> None:
-        self.n, self.batch_size, self.seed, self.epoch = n, batch_size, seed, 0
+    def __init__(
+        self, n: int, batch_size: int, seed: int | None, rank: int = 0, world_size: int = 1, min_steps: int = 1
+    ) -> None:
+        self.n, self.seed, self.epoch = n, seed, 0
         self.rank, self.world_size = rank, world_size
+        self.in_a_pass = math.ceil(n / batch_size) if seed is None else max(1, n // batch_size)
+        self.passes = math.ceil(min_steps / self.in_a_pass)
+        smallest, needed = n // self.in_a_pass, world_size * (1 if seed is None else 2)
+        if smallest < needed:
+            raise ParameterError(
+                f"got {n} images in batches of {smallest} for {world_size} process(es); expected at least {needed} in "
+                "a batch; use more images, a larger --data.batch_size, or fewer --trainer.devices"
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        if self.seed is None:
-            return math.ceil(self.n / self.batch_size)
-        return max(1, self.n // self.batch_size)
+        return self.passes * self.in_a_pass
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.seed is None:
-            batches = torch.arange(self.n).split(self.batch_size)
-        else:
-            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-            batches = torch.randperm(self.n, generator=generator).tensor_split(len(self))
-        yield from (rows[self.rank :: self.world_size] for rows in batches)
+        generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed * 100_003 + self.epoch)
+        for _ in range(self.passes):
+            rows = torch.arange(self.n) if self.seed is None else torch.randperm(self.n, generator=generator)
+            for batch in rows.tensor_split(self.in_a_pass):
+                yield batch[self.rank :: self.world_size]
 
 
 def jitter(images: Tensor, shift: float, rotation: float, scale: float, flip: bool = False) -> Tensor:
