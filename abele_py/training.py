@@ -5,6 +5,7 @@ the training, the autoencoder is calibrated on ``val``, the network is measured 
 """
 
 import difflib
+import io
 import logging
 import shutil
 import signal
@@ -21,13 +22,15 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins import TorchCheckpointIO
 
 from .checkpoints import load_classifier
 from .data_module import ImageData
 from .datasets import dataset_of
-from .errors import AbeleError, ParameterError
+from .errors import AbeleError, CheckpointError, ParameterError
+from .explanation import write_atomically
 from .finishing import finish
-from .lightning import ImageGrids, SeedSteps
+from .lightning import ForestModule, ImageGrids, SeedSteps
 
 LAST = "last.ckpt"
 
@@ -100,8 +103,13 @@ class _Cli(LightningCLI):
             callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
         loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
         given = self.config_init.trainer
+        plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins]
         return super().instantiate_trainer(
-            callbacks=[*callbacks, *(given.callbacks or [])], logger=loggers if given.logger is None else given.logger
+            callbacks=[*callbacks, *(given.callbacks or [])],
+            logger=loggers if given.logger is None else given.logger,
+            plugins=[_WholeFiles(), *(plugin for plugin in plugins if plugin is not None)],
+            # Lightning looks there for states that a cluster's job left: those of another training must not be found
+            default_root_dir=given.default_root_dir or run,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -157,37 +165,97 @@ def _calm() -> Iterator[None]:
         lightning.removeFilter(useful)
 
 
+class _WholeFiles(TorchCheckpointIO):
+    """Writes a state whole or not at all: Lightning's own way passes through the system's temporary folder, from where
+    a file is copied, not renamed, when the run is on another file system; and a kill while copying leaves half of it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()  # the writer of torch tells a full disk as a failed assertion
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), lambda file: file.write(buffer.getbuffer()))
+
+
 def _run(args: list[str]) -> Path:
     with _calm():
         return _train(_parse(args))
 
 
 def _train(cli: _Cli) -> Path:
-    config = cli.config
+    """Every process of a training comes here; the first one alone claims, measures and writes."""
+    config, trainer, module = cli.config, cli.trainer, cli.model
     run = _run_folder(config)
     out = Path(config.out) if config.out else run / "checkpoint"
-    _claim(run, out, resume=config.resume, overwrite=config.overwrite)
+    if isinstance(module, ForestModule) and trainer.world_size > 1:
+        raise ParameterError(
+            f"got {trainer.world_size} processes for a forest; expected one; leave --trainer.devices at 1, and use "
+            "--model.n_jobs for more cores"
+        )
+    black_box = None
+    if trainer.is_global_zero:
+        _claim(run, out, resume=config.resume, overwrite=config.overwrite)
+        if config.resume:
+            _check_state(run / LAST, module)
+        black_box = None if config.black_box is None else load_classifier(config.black_box)
     if config.threads:
         torch.set_num_threads(config.threads)
-    black_box = None if config.black_box is None else load_classifier(config.black_box)
 
-    trainer, module = cli.trainer, cli.model
-    ckpt = str(run / LAST) if config.resume else None
+    _fit(cli, run)
+    if trainer.is_global_zero:
+        timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+        seconds = timer.time_elapsed("train")  # a resumed training counts its earlier parts too
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if best:
+            module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        finish(module, config, out, black_box, seconds)
     try:
-        trainer.fit(module, datamodule=cli.datamodule, ckpt_path=ckpt, weights_only=True)
-    except MisconfigurationException as error:  # options that Lightning can only judge while training
-        raise ParameterError(f"got options that do not fit: {error}; change the recipe") from error
-    except SystemExit as error:  # Lightning's answer to Ctrl+C, after which it leaves the signal switched off
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        trainer.strategy.barrier()  # what follows in any process finds the checkpoint
+    except RuntimeError as error:
         raise AbeleError(
-            f"got an interruption; what was trained until the last whole epoch is in {run}; go on with --resume"
+            "got no answer from the first process, which says why; expected a finished training"
         ) from error
-    timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
-    seconds = timer.time_elapsed("train")  # a resumed training counts its earlier parts too
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if best:
-        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-    return finish(module, config, out, black_box, seconds)
+    return out
+
+
+def _fit(cli: _Cli, run: Path) -> None:
+    trainer, last = cli.trainer, run / LAST
+    try:
+        trainer.fit(
+            cli.model, datamodule=cli.datamodule, ckpt_path=str(last) if cli.config.resume else None, weights_only=True
+        )
+    except BaseException as error:
+        if trainer.strategy.launcher is not None:  # the processes it started would wait for this one
+            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # type: ignore[attr-defined]
+        left = f"the state of the last whole epoch is in {run}: go on with --resume" if last.is_file() else "start anew"
+        if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise AbeleError(f"got an interruption; {left}") from error
+        if isinstance(error, MisconfigurationException):  # options that Lightning can only judge while training
+            raise ParameterError(f"got options that do not fit: {error}; change the recipe") from error
+        if isinstance(error, OSError) and not isinstance(error, AbeleError):
+            raise AbeleError(f"got {run}, which cannot be written ({error}); make room; {left}") from error
+        raise
+
+
+def _check_state(last: Path, module: pl.LightningModule) -> None:
+    """Refuse a state that cannot be gone on with, before Lightning fails on it."""
+    for half in last.parent.glob(".*.ckpt.*"):  # a killed process was about to write it
+        half.unlink()
+    try:
+        state = torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"got a damaged {last} ({type(error).__name__}); expected a state of a training; copy best.ckpt, the state "
+            "of the best epoch, over it, or begin again with --overwrite"
+        ) from error
+    try:
+        module.on_load_checkpoint(state)
+        module.load_state_dict(state["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        raise ParameterError(
+            f"got --resume, but the network in {last} is another one; expected the options of the interrupted "
+            "training; repeat those, or begin again with --overwrite"
+        ) from error
 
 
 def _parse(args: list[str]) -> _Cli:
@@ -214,7 +282,7 @@ def _parse(args: list[str]) -> _Cli:
             args=args,
             run=False,
         )
-    except (ArgumentError, TypeError, ValueError) as error:
+    except (ArgumentError, TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         if isinstance(error, AbeleError):
             raise
         message = str(error).strip().splitlines()
