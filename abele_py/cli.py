@@ -261,10 +261,12 @@ def _row(manifest: Manifest) -> tuple[str, str, str, str]:
 
 
 def _train(arguments: list[str]) -> int:
-    from .training import main as train  # Lightning takes seconds to import
+    from pytorch_lightning.utilities import rank_zero_only  # Lightning takes seconds to import
+
+    from .training import main as train
 
     folder = train(arguments)
-    sys.stdout.write(f"checkpoint: {folder}\n")
+    rank_zero_only(_say)(f"checkpoint: {folder}")
     return 0
 
 
