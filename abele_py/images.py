@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
     """Read a picture (PNG, JPEG, ...) or an ``.npy`` array as a (C, H, W) float32 tensor in [0, 1].
 
     Colours become grey where C is 1 and grey becomes colours where C is 3; 8-bit pixels are divided by 255. An array
-    may lack the channel axis or have it last.
+    may lack the channel axis or have it last. What is transparent in a picture lies on black.
 
     Args:
         path: the file.
@@ -70,13 +70,13 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
     if path.suffix == ".npy":
         value = _channels_first(_read_array(path), shape)
     else:
-        value = _read_picture(path, shape[0])
+        value = read_picture(path, shape[0]).pixels
     if value.dtype == np.uint8:
         value = value.astype(np.float32) / 255
     size = value.shape[-2:]
     if resize and value.ndim == 3 and size != shape[1:]:
         checked = check_image(value, value.shape)  # before scaling, which would hide a wrong range
-        return check_image(_resized(checked, shape[1:]), shape)
+        return check_image(resized(checked, shape[1:]), shape)
     if value.ndim == 3 and size != shape[1:]:
         raise ImageError(
             f"got a picture of {size[1]}x{size[0]} pixels; expected {shape[2]}x{shape[1]}; pass --resize "
@@ -124,12 +124,33 @@ def _channels_first(value: np.ndarray, shape: tuple[int, int, int]) -> np.ndarra
     return value
 
 
-def _read_picture(path: Path, channels: int) -> np.ndarray:
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        pixels: (C, H, W) uint8.
+        transparent: whether any pixel was not opaque.
+    """
+
+    pixels: np.ndarray
+    transparent: bool
+
+
+def read_picture(path: Path, channels: int | None = None) -> Picture:
+    """Decode a picture file, upright as its EXIF says, transparent parts on black.
+
+    Args:
+        path: the file.
+        channels: 1 or 3; None: 1 where the file stores grey, else 3.
+
+    Raises:
+        ImageError: not a picture, truncated, or of more than 8 bits per channel.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                if channels not in (1, 3):
+                if channels not in (None, 1, 3):
                     raise ImageError(
                         f"got a picture for an autoencoder with {channels} channels; expected 1 or 3; "
                         "pass an .npy array"
@@ -139,16 +160,28 @@ def _read_picture(path: Path, channels: int) -> np.ndarray:
                         f"got a picture of mode {picture.mode}; expected 8 bits per channel; "
                         "convert it, or pass an .npy in [0, 1]"
                     )
-                value = np.asarray(ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB"))
+                grey = picture.mode in ("1", "L", "LA") if channels is None else channels == 1
+                upright, transparent = _on_black(ImageOps.exif_transpose(picture))
+                value = np.asarray(upright.convert("L" if grey else "RGB"))
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageError(
             f"got {path.name!r}, which is not a readable picture ({error}); expected PNG, JPEG or .npy; save it again"
         ) from error
-    return value[None] if channels == 1 else value.transpose(2, 0, 1)
+    return Picture(value[None] if grey else value.transpose(2, 0, 1), transparent)
 
 
-def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with antialiasing, so that thin strokes survive a large reduction."""
+def _on_black(picture: Image.Image) -> tuple[Image.Image, bool]:
+    """The picture without transparency, and whether it had any: what lies under it is no part of what one sees."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return picture, False
+    layered = picture.convert("RGBA")
+    if layered.getchannel("A").getextrema()[0] == 255:
+        return picture, False
+    return Image.alpha_composite(Image.new("RGBA", layered.size, (0, 0, 0, 255)), layered), True
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) -> (C, *size), bilinear with antialiasing, so that thin strokes survive a large reduction."""
     return torch.nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
