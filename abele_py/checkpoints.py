@@ -26,6 +26,7 @@ from .errors import AbeleError, CheckpointError, unknown_name
 SCHEMA = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
+CARD = "MODEL_CARD.md"
 
 Kind = Literal["autoencoder", "classifier"]
 
@@ -59,6 +60,7 @@ class Manifest:
         licence: of the images it learned from.
         files: file name -> sha256; filled in by ``save_checkpoint``.
         schema: version of this record.
+        test_counts: number of test images of each class, in the order of the labels; empty where it was not recorded.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Manifest:
     licence: str
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    test_counts: list[int] = field(default_factory=list)
 
 
 def load_autoencoder(name_or_folder: str | Path) -> AdversarialAutoencoder:
@@ -99,7 +102,7 @@ def load_classifier(name_or_folder: str | Path) -> nn.Module:
 
 def read_manifest(name_or_folder: str | Path) -> Manifest:
     """The manifest of a checkpoint; the other files are not looked at."""
-    return _read_manifest(_find(name_or_folder))
+    return _read_manifest(find_checkpoint(name_or_folder))
 
 
 def list_checkpoints() -> list[Manifest]:
@@ -108,7 +111,11 @@ def list_checkpoints() -> list[Manifest]:
 
 
 def save_checkpoint(
-    folder: str | Path, network: nn.Module, manifest: Manifest, pictures: Mapping[str, bytes] | None = None
+    folder: str | Path,
+    network: nn.Module,
+    manifest: Manifest,
+    pictures: Mapping[str, bytes] | None = None,
+    card: Callable[[Manifest], str] | None = None,
 ) -> Path:
     """Write a checkpoint folder: first completely beside its place, then swapped in.
 
@@ -120,9 +127,15 @@ def save_checkpoint(
         network: of a class in ``NETWORKS``.
         manifest: ``files``, ``architecture``, ``kind`` and ``config`` are filled in from the network.
         pictures: file name -> content, such as ``samples.png``.
+        card: makes the text of ``MODEL_CARD.md`` from the complete manifest. Not among the hashed ``files``: it says
+            nothing that the manifest does not hold, and can be made again.
 
     Returns:
         The folder.
+
+    Raises:
+        UnknownNameError: a network of another class.
+        CheckpointError: the folder cannot be written; an earlier checkpoint there stays as it was.
     """
     folder = Path(folder).absolute()
     architecture = type(network).__name__
@@ -137,6 +150,8 @@ def save_checkpoint(
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
     contents[MANIFEST] = (json.dumps(asdict(complete), indent=2, ensure_ascii=False) + "\n").encode()
+    if card is not None:
+        contents[CARD] = card(complete).encode()
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     previous = folder.with_name(f".{folder.name}.previous")
     try:
@@ -167,8 +182,8 @@ def _shipped() -> dict[str, Path]:
     return {}
 
 
-def _find(name_or_folder: str | Path) -> Path:
-    """A plain name is a shipped checkpoint first; everything else is a folder."""
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """The folder of a checkpoint: a plain name is a shipped one first; everything else is a folder."""
     shipped = _shipped()
     if isinstance(name_or_folder, str) and name_or_folder in shipped:
         return shipped[name_or_folder]
@@ -198,6 +213,7 @@ def _read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
     wanted: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(Manifest)}
     wanted["kind"], wanted["training_seconds"] = str, (int, float)
+    data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
     wrong = [name for name, kind in wanted.items() if not isinstance(data.get(name), kind)]
     if wrong or set(data) - set(wanted):
         names = ", ".join([*wrong, *sorted(set(data) - set(wanted))])
@@ -206,7 +222,7 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
-    folder = _find(name_or_folder)
+    folder = find_checkpoint(name_or_folder)
     manifest = _read_manifest(folder)
     if manifest.architecture not in NETWORKS:
         raise unknown_name("architecture", manifest.architecture, NETWORKS)

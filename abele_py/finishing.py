@@ -1,4 +1,4 @@
-"""What follows a training: calibrate on ``val``, measure on ``test``, write the checkpoint folder."""
+"""What follows a training: calibrate on ``val``, measure on ``test``, write the checkpoint folder and its pictures."""
 
 import os
 import platform
@@ -11,10 +11,14 @@ import torch
 from jsonargparse import Namespace
 from torch import nn
 
+from . import pictures
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, save_checkpoint
-from .datasets import dataset_of, load_split
-from .results import in_batches, measure_autoencoder, measure_classifier, png, samples
+from .cards import card
+from .checkpoints import Manifest, read_manifest, save_checkpoint
+from .datasets import dataset_of, load_split, to_unit
+from .errors import CheckpointError
+from .explanation import write_atomically
+from .results import in_batches, measure_autoencoder, measure_classifier
 
 N_REFERENCES = 2000
 
@@ -23,6 +27,8 @@ def finish(
     module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
 ) -> Path:
     """Calibrate on ``val``, measure on ``test``, write the checkpoint.
+
+    Beside the run's logs, ``reconstructions.png`` shows images of the data set; the checkpoint holds none.
 
     Args:
         module: trained; its ``network`` is written.
@@ -33,6 +39,10 @@ def finish(
 
     Returns:
         The folder.
+
+    Raises:
+        CheckpointError: the checkpoint or the picture beside it cannot be written. The state of the best epoch is left:
+            ``--resume`` then comes here again without training.
     """
     network: Any = module.network
     network.cpu().eval().requires_grad_(False)
@@ -40,19 +50,19 @@ def finish(
         for parameter in network.parameters():
             parameter.copy_(parameter.half())
     data = dataset_of(config.data.data_set)
-    test = load_split(data.name, "test", config.data_dir)
-    pictures = {}
+    test = load_split(config.data.data_set, "test", config.data_dir)
+    shareable = {}
     if isinstance(network, AdversarialAutoencoder):
-        train_images = load_split(data.name, "train", config.data_dir).images[: config.data.limit]
+        train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
         rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_REFERENCES]
-        val = load_split(data.name, "val", config.data_dir).images[: config.data.limit]
+        val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
         network.calibrate(in_batches(network.encode, val), in_batches(network.encode, train_images[rows.sort().values]))
         metrics = measure_autoencoder(network, test, black_box)
-        pictures["samples.png"] = png(samples(network))
+        shareable = {"samples.png": pictures.samples(network), "traversals.png": pictures.traversals(network)}
     else:
         metrics = measure_classifier(network, test)
     file = str(config.config[0]) if config.config else ""
-    return save_checkpoint(
+    folder = save_checkpoint(
         out,
         network,
         Manifest(
@@ -62,9 +72,9 @@ def finish(
             config={},
             data_set=data.name,
             split=f"train ({data.splitting})",
-            preprocessing="pixels / 255: float32 in [0, 1], (C, H, W)",
+            preprocessing="; ".join(filter(None, (data.preparation, "pixels / 255: float32 in [0, 1], (C, H, W)"))),
             class_names=list(data.class_names),
-            recipe={"name": Path(file).stem, "options": _options(config)},
+            recipe={"name": Path(file).stem, "options": _options(config, data.name)},
             seed=int(config.seed_everything),
             versions={
                 name: version(name)
@@ -75,20 +85,35 @@ def finish(
             training_seconds=round(seconds, 1),
             metrics={name: round(value, 6) for name, value in metrics.items()},
             licence=data.licence,
+            test_counts=torch.bincount(test.labels, minlength=len(data.class_names)).tolist(),
         ),
-        pictures,
+        shareable,
+        card,
     )
+    if isinstance(network, AdversarialAutoencoder):
+        path = Path(config.runs) / config.name / "reconstructions.png"
+        content = pictures.reconstructions(network, to_unit(test.images), black_box, data.class_names)
+        try:
+            write_atomically(path, lambda file: file.write(content))
+        except OSError as error:
+            raise CheckpointError(
+                f"got {error} while writing {path}; expected a folder that can be written; the checkpoint {folder} is "
+                "whole; make room, and draw the picture with --resume"
+            ) from error
+    return folder
 
 
-def _options(config: Namespace) -> dict[str, Any]:
+def _options(config: Namespace, data_set: str) -> dict[str, Any]:
     """The recipe as it was trained: without what belongs to one machine, without options left at None."""
+    names = {"black_box": config.black_box and read_manifest(config.black_box).name}  # both may have been given as paths
 
     def given(options: dict[str, Any]) -> dict[str, Any]:
         nested = {key: given(value) if isinstance(value, dict) else value for key, value in options.items()}
         machine = {"config", "runs", "out", "data_dir", "download", "resume", "overwrite", "threads"}
         return {key: value for key, value in nested.items() if value is not None and key not in machine}
 
-    return given(config.as_dict())
+    options = config.as_dict() | names
+    return given(options | {"data": options["data"] | {"data_set": data_set}})
 
 
 def _hardware(module: pl.LightningModule) -> str:

@@ -22,7 +22,7 @@ from .autoencoder import AdversarialAutoencoder
 from .classifiers import ConvolutionalClassifier, Forest
 from .data_module import Batch, ImageData, jitter
 from .datasets import to_unit
-from .results import png
+from .pictures import png
 
 
 class AutoencoderModule(pl.LightningModule):

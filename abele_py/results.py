@@ -1,45 +1,70 @@
-"""What networks reach on unseen images: figures, pictures, and the table of the shipped checkpoints.
+"""What networks reach on unseen images: figures, a verdict in words, and the table of the shipped checkpoints.
 
-``python -m abele_py.results --table`` writes the table into training/README.md.
+``python -m abele_py.results --table`` writes the table into training/README.md, and the first line of the recipes
+beside it that have a shipped checkpoint.
 """
 
 import argparse
-import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torchvision.utils import make_grid
 
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import Manifest, list_checkpoints
-from .datasets import ImageSet, to_unit
+from .checkpoints import WEIGHTS, Manifest, find_checkpoint, list_checkpoints
+from .datasets import DATASETS, ImageSet, to_unit
 from .metrics_autoencoder import discriminator_mean, label_preservation, mardia_kurtosis, rmse, valid_share
+
+# Of 100 test images, how many keep their label: from here on good, and from here on usable with care. See `verdict`.
+GOOD, USABLE = 0.95, 0.85
+BALANCED = (0.4, 0.6)  # mean answer of the discriminator on test codes; 0.5 where it cannot tell them from the prior
+
+# figure -> its title, and what it means
+FIGURES: dict[str, tuple[str, str]] = {
+    "label_preservation": (
+        "label preservation",
+        "share of test images whose label, given by the black box, survives encoding and decoding; 1 at best",
+    ),
+    "rmse_255": ("RMSE (0..255)", "root of the mean squared error of a pixel of the reconstructions, in 0..255"),
+    "discriminator_codes": (
+        "discriminator on codes",
+        "its mean answer on the codes of test images; 0.5 where it cannot tell codes from samples of the prior",
+    ),
+    "discriminator_prior": ("on prior", "its mean answer on as many samples of the prior"),
+    "valid": (
+        "valid",
+        "share of test codes at or above the validity threshold, which accepts 95 % of the `val` codes",
+    ),
+    "kurtosis": ("kurtosis", "Mardia's multivariate kurtosis of the codes over k (k + 2); 1 for a normal distribution"),
+    "accuracy": ("accuracy", "share of test images that it labels correctly"),
+    "auc": (
+        "AUC",
+        "area under the ROC curve of the second class: how often a random image of it gets a higher score than one "
+        "of the first",
+    ),
+}
 
 _TABLE_MARKS = ("<!-- table: python -m abele_py.results --table -->", "<!-- end of table -->")
 
 
 def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]:
-    """Figures of a classifier, the most important one first: ``accuracy``, the share of images it labels correctly."""
-    labels = in_batches(lambda x: network(x).argmax(dim=1), images.images)
-    return {"accuracy": float((labels == images.labels).float().mean())}
+    """Figures of a classifier, the most important one first: ``accuracy``, for two classes ``auc`` (``FIGURES``)."""
+    scores = in_batches(network, images.images)
+    figures = {"accuracy": float((scores.argmax(dim=1) == images.labels).float().mean())}
+    if len(images.class_names) == 2 == len(images.labels.unique()):
+        figures["auc"] = float(roc_auc_score(images.labels.numpy(), scores[:, 1].numpy()))
+    return figures
 
 
 @torch.no_grad()
 def measure_autoencoder(
     network: AdversarialAutoencoder, images: ImageSet, black_box: nn.Module | None
 ) -> dict[str, float]:
-    """Figures of an autoencoder, the most important one first.
-
-    ``label_preservation``: share of images whose black-box label survives encoding and decoding (without a black box
-    it is left out). ``rmse_255``: root of the mean squared error, pixels in 0..255. ``discriminator_codes``,
-    ``discriminator_prior``: mean answer on the codes, and on as many samples of the prior; both are 0.5 where the
-    discriminator cannot tell them apart. ``valid``: share of the codes at or above the validity threshold.
-    ``kurtosis``: Mardia's multivariate kurtosis of the codes over k (k + 2), which is 1 for a normal distribution.
-    """
+    """Figures of an autoencoder (``FIGURES``), the most important one first; it needs the black box."""
     originals = to_unit(images.images)
     latents = in_batches(network.encode, images.images)
     decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
@@ -59,17 +84,201 @@ def measure_autoencoder(
     return figures
 
 
+def verdict(manifest: Manifest) -> list[str]:
+    """What was reached, and whether it is good enough to explain with: one sentence for each thing, in plain words.
+
+    An explanation looks at decoded images in place of the image itself. Where the image's own reconstruction gets
+    another label, the decoded neighbors surround another decision, and the explanation may speak of that one; every
+    explanation says so of its own image. How often this happens is one minus the label preservation. It is called good
+    up to one image in twenty (the customary 5 %), and usable with care up to one in seven: few enough to look at that
+    note, and leave those images out. Beyond, too many explanations fall away, and those left are of easy images only.
+
+    The discriminator says whether codes look like samples of the prior, from which images are generated. A mean answer
+    of 0.40 to 0.60 on test codes is called balanced: on average it is then at most 0.1 from knowing nothing.
+
+    Intervals are Wilson's for a share, 95 % (Wilson 1927, JASA 22); they are told where the manifest holds the number
+    of test images, and with the word "only" where they leave open which verdict holds, or span more than 5 in 100.
+    """
+    return _on_autoencoder(manifest) if manifest.kind == "autoencoder" else _on_classifier(manifest)
+
+
+def _on_autoencoder(manifest: Manifest) -> list[str]:
+    m, options = manifest.metrics, _options(manifest)
+    sentences = []
+    if "label_preservation" in m:
+        share = m["label_preservation"]
+        low, high = _interval(share, manifest)
+        sentences.append(
+            f"Of 100 test images, {_of_100(share)} keep the label that the black box gives them when they are encoded "
+            f"and decoded: {_GRADES[_grade(share)]}."
+        )
+        if _grade(share) < 2:
+            sentences.append(
+                f"To keep more: train for more epochs (--trainer.max_epochs, here {options('trainer', 'max_epochs')}), "
+                f"with more latent coordinates (--model.latent_dim, here {manifest.config.get('latent_dim')}), or with "
+                "more images."
+            )
+        sentences += _uncertainty(share, manifest, unclear=_grade(low) != _grade(high))
+    else:
+        sentences.append(
+            "Whether labels survive encoding and decoding is not known, because no classifier judged it: before "
+            "explaining with this autoencoder, train it with --black-box CLASSIFIER."
+        )
+    codes, weight = m["discriminator_codes"], options("model", "init_args", "adversarial_weight")
+    is_now = f"the discriminator's mean answer on test codes is {codes:.2f} (0.50: cannot tell them apart)"
+    if codes < BALANCED[0]:
+        sentences.append(
+            f"Codes and prior do not match well: {is_now}, so that images generated from the prior may look unlike "
+            f"real ones; raise --model.adversarial_weight (here {weight}), at some cost of reconstruction."
+        )
+    elif codes > BALANCED[1]:
+        sentences.append(
+            f"The discriminator has not kept up with the encoder: {is_now}, so that it takes codes for samples of the "
+            f"prior more often than not, and says little about what is realistic; lower --model.adversarial_weight "
+            f"(here {weight}) or raise --model.discriminator_learning_rate."
+        )
+    else:
+        sentences.append(f"Codes and prior match: {is_now}; {BALANCED[0]:.2f} to {BALANCED[1]:.2f} is good.")
+    return sentences
+
+
+def _on_classifier(manifest: Manifest) -> list[str]:
+    accuracy, names = manifest.metrics["accuracy"], manifest.class_names
+    low, _ = _interval(accuracy, manifest)
+    largest = max(manifest.test_counts, default=0) / max(1, sum(manifest.test_counts))
+    sentence = f"Of 100 test images, the classifier labels {_of_100(accuracy)} correctly"
+    if not manifest.test_counts:
+        sentences = [f"{sentence}."]
+    else:
+        name = names[manifest.test_counts.index(max(manifest.test_counts))]
+        sentences = [f"{sentence}; always answering {name!r}, the most frequent class, would be right for "
+                     f"{_of_100(largest)}."]  # fmt: skip
+    if manifest.test_counts and low <= largest:
+        sentences.append(
+            "That is not clearly better than the constant answer: there may be nothing in it to explain. Check the "
+            f"labels, and train with more images or for more epochs (--trainer.max_epochs, here "
+            f"{_options(manifest)('trainer', 'max_epochs')})."
+        )
+    else:
+        sentences.append(
+            "An explanation says what the classifier looks at, right or wrong: of a mistake, it explains the mistake."
+        )
+    if "auc" in manifest.metrics:
+        sentences.append(
+            f"Of 100 pairs of a random {names[1]!r} and a random {names[0]!r}, the {names[1]!r} gets the higher score "
+            f"for {names[1]!r} in {_of_100(manifest.metrics['auc'])} (area under the ROC curve)."
+        )
+    return sentences + _uncertainty(accuracy, manifest, unclear=manifest.test_counts != [] and low <= largest)
+
+
+_GRADES = (
+    "not good enough to explain with",
+    "usable with care: look at the note on the reconstruction that an explanation carries where the label is lost",
+    "good enough to explain with",
+)
+
+
+def _grade(share: float) -> int:
+    return (share >= USABLE) + (share >= GOOD)
+
+
+def _uncertainty(share: float, manifest: Manifest, unclear: bool) -> list[str]:
+    """How sure a share is, where the number of test images is known."""
+    n = sum(manifest.test_counts)
+    if n == 0:
+        return []
+    low, high = _interval(share, manifest)
+    few = "only " if unclear or high - low > 0.05 else ""
+    end = "; more images would make it surer" if few else ""
+    return [f"Measured on {few}{n:,} test images: {_of_100(low)} to {_of_100(high)} of 100 at 95 % confidence{end}."]
+
+
+def _interval(share: float, manifest: Manifest) -> tuple[float, float]:
+    """Wilson's interval; the share itself where the number of images is not known."""
+    n = sum(manifest.test_counts)
+    if n == 0:
+        return share, share
+    interval = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _of_100(share: float) -> str:
+    """Per cent with one decimal where it says something; never 100 for less than all, nor 0 for more than none."""
+    text = f"{min(max(100 * share, 0.1), 99.9) if 0 < share < 1 else 100 * share:.1f}"
+    return text.removesuffix(".0")
+
+
+def _options(manifest: Manifest) -> Callable[..., object]:
+    """The options of the training, by the path to one; "?" for one that is not recorded."""
+
+    def find(*path: str) -> object:
+        found = manifest.recipe.get("options", {})
+        for key in path:
+            found = found.get(key, {}) if isinstance(found, dict) else {}
+        return "?" if found == {} else found
+
+    return find
+
+
 def table(manifests: Sequence[Manifest]) -> str:
-    """What checkpoints reach, as a Markdown table."""
-    rows = [
-        "| checkpoint | test figures | time | hardware | command |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    """What shipped checkpoints reach, as Markdown: a table of the autoencoders, one of the classifiers."""
+    kinds = {"Autoencoders": "autoencoder", "Classifiers": "classifier"}
+    parts = [(title, [m for m in manifests if m.kind == kind]) for title, kind in kinds.items()]
+    return "\n\n".join(f"{title}:\n\n{_table(some)}" for title, some in parts if some)
+
+
+def _table(manifests: Sequence[Manifest]) -> str:
+    names = list(dict.fromkeys(name for m in manifests for name in m.metrics))
+    head = ["checkpoint", "data set", "network", *(FIGURES.get(name, (name, ""))[0] for name in names)]
+    rows = [[*head, "MB", "min", "hardware", "command"]]
+    rows.append(["---"] * 3 + ["--:"] * (len(names) + 2) + ["---"] * 2)
     for m in manifests:
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in m.metrics.items())
-        command = f"`abele train training/{m.recipe['name']}.yaml`"
-        rows.append(f"| {m.name} | {figures} | {m.training_seconds / 60:.1f} min | {m.hardware} | {command} |")
-    return "\n".join(rows)
+        figures = [number(m.metrics[name]) if name in m.metrics else "" for name in names]
+        size = f"{(find_checkpoint(m.name) / WEIGHTS).stat().st_size / 1e6:.1f}"
+        row = [m.name, title_of(m), shape_of(m), *figures, size, f"{m.training_seconds / 60:.1f}", m.hardware]
+        rows.append([*row, f"`{command_of(m)}`"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def number(value: float) -> str:
+    """A figure in print: four decimals for a share, two for what is larger."""
+    return f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+
+
+def title_of(manifest: Manifest) -> str:
+    """The data set's name in print."""
+    known = DATASETS.get(manifest.data_set)
+    return known.title if known else manifest.data_set
+
+
+def shape_of(manifest: Manifest) -> str:
+    """The kind of network and its sizes, in few words."""
+    c = manifest.config
+    if manifest.kind == "autoencoder":
+        sizes = [*([c["channels"]] if c["architecture"] != "mlp" else []), c["hidden"]]
+        return f"{c['architecture']} {' '.join('-'.join(map(str, row)) for row in sizes)}, k = {c['latent_dim']}"
+    if "n_trees" in c:
+        return f"forest of {c['n_trees']} trees"
+    repeated = f" x {c['convolutions']}" if c.get("convolutions", 1) > 1 else ""
+    return f"CNN {'-'.join(map(str, c['channels']))}{repeated}, {c['hidden']}"
+
+
+def command_of(manifest: Manifest) -> str:
+    return f"abele train training/{manifest.recipe['name']}.yaml"
+
+
+def reached(manifest: Manifest) -> str:
+    """The first line of a recipe: what it reaches, in what time, on what hardware."""
+    main = ("label_preservation", "rmse_255", "accuracy", "auc")
+    figures = [f"{FIGURES[name][0]} {number(manifest.metrics[name])}" for name in main if name in manifest.metrics]
+    minutes = f"{manifest.training_seconds / 60:.1f} min"
+    return f"# {title_of(manifest)} test: {', '.join(figures)}. {minutes} on: {manifest.hardware}."
+
+
+def with_reached(recipe: str, manifest: Manifest) -> str:
+    """The recipe with a fresh first line."""
+    first, _, rest = recipe.partition("\n")
+    return f"{reached(manifest)}\n{rest if first.startswith('#') else recipe}"
 
 
 def with_table(page: str, manifests: Sequence[Manifest]) -> str:
@@ -79,32 +288,19 @@ def with_table(page: str, manifests: Sequence[Manifest]) -> str:
     return re.sub(f"{start}.*{end}", lambda _: fresh, page, flags=re.DOTALL)
 
 
-def samples(network: AdversarialAutoencoder, columns: int = 11) -> Tensor:
-    """A grid of generated images only, none of the data set: samples of the prior, then a walk along each axis."""
-    generator = torch.Generator().manual_seed(0)
-    prior = torch.randn(5 * columns, network.latent_dim, generator=generator)
-    walks = torch.zeros(network.latent_dim, columns, network.latent_dim)
-    for axis in range(network.latent_dim):
-        walks[axis, :, axis] = torch.linspace(-3, 3, columns)
-    with torch.no_grad():
-        images = network.decode(torch.cat([prior, walks.flatten(0, 1)]))
-    return make_grid(images, nrow=columns, pad_value=0.5)
-
-
-def png(grid: Tensor) -> bytes:
-    """A (3, H, W) grid in [0, 1] as the content of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray((255 * grid).round().byte().permute(1, 2, 0).numpy()).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
     with torch.no_grad():
         return torch.cat([function(to_unit(part)) for part in images.split(size)])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m abele_py.results", description="Write training/README.md's table.")
+    parser = argparse.ArgumentParser(
+        prog="python -m abele_py.results", description="Write training/README.md's table and the recipes' first lines."
+    )
     parser.add_argument("--table", required=True, nargs="?", const="training/README.md", type=Path, metavar="PAGE")
     page: Path = parser.parse_args().table
-    page.write_text(with_table(page.read_text(encoding="utf-8"), list_checkpoints()), encoding="utf-8")
+    shipped = list_checkpoints()
+    page.write_text(with_table(page.read_text(encoding="utf-8"), shipped), encoding="utf-8")
+    for found in shipped:
+        recipe = page.parent / f"{found.recipe['name']}.yaml"
+        recipe.write_text(with_reached(recipe.read_text(encoding="utf-8"), found), encoding="utf-8")

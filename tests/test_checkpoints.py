@@ -248,7 +248,7 @@ def test_shipped_checkpoint_is_complete_and_small(name):
     assert tuple(found.config["image_shape"]) == record.image_shape
     assert found.class_names == list(record.class_names)
     assert found.licence == record.licence
-    folder = checkpoints._find(name)
+    folder = checkpoints.find_checkpoint(name)
     assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json"}
     assert all(path.stat().st_size < 4e6 for path in folder.iterdir())
     assert "/" not in json.dumps(found.recipe["options"].get("data", {}))
