@@ -26,6 +26,7 @@ from .explanation import Explanation, write_atomically
 from .images import read_image
 from .measurements import PARTS
 from .neighborhood import STRATEGIES
+from .results import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -265,9 +266,14 @@ def _train(arguments: list[str]) -> int:
 
     from .training import main as train
 
-    folder = train(arguments)
-    rank_zero_only(_say)(f"checkpoint: {folder}")
+    rank_zero_only(_say_reached)(train(arguments))
     return 0
+
+
+def _say_reached(folder: Path) -> None:
+    """Where the checkpoint is, and whether it is good enough to explain with."""
+    for line in (f"checkpoint: {folder}", *verdict(read_manifest(folder))):
+        _say(line)
 
 
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
