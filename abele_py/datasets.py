@@ -10,18 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import DataError, ParameterError, unknown_name
+from .errors import ParameterError, unknown_name
+from .prepared import own_record
 from .readers import (
     Arrays,
     File,
     Split,
     check_files,
+    fetch_files,
+    fetch_url,
+    fetch_with_torchvision,
+    gzipped,
     idx_reader,
+    read_cifar10,
     read_cifar10_jpeg,
     read_digits,
+    read_emnist_letters,
     read_pneumonia,
 )
 
@@ -62,6 +70,8 @@ class Dataset:
         read: (split, data folder) -> images (N, C, H, W) uint8 and labels (N,) of one split.
         files: path under the data folder -> what it must be; empty where the data come with a library.
         fetch: downloads the files into a data folder; None where nothing can be downloaded.
+        preparation: how pictures became pixels, in words; empty where the data set gives them so.
+        advice: what else must be known to get the files, as the end of an error.
     """
 
     name: str
@@ -75,10 +85,22 @@ class Dataset:
     read: Callable[[Split, Path], Arrays]
     files: Mapping[str, File] = field(default_factory=dict)
     fetch: Callable[[Path], None] | None = None
+    preparation: str = ""
+    advice: str = ""
 
 
 def dataset_of(name: str) -> Dataset:
-    """The record of a data set; raises UnknownNameError."""
+    """The record of a data set.
+
+    Args:
+        name: a key of ``DATASETS``, or the path of a user's prepared images, which ends in ``.npz``.
+
+    Raises:
+        UnknownNameError: no such data set.
+        DataError: the file is missing, or not what ``own_images.import_images`` writes.
+    """
+    if name.endswith(".npz"):
+        return Dataset(**own_record(name))
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
     return DATASETS[name]
@@ -88,22 +110,21 @@ def prepare(name: str, data_dir: str | Path | None = None, download: bool = Fals
     """Fetch what is missing, if ``download``, and check the files; arguments and errors as of ``load_split``."""
     dataset, folder = dataset_of(name), data_folder(data_dir)
     if download and dataset.fetch and not all((folder / path).is_file() for path in dataset.files):
-        try:
-            dataset.fetch(folder)
-        except (OSError, RuntimeError) as error:  # torchvision: no connection, a wrong md5, an unwritable folder
-            raise DataError(
-                f"got no download of {dataset.title} into {folder} ({error}); expected it to be fetched; check the "
-                f"connection and the folder, or put there yourself: {', '.join(dataset.files)}"
-            ) from error
-    how = "pass download=True (--download)" if dataset.fetch else f"get them from where they are: {dataset.source}"
-    check_files(dataset.title, folder, dataset.files, how)
+        fetch_files(dataset.title, folder, dataset.files, dataset.fetch)
+    check_files(dataset.title, folder, dataset.files, how_to_get(dataset))
+
+
+def how_to_get(dataset: Dataset) -> str:
+    """How to get the files of a data set, in words."""
+    fetched = "let them be fetched: the same command with --download (in Python: download=True)"
+    return "; ".join(filter(None, (fetched if dataset.fetch else "", dataset.advice)))
 
 
 def load_split(name: str, split: str, data_dir: str | Path | None = None, download: bool = False) -> ImageSet:
     """Read one split of a data set.
 
     Args:
-        name: a key of ``DATASETS``.
+        name: a key of ``DATASETS``, or the path of prepared images, see ``dataset_of``.
         split: ``"train"``, ``"val"`` or ``"test"``.
         data_dir: folder that holds the data sets; default: the environment variable ABELE_DATA_DIR, else
             ``~/.cache/abele_py``.
@@ -118,6 +139,7 @@ def load_split(name: str, split: str, data_dir: str | Path | None = None, downlo
         raise unknown_name("split", split, SPLITS)
     prepare(name, data_dir, download)
     images, labels = dataset.read(split, data_folder(data_dir))
+    images = np.require(images, requirements=["C", "W"])  # a tensor of its own; no copy where it is already
     return ImageSet(torch.from_numpy(images), torch.from_numpy(labels.astype("int64")), dataset.class_names)
 
 
@@ -125,7 +147,7 @@ def load_image(spec: str, data_dir: str | Path | None = None, download: bool = F
     """One image of a data set, (C, H, W) float32 in [0, 1].
 
     Args:
-        spec: ``DATASET:SPLIT:INDEX``, such as ``"digits:test:7"``.
+        spec: ``DATASET:SPLIT:INDEX``, such as ``"digits:test:7"`` or ``"runs/shapes-data.npz:test:7"``.
         data_dir, download: as in ``load_split``.
 
     Raises:
@@ -151,50 +173,62 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-def _through_torchvision(name: str, **options: str) -> Callable[[Path], None]:
-    """Downloads a data set with torchvision's class of that name, which compares the archives with their md5."""
+def _unpacked(folder: str, *sha256: str) -> dict[str, File]:
+    """The four files of MNIST, and of what has its format and sizes, unpacked; train first, images first."""
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    sizes = (47040016, 60008, 7840016, 10008)
+    return {
+        f"{folder}/{name}-ubyte": File((f"sha256:{digest}",), size)
+        for name, size, digest in zip(names, sizes, sha256, strict=True)
+    }
 
-    def fetch(folder: Path) -> None:
-        import torchvision.datasets
 
-        getattr(torchvision.datasets, name)(str(folder), download=True, **options)
-
-    return fetch
+def _archive(path: str, size: int, md5: str, sha256: str) -> dict[str, File]:
+    """An archive as torchvision (md5) and TensorFlow Datasets (size, sha256) expect it; either digest will do."""
+    return {path: File((f"sha256:{sha256}", f"md5:{md5}"), size)}
 
 
-_MNIST_FILES = {
-    "MNIST/raw/train-images-idx3-ubyte": File(
-        ("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",), 47040016
+_MNIST_FILES = _unpacked(
+    "MNIST/raw",
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
+_FASHION_FILES = _unpacked(
+    "FashionMNIST/raw",
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+)
+_KMNIST_FILES = {
+    **_archive(
+        *("KMNIST/raw/train-images-idx3-ubyte.gz", 18165135, "bdb82020997e1d708af4cf47b453dcf7"),
+        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
     ),
-    "MNIST/raw/train-labels-idx1-ubyte": File(
-        ("sha256:65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",), 60008
+    **_archive(
+        *("KMNIST/raw/train-labels-idx1-ubyte.gz", 29497, "e144d726b3acfaa3e44228e80efcd344"),
+        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
     ),
-    "MNIST/raw/t10k-images-idx3-ubyte": File(
-        ("sha256:0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",), 7840016
+    **_archive(
+        *("KMNIST/raw/t10k-images-idx3-ubyte.gz", 3041136, "5c965bf0a639b31b8f53240b1b52f4d7"),
+        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
     ),
-    "MNIST/raw/t10k-labels-idx1-ubyte": File(
-        ("sha256:ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",), 10008
+    **_archive(
+        *("KMNIST/raw/t10k-labels-idx1-ubyte.gz", 5120, "7320c461ea6c1c855c0b718fb2a4b134"),
+        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     ),
 }
-_FASHION_FILES = {
-    "FashionMNIST/raw/train-images-idx3-ubyte": File(
-        ("sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",), 47040016
-    ),
-    "FashionMNIST/raw/train-labels-idx1-ubyte": File(
-        ("sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",), 60008
-    ),
-    "FashionMNIST/raw/t10k-images-idx3-ubyte": File(
-        ("sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",), 7840016
-    ),
-    "FashionMNIST/raw/t10k-labels-idx1-ubyte": File(
-        ("sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",), 10008
-    ),
-}
+_EMNIST_ZIP, _EMNIST_MD5 = "EMNIST/raw/gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"
+_CIFAR_TAR, _CIFAR_MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+_PNEUMONIA_NPZ, _PNEUMONIA_MD5 = "medmnist/pneumoniamnist.npz", "28209eda62fecd6e6a2d98b1501bb15f"
 _FIRST_5000 = (
     "test: the official one; val: 5,000 of the official training images, the first of "
     "numpy.random.RandomState(0).permutation({}); train: the other {}"
 )
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR_LICENCE = "none stated; public for research, the technical report is to be cited"
 _TEN_DIGITS = tuple("0123456789")
 
 DATASETS: dict[str, Dataset] = {
@@ -224,7 +258,7 @@ DATASETS: dict[str, Dataset] = {
             splitting=_FIRST_5000.format(60000, "55,000"),
             read=idx_reader("MNIST/raw/train", "MNIST/raw/t10k", 5000),
             files=_MNIST_FILES,
-            fetch=_through_torchvision("MNIST"),
+            fetch=fetch_with_torchvision("MNIST"),
         ),
         Dataset(
             name="fashion-mnist",
@@ -241,7 +275,41 @@ DATASETS: dict[str, Dataset] = {
             splitting=_FIRST_5000.format(60000, "55,000"),
             read=idx_reader("FashionMNIST/raw/train", "FashionMNIST/raw/t10k", 5000),
             files=_FASHION_FILES,
-            fetch=_through_torchvision("FashionMNIST"),
+            fetch=fetch_with_torchvision("FashionMNIST"),
+        ),
+        Dataset(
+            name="kmnist",
+            title="KMNIST (Kuzushiji-MNIST)",
+            image_shape=(1, 28, 28),
+            class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+            licence="CC BY-SA 4.0",
+            source="KMNIST Dataset, created by CODH, adapted from Kuzushiji Dataset, created by NIJL and others, doi "
+            "10.20676/00000341; T. Clanuwat et al.: Deep learning for classical Japanese literature, arXiv 1812.01718",
+            sizes={"train": 55000, "val": 5000, "test": 10000},
+            splitting=_FIRST_5000.format(60000, "55,000"),
+            read=idx_reader("KMNIST/raw/train", "KMNIST/raw/t10k", 5000, gzipped),
+            files=_KMNIST_FILES,
+            fetch=fetch_with_torchvision("KMNIST"),
+            advice="the .gz files are what is read: their digests are published, those of the unpacked files are not",
+        ),
+        Dataset(
+            name="emnist-letters",
+            title="EMNIST letters",
+            image_shape=(1, 28, 28),
+            class_names=tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+            licence="none stated; published by NIST and by the authors, who ask that the paper be cited",
+            source="G. Cohen, S. Afshar, J. Tapson, A. van Schaik: EMNIST: an extension of MNIST to handwritten "
+            "letters, arXiv 1702.05373; from NIST Special Database 19; capital and small letters are one class",
+            sizes={"train": 119800, "val": 5000, "test": 20800},
+            splitting=_FIRST_5000.format(124800, "119,800"),
+            read=read_emnist_letters,
+            files=_archive(
+                *(_EMNIST_ZIP, 561753746, _EMNIST_MD5),
+                "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+            ),
+            fetch=fetch_url(_EMNIST_ZIP, "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip", _EMNIST_MD5),
+            advice="all of EMNIST is one archive of 562 MB, of which only the letters are read; torchvision leaves it "
+            "beside the files that it unpacks",
         ),
         Dataset(
             name="pneumoniamnist",
@@ -255,21 +323,44 @@ DATASETS: dict[str, Dataset] = {
             splitting="MedMNIST's own; without the 10 training images that occur in val too",
             read=read_pneumonia,
             files={
-                "medmnist/pneumoniamnist.npz": File(
+                _PNEUMONIA_NPZ: File(
                     (
-                        "md5:28209eda62fecd6e6a2d98b1501bb15f",  # the official file
+                        f"md5:{_PNEUMONIA_MD5}",  # the official file
                         # the same images, the training images in another order
                         "sha256:194a7199bf9cbb2dd7f140ebd73fc4c2fa71f44049d84a8b5269dbbcf648ad48",
                     )
                 )
             },
+            fetch=fetch_url(
+                *(_PNEUMONIA_NPZ, "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1"),
+                _PNEUMONIA_MD5,
+            ),
+        ),
+        Dataset(
+            name="cifar10",
+            title="CIFAR-10",
+            image_shape=(3, 32, 32),
+            class_names=_CIFAR_CLASSES,
+            licence=_CIFAR_LICENCE,
+            source="A. Krizhevsky: Learning multiple layers of features from tiny images, technical report, University "
+            "of Toronto, 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
+            sizes={"train": 45000, "val": 5000, "test": 10000},
+            splitting=_FIRST_5000.format(50000, "45,000"),
+            read=read_cifar10,
+            files=_archive(
+                *(_CIFAR_TAR, 170052171, _CIFAR_MD5),
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+            fetch=fetch_url(_CIFAR_TAR, "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", _CIFAR_MD5),
+            advice="torchvision's copy, cifar-10-batches-py, is the Python version of pickled files, which could run "
+            "code and are never read: the binary version is needed",
         ),
         Dataset(
             name="cifar10-jpeg",
             title="CIFAR-10 (JPEG quality 75)",
             image_shape=(3, 32, 32),
             class_names=_CIFAR_CLASSES,
-            licence="none stated; public for research, the technical report is to be cited",
+            licence=_CIFAR_LICENCE,
             source="A. Krizhevsky: Learning multiple layers of features from tiny images, technical report, University "
             "of Toronto, 2009; a lossy copy as JPEG files, not to be set beside figures of the original",
             sizes={"train": 45000, "val": 5000, "test": 10000},
@@ -280,6 +371,8 @@ DATASETS: dict[str, Dataset] = {
                     ("sha256:b0532683caa71fd63b490d4479baa49a19a9998bea779b41d4a75d8bc3dda007",), 18542313
                 )
             },
+            advice="this lossy copy cannot be downloaded; the official images are the data set cifar10, from "
+            "https://www.cs.toronto.edu/~kriz/cifar.html",
         ),
     )
 }

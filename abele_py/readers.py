@@ -1,19 +1,23 @@
 """The file formats of the data sets: files checked against their digests, fetched, and read into arrays.
 
 What is read is data only: no format here can hold code (npz files are read without pickle, CIFAR-10 from its binary
-version).
+version). Where only an archive has a published digest, the archive is what is kept, checked and read.
 """
 
+import gzip
 import hashlib
-import io
+import os
+import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from .errors import DataError
 
@@ -33,6 +37,57 @@ class File(NamedTuple):
     size: int | None = None
 
 
+def fetch_files(title: str, folder: Path, files: Mapping[str, File], fetch: Callable[[Path], None]) -> None:
+    """Download files into a folder of their own, and move them to their places once they are whole.
+
+    So an interrupted download leaves nothing that counts as present, and two processes may fetch at once.
+
+    Args:
+        title: of the data set, for errors.
+        folder: the data folder; made if it is not there.
+        files: path under the folder -> what it must be.
+        fetch: downloads the files into the folder that it is given, and compares them with their md5.
+
+    Raises:
+        DataError: no connection, another content than expected, or an unwritable folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".download-", dir=folder) as new:
+            fetch(Path(new))
+            for path in files:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(new) / path, folder / path)
+    except (OSError, RuntimeError, HTTPException) as error:  # RuntimeError: torchvision's for a wrong md5
+        raise DataError(
+            f"got no download of {title} into {folder} ({error}); expected it to be fetched; check the connection and "
+            f"the folder, or put there yourself: {', '.join(files)}"
+        ) from error
+
+
+def fetch_url(path: str, url: str, md5: str) -> Callable[[Path], None]:
+    """A function that downloads one file to its path under a data folder, and compares it with its md5."""
+
+    def fetch(folder: Path) -> None:
+        from torchvision.datasets.utils import download_url
+
+        full = folder / path
+        download_url(url, str(full.parent), full.name, md5)
+
+    return fetch
+
+
+def fetch_with_torchvision(name: str) -> Callable[[Path], None]:
+    """A function that downloads with torchvision's class of that name, which compares the archives with their md5."""
+
+    def fetch(folder: Path) -> None:
+        import torchvision.datasets
+
+        getattr(torchvision.datasets, name)(str(folder), download=True)
+
+    return fetch
+
+
 def check_files(title: str, folder: Path, files: Mapping[str, File], how: str) -> None:
     """Compare every file with its size and its digests, before anything of it is parsed.
 
@@ -50,19 +105,26 @@ def check_files(title: str, folder: Path, files: Mapping[str, File], how: str) -
         if not full.is_file():
             raise DataError(
                 f"got no file {full}; expected the files of {title} there; pass the folder that holds "
-                f"{Path(path).parts[0]} as data_dir (--data-dir, or the environment variable ABELE_DATA_DIR), or {how}"
+                f"{Path(path).parts[0]} as data_dir (--data-dir DIR, or the environment variable ABELE_DATA_DIR), "
+                f"or {how}"
             )
-        size = full.stat().st_size
-        if file.size is not None and size != file.size:
-            raise DataError(f"got {size} bytes in {full}; expected {file.size}; delete the file and fetch it again")
-        content = full.read_bytes()
+        stat = full.stat()
+        if file.size is not None and stat.st_size != file.size:
+            raise DataError(f"got {stat.st_size} bytes in {full}; expected {file.size}; delete it and fetch it again")
         if not any(
-            hashlib.new(name, content, usedforsecurity=False).hexdigest() == digest
+            _digest(full, stat.st_size, stat.st_mtime_ns, name) == digest
             for name, _, digest in (given.partition(":") for given in file.digests)
         ):
             raise DataError(
                 f"got other content in {full}; expected {' or '.join(file.digests)}; delete it and fetch it again"
             )
+
+
+@lru_cache(maxsize=256)  # a training asks for every split several times, and EMNIST takes a second
+def _digest(path: Path, size: int, modified: int, name: str) -> str:
+    """Of a file as it is now: a file of another size or time of modification is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
 
 
 def read_digits(split: Split, folder: Path) -> Arrays:
@@ -89,21 +151,41 @@ def enlarge_digits(images: np.ndarray) -> np.ndarray:
     return enlarged.astype(np.uint8)[:, None]
 
 
-def idx_reader(train: str, test: str, n_val: int) -> Callable[[Split, Path], Arrays]:
+def idx_reader(
+    train: str, test: str, n_val: int, content: Callable[[Path], bytes] = Path.read_bytes
+) -> Callable[[Split, Path], Arrays]:
     """A reader of the idx format of MNIST, 28 x 28 pixels.
 
     Args:
         train, test: paths up to ``-images-idx3-ubyte`` and ``-labels-idx1-ubyte``.
         n_val: number of training images set apart for ``val``.
+        content: path of an unpacked file -> its bytes, which may lie in an archive.
     """
 
     def read(split: Split, folder: Path) -> Arrays:
         stem = folder / (test if split == "test" else train)
-        images = np.fromfile(f"{stem}-images-idx3-ubyte", np.uint8, offset=16).reshape(-1, 1, 28, 28)
-        labels = np.fromfile(f"{stem}-labels-idx1-ubyte", np.uint8, offset=8)
-        return set_apart(images, labels, split, n_val)
+        images = np.frombuffer(content(Path(f"{stem}-images-idx3-ubyte")), np.uint8, offset=16)
+        labels = np.frombuffer(content(Path(f"{stem}-labels-idx1-ubyte")), np.uint8, offset=8)
+        return set_apart(images.reshape(-1, 1, 28, 28), labels, split, n_val)
 
     return read
+
+
+def gzipped(path: Path) -> bytes:
+    """Content of a file from its ``.gz`` copy beside it."""
+    return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
+
+
+def read_emnist_letters(split: Split, folder: Path) -> Arrays:
+    """Letters from the archive of all of EMNIST: rows and columns set right, labels 1..26 as 0..25."""
+    read = idx_reader("EMNIST/raw/emnist-letters-train", "EMNIST/raw/emnist-letters-test", 5000, _from_emnist)
+    images, labels = read(split, folder)
+    return np.ascontiguousarray(images.swapaxes(2, 3)), labels - 1
+
+
+def _from_emnist(path: Path) -> bytes:
+    with zipfile.ZipFile(path.parent / "gzip.zip") as archive:
+        return gzip.decompress(archive.read(f"gzip/{path.name}.gz"))
 
 
 def read_pneumonia(split: Split, folder: Path) -> Arrays:
@@ -122,25 +204,39 @@ def read_pneumonia(split: Split, folder: Path) -> Arrays:
 
 
 def read_cifar10(split: Split, folder: Path) -> Arrays:
-    """CIFAR-10's binary version: records of one label and 3 x 32 x 32 pixels."""
-    names = ["test_batch"] if split == "test" else [f"data_batch_{i}" for i in range(1, 6)]
-    paths = [folder / "cifar-10-batches-bin" / f"{name}.bin" for name in names]
-    records = np.concatenate([np.fromfile(path, np.uint8).reshape(-1, 3073) for path in paths])
-    return set_apart(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0], split, 5000)
+    """CIFAR-10's binary version: records of one label and 3 x 32 x 32 pixels, channel after channel."""
+    every = _cifar10_records(folder / "cifar-10-binary.tar.gz", split == "test")
+    records, labels = set_apart(every, every[:, 0], split, 5000)
+    return records[:, 1:].reshape(-1, 3, 32, 32), labels
 
 
-@lru_cache(maxsize=2)  # decoding takes ten seconds, and a training asks for every split several times
-def _decoded(path: Path, split: str) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        content, offsets, labels = (file[f"{split}_{name}"] for name in ("jpeg", "offsets", "labels"))
-    images = [np.asarray(Image.open(io.BytesIO(content[start:end].tobytes()))) for start, end in pairwise(offsets)]
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)), labels
+@lru_cache(maxsize=2)  # unpacking takes seconds
+def _cifar10_records(path: Path, test: bool) -> np.ndarray:
+    names = ["test_batch"] if test else [f"data_batch_{i}" for i in range(1, 6)]
+    with tarfile.open(path) as archive:
+        members = {Path(member.name).name: member for member in archive if member.isfile()}
+        contents = [archive.extractfile(members[f"{name}.bin"]).read() for name in names]  # type: ignore[union-attr]
+    return np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 3073)
 
 
 def read_cifar10_jpeg(split: Split, folder: Path) -> Arrays:
     """A copy of CIFAR-10 as JPEG files (quality 75), all in one npz file."""
     path = folder / "cifar10" / "cifar10_jpeg.npz"
     return set_apart(*_decoded(path, "test" if split == "test" else "train"), split, 5000)
+
+
+@lru_cache(maxsize=2)  # decoding takes seconds
+def _decoded(path: Path, split: str) -> Arrays:
+    import torch
+    from torchvision.io import decode_jpeg  # the pixels of Pillow in half its time
+
+    with np.load(path, allow_pickle=False) as file:
+        content, offsets, labels = (file[f"{split}_{name}"] for name in ("jpeg", "offsets", "labels"))
+    files, images = torch.from_numpy(content), np.empty((len(labels), 3, 32, 32), np.uint8)
+    for image, (start, end) in zip(images, pairwise(offsets.tolist()), strict=True):
+        image[:] = decode_jpeg(files[start:end]).numpy()
+    images.setflags(write=False)  # kept for the next split
+    return images, labels
 
 
 def set_apart(images: np.ndarray, labels: np.ndarray, split: Split, n_val: int) -> Arrays:
