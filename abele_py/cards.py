@@ -84,7 +84,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
         title, meaning = FIGURES.get(name, (name, ""))
         yield f"| {title} | {number(value)} | {meaning} |"
     yield ""
-    yield from verdict(manifest)
+    yield from (f"- {sentence}" for sentence in verdict(manifest))
 
 
 def _data(manifest: Manifest) -> Iterator[str]:

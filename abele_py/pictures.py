@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .autoencoder import AdversarialAutoencoder
+from .mixture import Mixture
 
 COLUMNS = 11
 REACH = 3.0  # of a walk along one axis: 99.7 % of the prior lies within
@@ -42,16 +43,11 @@ class Block(NamedTuple):
 
 
 @torch.no_grad()
-def samples(network: AdversarialAutoencoder, mixture: Tensor | None = None) -> bytes:
-    """Generated images: samples of the prior, then of the mixture fitted to the codes, where there is one.
-
-    Args:
-        network: trained.
-        mixture: (N, k) samples of the mixture, of which the first rows are shown.
-    """
-    latents = {"Samples of the prior N(0, I)": _prior(network, 5 * COLUMNS)}
-    if mixture is not None:
-        latents["Samples of the mixture fitted to the codes of training images"] = mixture[: 5 * COLUMNS]
+def samples(network: AdversarialAutoencoder) -> bytes:
+    """Generated images: samples of the prior, then of the mixture fitted to the codes, where there is one."""
+    latents = {"Samples of the prior N(0, I)": _prior(network)}
+    if network.mixture is not None:
+        latents["Samples of the mixture fitted to the codes of training images"] = _of_mixture(network.mixture)
     return drawn(
         [Block(network.decode(points).unflatten(0, (-1, COLUMNS)), title) for title, points in latents.items()]
     )
@@ -61,20 +57,20 @@ def samples(network: AdversarialAutoencoder, mixture: Tensor | None = None) -> b
 def traversals(network: AdversarialAutoencoder) -> bytes:
     """What each latent coordinate changes: from one generated image, one coordinate at a time goes from -3 to 3.
 
-    The walks start from a sample of the prior (of several, the one at the most usual distance from the origin), not
-    from the origin itself: a normal distribution of many coordinates has next to nothing there, and its image is a
-    blur of all classes.
+    The walks start from a sample of the mixture, or of the prior where there is none (of several, the one at the most
+    usual distance from the origin), not from the origin itself: a normal distribution of many coordinates has next to
+    nothing there, and its image is a blur of all classes.
     """
-    candidates = _prior(network, 5 * COLUMNS)
-    usual = network.latent_dim**0.5
-    start = candidates[(candidates.norm(dim=1) - usual).abs().argmin()]
+    candidates = _prior(network) if network.mixture is None else _of_mixture(network.mixture)
+    distances = candidates.norm(dim=1)
+    start = candidates[(distances - distances.median()).abs().argmin()]
     steps = torch.linspace(-REACH, REACH, COLUMNS)
     walks = start.repeat(network.latent_dim, COLUMNS, 1)
     for axis in range(network.latent_dim):
         walks[axis, :, axis] = steps
     images = network.decode(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
     rows = [f"z{axis} ({value:+.1f})" for axis, value in enumerate(start.tolist())]
-    title = "One coordinate at a time from -3 to 3, the others as in one sample of the prior (their values: left)"
+    title = "One coordinate at a time from -3 to 3, the others as in one generated image (their values: left)"
     return drawn([Block(images, title, rows, [f"{round(step, 1) + 0.0:.1f}" for step in steps.tolist()])])
 
 
@@ -170,5 +166,9 @@ def _encoded(page: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _prior(network: AdversarialAutoencoder, n: int) -> Tensor:
-    return torch.randn(n, network.latent_dim, generator=torch.Generator().manual_seed(0))
+def _prior(network: AdversarialAutoencoder) -> Tensor:
+    return torch.randn(5 * COLUMNS, network.latent_dim, generator=torch.Generator().manual_seed(0))
+
+
+def _of_mixture(mixture: Mixture) -> Tensor:
+    return mixture.sample(5 * COLUMNS, torch.Generator().manual_seed(0))
