@@ -264,9 +264,17 @@ def _row(manifest: Manifest) -> tuple[str, str, str, str]:
 def _train(arguments: list[str]) -> int:
     from pytorch_lightning.utilities import rank_zero_only  # Lightning takes seconds to import
 
+    from .own_training import is_chain, train_chain
     from .training import main as train
 
-    rank_zero_only(_say_reached)(train(arguments))
+    if not is_chain(arguments):
+        rank_zero_only(_say_reached)(train(arguments))
+        return 0
+    trained = train_chain(arguments, _say)
+    for folder in trained.checkpoints:
+        _say_reached(folder)
+    for line in trained.commands:
+        _say(line)
     return 0
 
 
@@ -323,9 +331,9 @@ def _write_block(name: str, text: str, files: dict[str, Path], write: Write) -> 
 def _image(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tuple[str, Tensor]:
     """The image and a name for its results."""
     path = Path(spec)
-    in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"[\w-]+:\w+:\d+", spec)
+    in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"([\w-]+|.+\.npz):\w+:\d+", spec)
     if in_data_set and not os.path.exists(path):
-        return spec.replace(":", "-"), load_image(spec, options.data_dir, options.download)
+        return path.name.replace(".npz", "").replace(":", "-"), load_image(spec, options.data_dir, options.download)
     return path.stem, read_image(path, shape, options.resize)
 
 

@@ -18,6 +18,7 @@ from .checkpoints import Manifest, read_manifest, save_checkpoint
 from .datasets import dataset_of, load_split, to_unit
 from .errors import CheckpointError
 from .explanation import write_atomically
+from .mixture import N_CODES, fit_mixture
 from .results import in_batches, measure_autoencoder, measure_classifier
 
 N_REFERENCES = 2000
@@ -54,9 +55,11 @@ def finish(
     shareable = {}
     if isinstance(network, AdversarialAutoencoder):
         train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
-        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_REFERENCES]
+        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_CODES]
+        codes = in_batches(network.encode, train_images[rows])
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
-        network.calibrate(in_batches(network.encode, val), in_batches(network.encode, train_images[rows.sort().values]))
+        val_codes = in_batches(network.encode, val)
+        network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
         metrics = measure_autoencoder(network, test, black_box)
         shareable = {"samples.png": pictures.samples(network), "traversals.png": pictures.traversals(network)}
     else:
@@ -104,16 +107,19 @@ def finish(
 
 
 def _options(config: Namespace, data_set: str) -> dict[str, Any]:
-    """The recipe as it was trained: without what belongs to one machine, without options left at None."""
-    names = {"black_box": config.black_box and read_manifest(config.black_box).name}  # both may have been given as paths
+    """The recipe as it was trained: without what belongs to one machine, without options left at None.
+
+    Data set and black box may have been given as paths, and are called by their names.
+    """
+    judge = config.black_box and read_manifest(config.black_box).name
 
     def given(options: dict[str, Any]) -> dict[str, Any]:
         nested = {key: given(value) if isinstance(value, dict) else value for key, value in options.items()}
         machine = {"config", "runs", "out", "data_dir", "download", "resume", "overwrite", "threads"}
         return {key: value for key, value in nested.items() if value is not None and key not in machine}
 
-    options = config.as_dict() | names
-    return given(options | {"data": options["data"] | {"data_set": data_set}})
+    options = config.as_dict()
+    return given(options | {"black_box": judge, "data": options["data"] | {"data_set": data_set}})
 
 
 def _hardware(module: pl.LightningModule) -> str:

@@ -58,6 +58,12 @@ def main(argv: Sequence[str]) -> Path:
     return _run(argv)
 
 
+def check(argv: Sequence[str]) -> None:
+    """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
+    with _calm():
+        _parse([f"--config={_recipe(argv[0])}", *argv[1:]])
+
+
 def train(
     recipe: str | Path,
     overrides: Sequence[str] = (),
