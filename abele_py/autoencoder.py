@@ -5,6 +5,7 @@ Plain ``nn.Module``; training lives in ``lightning.py``, files in ``checkpoints.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,15 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import ParameterError
-
-# Matrix kernels sum in another order for another number of rows, which changes the last bits of a row's result. Batches
-# padded to a multiple of this give every row the same bytes, whatever the batch it came in.
-ROWS = 16
+from .mixture import N_QUANTILES, Mixture
+from .padding import padded
 
 
 @runtime_checkable
 class Autoencoder(Protocol):
     """What an explanation needs of an autoencoder. Deterministic: ``encode(x)[:1]`` equals ``encode(x[:1])``.
+
+    It may also have an attribute ``mixture``, a :class:`~abele_py.mixture.Mixture` of its codes or None: then
+    explanations say how typical a point is, and the neighborhood ``"mixture"`` can be sampled.
 
     Attributes:
         latent_dim: k, number of latent coordinates.
@@ -61,6 +63,7 @@ class AdversarialAutoencoder(nn.Module):
         channels: channels of the stride-2 convolutions; ``"mlp"`` has none.
         discriminator_hidden: widths of the discriminator's hidden layers.
         n_references: number of reference codes that ``calibrate`` has stored.
+        n_components: components of the mixture that ``calibrate`` has stored; 0 without one.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class AdversarialAutoencoder(nn.Module):
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
         n_references: int = 0,
+        n_components: int = 0,
     ) -> None:
         super().__init__()
         widths = [hidden, discriminator_hidden, *([channels] if architecture != "mlp" else [])]
@@ -81,8 +85,10 @@ class AdversarialAutoencoder(nn.Module):
                 f"got image_shape={image_shape}, latent_dim={latent_dim}, hidden={hidden}, channels={channels}, "
                 f"discriminator_hidden={discriminator_hidden}; expected (C, H, W) and whole numbers of at least 1"
             )
-        if n_references < 0:
-            raise ParameterError(f"got n_references={n_references}; expected 0 or more")
+        if min(n_references, n_components) < 0:
+            raise ParameterError(
+                f"got n_references={n_references}, n_components={n_components}; expected 0 or more of each"
+            )
         self.latent_dim = latent_dim
         self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
         self.config: dict[str, Any] = {
@@ -93,6 +99,7 @@ class AdversarialAutoencoder(nn.Module):
             "channels": list(channels),
             "discriminator_hidden": list(discriminator_hidden),
             "n_references": n_references,
+            "n_components": n_components,
         }
         parts = {"mlp": ("mlp", "mlp"), "conv": ("conv", "conv"), "conv-mlp": ("conv", "mlp")}
         if architecture not in parts:
@@ -119,6 +126,10 @@ class AdversarialAutoencoder(nn.Module):
         )
         self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
         self.register_buffer("_reference_latents", torch.zeros(n_references, latent_dim))
+        # None has no place in the state: a checkpoint without a mixture looks as if there were no such thing.
+        m, k = n_components, latent_dim
+        for name, size in {"weights": (m,), "means": (m, k), "factors": (m, k, k), "quantiles": (N_QUANTILES,)}.items():
+            self.register_buffer(f"_mixture_{name}", torch.zeros(size, dtype=torch.float64) if m else None)
 
     @property
     def validity_threshold(self) -> float:
@@ -127,6 +138,12 @@ class AdversarialAutoencoder(nn.Module):
     @property
     def reference_latents(self) -> Tensor:
         return self._reference_latents  # type: ignore[return-value]
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of the codes that ``calibrate`` was given, or None."""
+        parts: list[Any] = [getattr(self, f"_mixture_{f.name}") for f in fields(Mixture)]
+        return Mixture(*parts) if self.config["n_components"] else None
 
     def encode(self, images: Tensor) -> Tensor:
         return padded(self.encoder, images)
@@ -146,25 +163,32 @@ class AdversarialAutoencoder(nn.Module):
         """(N, k) -> (N,) logits, for the loss."""
         return self.discriminator(latents).squeeze(1)
 
-    def calibrate(self, validation_latents: Tensor, reference_latents: Tensor, quantile: float = 0.05) -> None:
-        """Set the validity threshold to a quantile of ``discriminate`` on validation codes, and keep reference codes.
+    def calibrate(
+        self,
+        validation_latents: Tensor,
+        reference_latents: Tensor,
+        quantile: float = 0.05,
+        mixture: Mixture | None = None,
+    ) -> None:
+        """Set the validity threshold to a quantile of ``discriminate`` on validation codes; keep reference codes.
 
         A fixed threshold of 0.5, as in the published code, rejects most real codes of a trained model.
+
+        Args:
+            validation_latents: (V, k) codes of images that were not trained on.
+            reference_latents: (M, k) codes of a random sample of the training images.
+            quantile: share of the validation codes that are not valid.
+            mixture: of the codes, from :func:`~abele_py.mixture.fit_mixture`; kept too. None: the network has none.
         """
         with torch.no_grad():
             answers = self.discriminate(validation_latents).double()
         self._validity_threshold = torch.quantile(answers, quantile)
         self._reference_latents = reference_latents.detach().float().clone()
+        for name in (f.name for f in fields(Mixture)):
+            part = getattr(mixture, name, None)
+            setattr(self, f"_mixture_{name}", None if part is None else part.to(validation_latents.device).clone())
         self.config["n_references"] = len(reference_latents)
-
-
-def padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Call with a multiple of ROWS rows, so that a row's result does not depend on how many came with it."""
-    n = len(rows)
-    missing = -n % ROWS
-    if missing == 0:
-        return function(rows)
-    return function(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]))[:n]
+        self.config["n_components"] = 0 if mixture is None else len(mixture.weights)
 
 
 class _Sigmoid(nn.Module):

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .autoencoder import padded
 from .errors import BlackBoxError, ParameterError
+from .padding import padded
 
 
 class Answer(NamedTuple):
