@@ -11,7 +11,7 @@ import torch
 
 from .checkpoints import CARD, NETWORKS, Manifest, find_checkpoint, list_checkpoints
 from .datasets import DATASETS
-from .results import FIGURES, command_of, number, shape_of, title_of, verdict
+from .results import FIGURES, command_of, minutes_of, number, shape_of, title_of, verdict
 
 # picture -> what it shows
 PICTURES = {
@@ -122,7 +122,7 @@ def _training(manifest: Manifest) -> Iterator[str]:
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     yield f"- command: `{command_of(manifest)}`; all options as they were are in `manifest.json`"
     yield f"- seed: {manifest.seed}"
-    yield f"- time: {manifest.training_seconds / 60:.1f} min, without measuring"
+    yield f"- time: {minutes_of(manifest)} min, without measuring"
     yield f"- hardware: {manifest.hardware}"
     yield f"- versions: {versions}"
 

@@ -235,7 +235,7 @@ def _table(manifests: Sequence[Manifest]) -> str:
     for m in manifests:
         figures = [number(m.metrics[name]) if name in m.metrics else "" for name in names]
         size = f"{(find_checkpoint(m.name) / WEIGHTS).stat().st_size / 1e6:.1f}"
-        row = [m.name, title_of(m), shape_of(m), *figures, size, f"{m.training_seconds / 60:.1f}", m.hardware]
+        row = [m.name, title_of(m), shape_of(m), *figures, size, minutes_of(m), m.hardware]
         rows.append([*row, f"`{command_of(m)}`"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -263,6 +263,11 @@ def shape_of(manifest: Manifest) -> str:
     return f"CNN {'-'.join(map(str, c['channels']))}{repeated}, {c['hidden']}"
 
 
+def minutes_of(manifest: Manifest) -> str:
+    minutes = manifest.training_seconds / 60
+    return f"{minutes:.1f}" if minutes >= 0.1 else "less than 0.1"
+
+
 def command_of(manifest: Manifest) -> str:
     return f"abele train training/{manifest.recipe['name']}.yaml"
 
@@ -271,8 +276,7 @@ def reached(manifest: Manifest) -> str:
     """The first line of a recipe: what it reaches, in what time, on what hardware."""
     main = ("label_preservation", "rmse_255", "accuracy", "auc")
     figures = [f"{FIGURES[name][0]} {number(manifest.metrics[name])}" for name in main if name in manifest.metrics]
-    minutes = f"{manifest.training_seconds / 60:.1f} min"
-    return f"# {title_of(manifest)} test: {', '.join(figures)}. {minutes} on: {manifest.hardware}."
+    return f"# {title_of(manifest)} test: {', '.join(figures)}. {minutes_of(manifest)} min on: {manifest.hardware}."
 
 
 def with_reached(recipe: str, manifest: Manifest) -> str:
