@@ -65,45 +65,40 @@ def finish(
     else:
         metrics = measure_classifier(network, test)
     file = str(config.config[0]) if config.config else ""
-    folder = save_checkpoint(
-        out,
-        network,
-        Manifest(
-            name=config.name,
-            kind="autoencoder",  # this and the two below: filled in from the network
-            architecture="",
-            config={},
-            data_set=data.name,
-            split=f"train ({data.splitting})",
-            preprocessing="; ".join(filter(None, (data.preparation, "pixels / 255: float32 in [0, 1], (C, H, W)"))),
-            class_names=list(data.class_names),
-            recipe={"name": Path(file).stem, "options": _options(config, data.name)},
-            seed=int(config.seed_everything),
-            versions={
-                name: version(name)
-                for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
-            }
-            | {"python": platform.python_version()},
-            hardware=_hardware(module),
-            training_seconds=round(seconds, 1),
-            metrics={name: round(value, 6) for name, value in metrics.items()},
-            licence=data.licence,
-            test_counts=torch.bincount(test.labels, minlength=len(data.class_names)).tolist(),
-        ),
-        shareable,
-        card,
+    manifest = Manifest(
+        name=config.name,
+        kind="autoencoder",  # this and the two below: filled in from the network
+        architecture="",
+        config={},
+        data_set=data.name,
+        split=f"train ({data.splitting})",
+        preprocessing="; ".join(filter(None, (data.preparation, "pixels / 255: float32 in [0, 1], (C, H, W)"))),
+        class_names=list(data.class_names),
+        recipe={"name": Path(file).stem, "options": _options(config, data.name)},
+        seed=int(config.seed_everything),
+        versions={
+            name: version(name)
+            for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
+        }
+        | {"python": platform.python_version()},
+        hardware=_hardware(module),
+        training_seconds=round(seconds, 1),
+        metrics={name: round(value, 6) for name, value in metrics.items()},
+        licence=data.licence,
+        test_counts=torch.bincount(test.labels, minlength=len(data.class_names)).tolist(),
     )
-    if isinstance(network, AdversarialAutoencoder):
-        path = Path(config.runs) / config.name / "reconstructions.png"
-        content = pictures.reconstructions(network, to_unit(test.images), black_box, data.class_names)
-        try:
-            write_atomically(path, lambda file: file.write(content))
-        except OSError as error:
-            raise CheckpointError(
-                f"got {error} while writing {path}; expected a folder that can be written; the checkpoint {folder} is "
-                "whole; make room, and draw the picture with --resume"
-            ) from error
-    return folder
+    try:
+        save_checkpoint(out, network, manifest, shareable, card)
+        if isinstance(network, AdversarialAutoencoder):
+            drawn = pictures.reconstructions(network, to_unit(test.images), black_box, data.class_names)
+            beside = Path(config.runs) / config.name / "reconstructions.png"
+            write_atomically(beside, lambda file: file.write(drawn))
+    except OSError as error:
+        raise CheckpointError(
+            f"got a finished training whose results cannot be written: {error}; expected room for them; make some, and "
+            "go on with --resume: nothing is trained again"
+        ) from error
+    return out
 
 
 def _options(config: Namespace, data_set: str) -> dict[str, Any]:
