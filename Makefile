@@ -57,5 +57,6 @@ bench: $(FOREST)
 	$(BIN)/python benchmarks/page.py
 
 page: $(READY)
+	$(BIN)/python benchmarks/data_sets.py
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/page.py
