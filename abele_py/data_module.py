@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
@@ -70,6 +71,8 @@ class ImageData(pl.LightningDataModule):
 
     def _loader(self, split: str, batch_size: int, seed: int | None, min_steps: int = 1) -> DataLoader[Batch]:
         images = self.splits[split]
+        if seed is not None and len(images) < batch_size:
+            rank_zero_info(f"{len(images)} images are fewer than a batch of {batch_size}: every step sees all of them")
         rows: Any = TensorDataset(images.images, images.labels)
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = EpochBatches(len(images), batch_size, seed, rank, world_size, min_steps)
