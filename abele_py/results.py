@@ -297,14 +297,18 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int =
         return torch.cat([function(to_unit(part)) for part in images.split(size)])
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m abele_py.results", description="Write training/README.md's table and the recipes' first lines."
-    )
-    parser.add_argument("--table", required=True, nargs="?", const="training/README.md", type=Path, metavar="PAGE")
-    page: Path = parser.parse_args().table
+def refresh(page: Path) -> None:
+    """Write the table into a page, and the first lines of the recipes in its folder."""
     shipped = list_checkpoints()
     page.write_text(with_table(page.read_text(encoding="utf-8"), shipped), encoding="utf-8")
     for found in shipped:
         recipe = page.parent / f"{found.recipe['name']}.yaml"
         recipe.write_text(with_reached(recipe.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m abele_py.results", description="Write training/README.md's table and the recipes' first lines."
+    )
+    parser.add_argument("--table", required=True, nargs="?", const="training/README.md", type=Path, metavar="PAGE")
+    refresh(parser.parse_args().table)

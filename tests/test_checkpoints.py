@@ -24,6 +24,7 @@ from abele_py.checkpoints import (
 from abele_py.classifiers import ConvolutionalClassifier, Forest
 from abele_py.datasets import DATASETS, ImageSet, load_split
 from abele_py.errors import CheckpointError, UnknownNameError
+from abele_py.mixture import fit_mixture
 
 SHIPPED = [manifest.name for manifest in list_checkpoints()]
 PICTURE = b"\x89PNG, for the sake of the test"
@@ -57,8 +58,13 @@ def small_network(kind):
         return Forest.from_sklearn(forest, (1, 4, 4))
     if kind == "cnn":
         return ConvolutionalClassifier((1, 8, 8), 3, channels=(4,), hidden=8)
-    network = AdversarialAutoencoder((1, 8, 8), 3, kind, hidden=(16, 16), channels=(2, 4), discriminator_hidden=(8,))
-    network.eval().calibrate(torch.randn(50, 3), torch.randn(20, 3))
+    architecture = kind.removesuffix(" with a mixture")
+    network = AdversarialAutoencoder(
+        (1, 8, 8), 3, architecture, hidden=(16, 16), channels=(2, 4), discriminator_hidden=(8,)
+    )
+    latents = torch.randn(50, 3)
+    mixture = fit_mixture(latents, latents, components=(2,)) if kind != architecture else None
+    network.eval().calibrate(latents, torch.randn(20, 3), mixture=mixture)
     return network
 
 
@@ -69,18 +75,20 @@ def changed(folder, **fields):
 
 @pytest.fixture
 def saved(tmp_path):
-    return save_checkpoint(tmp_path / "small", small_network("mlp"), manifest(), {"samples.png": PICTURE})
+    return save_checkpoint(
+        tmp_path / "small", small_network("mlp with a mixture"), manifest(), {"samples.png": PICTURE}
+    )
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("kind", ["mlp", "conv", "cnn", "forest"])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "mlp with a mixture", "cnn", "forest"])
 def test_round_trip_is_exact(tmp_path, kind, half):
     network = small_network(kind)
     if half:
         for parameter in network.parameters():
             parameter.data.copy_(parameter.half())
     folder = save_checkpoint(tmp_path / "x", network, manifest())
-    again = (load_autoencoder if kind in ("mlp", "conv") else load_classifier)(folder)
+    again = (load_classifier if kind in ("cnn", "forest") else load_autoencoder)(folder)
     assert type(again) is type(network)
     assert again.config == network.config
     assert not again.training
@@ -93,13 +101,16 @@ def test_round_trip_is_exact(tmp_path, kind, half):
 
 
 def test_autoencoder_answers_the_same_after_a_round_trip(saved):
-    network, again = small_network("mlp"), load_autoencoder(saved)
+    network, again = small_network("mlp with a mixture"), load_autoencoder(saved)
     images = torch.rand(20, 1, 8, 8)
     with torch.no_grad():
         assert torch.equal(network.encode(images), again.encode(images))
         assert torch.equal(network.decode(network.encode(images)), again.decode(again.encode(images)))
     assert again.validity_threshold == network.validity_threshold
     assert torch.equal(again.reference_latents, network.reference_latents)
+    latents = torch.randn(20, 3)
+    assert torch.equal(again.mixture.log_density(latents), network.mixture.log_density(latents))
+    assert torch.equal(again.mixture.typicality(latents), network.mixture.typicality(latents))
 
 
 def test_half_precision_halves_the_file(tmp_path):
@@ -115,9 +126,31 @@ def test_half_precision_halves_the_file(tmp_path):
 
 def test_manifest_round_trip(saved):
     found = read_manifest(saved)
-    network = small_network("mlp")
+    network = small_network("mlp with a mixture")
     assert set(found.files) == {"model.safetensors", "samples.png"}
     assert found == replace(manifest(), architecture="AdversarialAutoencoder", config=network.config, files=found.files)
+
+
+def test_an_older_manifest_is_read_without_counts(saved):
+    path = saved / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["test_counts"]
+    path.write_text(json.dumps(data))
+    assert read_manifest(saved).test_counts == []
+    changed(saved, test_counts=[3, 4])
+    assert read_manifest(saved).test_counts == [3, 4]
+    changed(saved, test_counts="many")
+    with pytest.raises(CheckpointError, match="test_counts"):
+        read_manifest(saved)
+
+
+def test_card_is_made_from_the_complete_manifest_and_needs_no_hash(tmp_path):
+    folder = save_checkpoint(
+        tmp_path / "x", small_network("cnn"), manifest(), card=lambda found: f"{found.architecture} {len(found.files)}"
+    )
+    assert (folder / "MODEL_CARD.md").read_text() == "ConvolutionalClassifier 1"
+    (folder / "MODEL_CARD.md").write_text("a note of the user")
+    load_classifier(folder)
 
 
 def test_saving_again_replaces_the_whole_folder(saved):
@@ -182,12 +215,28 @@ def test_damaged_manifest_is_refused(saved, text):
         ({"config": {"hidden": []}}, "builds no AdversarialAutoencoder"),
         ({"config": {"image_shape": [1, 100_000, 100_000]}}, "do not fit"),
         ({"config": {"n_references": -1}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"n_components": -1}}, "builds no AdversarialAutoencoder"),
     ],
 )
 def test_manifest_is_not_trusted(saved, fields, message):
     changed(saved, **fields)
     with pytest.raises(CheckpointError, match=message):
         load_autoencoder(saved)
+
+
+@pytest.mark.parametrize("n_components", [0, 1, 3])
+def test_another_number_of_components_than_the_weights_have_is_refused(saved, n_components):
+    changed(saved, config=read_manifest(saved).config | {"n_components": n_components})
+    with pytest.raises(CheckpointError, match="do not fit its config, at _mixture"):
+        load_autoencoder(saved)
+
+
+def test_a_checkpoint_of_a_time_without_mixtures_loads(tmp_path):
+    folder = save_checkpoint(tmp_path / "old", small_network("mlp"), manifest())
+    config = read_manifest(folder).config
+    del config["n_components"]
+    changed(folder, config=config)
+    assert load_autoencoder(folder).mixture is None
 
 
 def test_unknown_architecture_names_the_known_ones(saved):
@@ -249,7 +298,7 @@ def test_shipped_checkpoint_is_complete_and_small(name):
     assert found.class_names == list(record.class_names)
     assert found.licence == record.licence
     folder = checkpoints.find_checkpoint(name)
-    assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json", "MODEL_CARD.md"}
     assert all(path.stat().st_size < 4e6 for path in folder.iterdir())
     assert "/" not in json.dumps(found.recipe["options"].get("data", {}))
     if isinstance(network, AdversarialAutoencoder):

@@ -9,12 +9,11 @@ import torch
 import yaml
 from real_data import data_dir_of
 
-from abele_py.checkpoints import list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from abele_py.checkpoints import load_autoencoder, load_classifier, read_manifest
 from abele_py.data_module import EpochBatches, ImageData, jitter
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.lightning import AutoencoderModule, mmd_loss
-from abele_py.results import table, with_table
 from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -368,19 +367,3 @@ def test_help_names_the_options(capsys):
     shown = capsys.readouterr().out
     for word in ("RECIPE.yaml", "--black_box", "--data_dir", "--resume", "--overwrite", "--trainer.max_epochs"):
         assert word in shown
-
-
-# The table
-
-
-def test_table_in_the_page_is_fresh():
-    page = (ROOT / "training" / "README.md").read_text()
-    assert with_table(page, list_checkpoints()) == page, "run: python -m abele_py.results --table"
-
-
-def test_table_has_every_checkpoint_and_figure():
-    manifests = list_checkpoints()
-    text = table(manifests)
-    for found in manifests:
-        assert f"| {found.name} |" in text
-        assert all(name.replace("_", " ") in text for name in found.metrics)
