@@ -18,6 +18,7 @@ from .prepared import TEST, TRAIN, VAL, OwnImages, write_own_images
 FEWEST = 5  # images of a class, to have some in each split
 OWN_LICENCE = "the user's own images"
 Colour = Literal["auto", "grey", "rgb"]
+_CHANNELS: dict[Colour, int | None] = {"auto": None, "grey": 1, "rgb": 3}
 _NAMES = {TRAIN: "train", VAL: "val", TEST: "test"}
 
 
@@ -63,7 +64,7 @@ def import_images(
     path, out = Path(path), Path(out)
     _check_options(size, colour, splits, out)
     if path.is_dir():
-        found = read_folder(path, size, skip_unreadable)
+        found = read_folder(path, size, _CHANNELS[colour], skip_unreadable)
     elif path.is_file():
         found = read_arrays(path, size)
     else:
@@ -77,7 +78,7 @@ def import_images(
     found = _without_copies(found)
     made = "" if set(found.splits.tolist()) >= {TRAIN, VAL, TEST} else _splitting(found.splits, splits, seed)
     found = replace(found, splits=_split(found, splits, seed))
-    scaling = "as they were" if size is None else f"stretched to {size}x{size} pixels (bilinear, antialiased)"
+    scaling = "sizes as they were" if size is None else f"stretched to {size}x{size} pixels (bilinear, antialiased)"
     own = OwnImages(
         images=np.stack(found.images),
         labels=found.labels.astype(np.int64),

@@ -39,7 +39,15 @@ class Found:
 # A folder of pictures
 
 
-def read_folder(root: Path, size: int | None, skip_unreadable: bool) -> Found:
+def read_folder(root: Path, size: int | None, channels: int | None, skip_unreadable: bool) -> Found:
+    """Pictures in a folder per class, or below ``train``, ``val`` and ``test``; raises as ``import_images``.
+
+    Args:
+        root: the folder.
+        size: pixels a side to scale to.
+        channels: 1 or 3, or None: as each file is stored.
+        skip_unreadable: leave out what cannot be read.
+    """
     folders = _visible_folders(root)
     given = {folder.name.lower() for folder in folders}
     has_splits = "train" in given and given <= set(_SPLIT_FOLDERS)
@@ -70,7 +78,7 @@ def read_folder(root: Path, size: int | None, skip_unreadable: bool) -> Found:
     for entry in tqdm(pictures, desc="reading pictures", unit="picture", disable=None, leave=False):
         name = entry[0].relative_to(root).as_posix()
         try:
-            picture = read_picture(entry[0])
+            picture = read_picture(entry[0], channels)
         except ImageError as error:
             unreadable[name] = str(error)
             continue
@@ -131,6 +139,7 @@ def _scaled(pixels: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def read_arrays(path: Path, size: int | None) -> Found:
+    """The arrays of an ``.npz`` file; raises as ``import_images``."""
     if path.suffix != ".npz":
         raise DataError(f"got {path}; expected a folder, or a file .npz with images and labels; pass one of these")
     try:
