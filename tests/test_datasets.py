@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +15,8 @@ import tarfile
 import zipfile
 from dataclasses import replace
 from functools import cache
+from http.client import IncompleteRead
+from itertools import count
 from pathlib import Path
 from urllib.error import URLError
 
@@ -157,18 +160,27 @@ def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
     contents = {path: path.encode() * 3 for path in DATASETS[name].files}
     files = {path: File((digest_of(content),), len(content)) for path, content in contents.items()}
     monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], files=files, read=None))
+    ticks = count(1)
+
+    def write(path, content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (next(ticks),) * 2)  # the clock of a file system may stand still between two writes
+
     for path, content in contents.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
+        write(tmp_path / path, content)
     prepare(name, tmp_path)
     for path, content in contents.items():
-        victim = tmp_path / path
-        for damaged in (content[:-1], bytes([content[0] ^ 1]) + content[1:], content + b" "):
-            victim.unlink()
-            victim.write_bytes(damaged)
-            with pytest.raises(DataError, match=rf"{victim.name}; expected .*; delete it and fetch it again"):
+        victim, flipped = tmp_path / path, bytes([content[0] ^ 1]) + content[1:]
+        for damaged, what in {
+            content[:-1]: "bytes in",
+            content + b" ": "bytes in",
+            flipped: "other content in",
+        }.items():
+            write(victim, damaged)
+            with pytest.raises(DataError, match=rf"{what} .*{victim.name}; expected .*; delete it and fetch it again"):
                 prepare(name, tmp_path)
-        victim.write_bytes(content)
+        write(victim, content)
         prepare(name, tmp_path)
 
 
@@ -341,6 +353,10 @@ def no_connection(url, path):
     raise URLError("no connection")
 
 
+def cut_off(url, path):
+    raise IncompleteRead(b"half of it")
+
+
 def half(url, path):
     Path(path).write_bytes(b"half of it")
 
@@ -351,7 +367,8 @@ def interrupted(url, path):
 
 
 @pytest.mark.parametrize(
-    ("failure", "error"), [(no_connection, DataError), (half, DataError), (interrupted, KeyboardInterrupt)]
+    ("failure", "error"),
+    [(no_connection, DataError), (cut_off, DataError), (half, DataError), (interrupted, KeyboardInterrupt)],
 )
 def test_a_failed_download_leaves_nothing(stand_in, tmp_path, monkeypatch, failure, error):
     monkeypatch.setattr(utils, "_urlretrieve", failure)
