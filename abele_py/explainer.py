@@ -38,8 +38,8 @@ class Abele:
         black_box: any callable from images (N, C, H, W) in [0, 1] to (N,) integer labels or (N, K) scores; a torch
             module; or a fitted scikit-learn classifier. See :class:`~abele_py.black_box.BlackBox`.
         autoencoder: keeps the protocol :class:`~abele_py.autoencoder.Autoencoder`, trained on images of the same kind.
-        neighborhood: ``"local"``, ``"random"``, ``"genetic"``, ``"genetic-score"``, ``"hybrid"``, or a strategy of
-            ``abele_py.neighborhood`` with options of its own.
+        neighborhood: ``"local"``, ``"random"``, ``"genetic"``, ``"genetic-score"``, ``"hybrid"``, ``"mixture"``
+            (where the autoencoder has one), or a strategy of ``abele_py.neighborhood`` with options of its own.
         n_samples: number of neighbors, the image's code among them.
         random_state: seed of all randomness; the same seed gives the same explanation, whatever was explained before.
         n_exemplars: number of exemplars looked for.
@@ -161,7 +161,17 @@ class Abele:
             same = neighbors.labels == label
             evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
             saliency = contrast_map(x, neighbors.images, evidence, same)
-        trust = judge(fidelity, surrogate, neighbors, anchor, reconstruction, counters, bool(space.valid(z[None])))
+        typicality = space.typicality(z[None])
+        trust = judge(
+            fidelity,
+            surrogate,
+            neighbors,
+            anchor,
+            reconstruction,
+            counters,
+            bool(space.valid(z[None])),
+            None if typicality is None else float(typicality),
+        )
         params = self._params(target if isinstance(target, str) else wanted)
         found = len(exemplars), len(counters)
         notes = notes_on(trust, self._name, label, int(reconstruction.labels), *found, wanted, params)
@@ -184,6 +194,8 @@ class Abele:
             trust=trust,
             notes=tuple(notes),
             params=params | {"black_box_images": space.black_box.images - asked},
+            exemplar_typicality=space.typicality(exemplars.latents),
+            counter_exemplar_typicality=space.typicality(counters.latents),
         )
 
     def _name(self, label: int) -> str:

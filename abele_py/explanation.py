@@ -52,6 +52,8 @@ class Explanation:
         trust: how far to trust all this.
         notes: what could not be found or kept, and why.
         params: what made this explanation: options, seed, versions, number of black-box calls.
+        exemplar_typicality, counter_exemplar_typicality: how typical each of them is, float32 in [0, 1], see
+            :meth:`~abele_py.mixture.Mixture.typicality`; None for an autoencoder without a mixture of its codes.
     """
 
     image: Tensor
@@ -72,6 +74,8 @@ class Explanation:
     trust: Trust
     notes: tuple[Note, ...]
     params: dict[str, Any]
+    exemplar_typicality: Tensor | None = None  # files of a time without mixtures lack these two
+    counter_exemplar_typicality: Tensor | None = None
 
     @property
     def fidelity(self) -> float:
@@ -159,6 +163,11 @@ class Explanation:
             + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
             f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
             f"(always answering {self.name(self.label)}: {t.constant:.3f})",
+            *(
+                []
+                if t.typicality is None
+                else [f"typicality {t.typicality:.2f}, from 0 (hardly an image like it) to 1"]
+            ),
             f"rule: {self.rule.words(self.name)}",
             *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
             f"{len(self.exemplars)} exemplars; counter-exemplars: "

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
 from .black_box import BlackBox, evaluating
-from .errors import AutoencoderError
+from .errors import AutoencoderError, ParameterError
+from .mixture import Mixture
 
 P = TypeVar("P", bound="Points")
 
@@ -65,6 +66,9 @@ class LatentSpace:
         black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
         validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
 
+    Attributes:
+        mixture: of the autoencoder's codes, or None where it has none.
+
     Raises:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
@@ -78,6 +82,7 @@ class LatentSpace:
             )
         self.autoencoder = autoencoder
         self.black_box = black_box
+        self.mixture: Mixture | None = getattr(autoencoder, "mixture", None)
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
@@ -129,6 +134,27 @@ class LatentSpace:
     def realism(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) float32: what the discriminator says of the point; higher is more realistic."""
         return self._apply(self.autoencoder.discriminate, latents, ())
+
+    def typicality(self, latents: Tensor) -> Tensor | None:
+        """(N, k) -> (N,) float32 in [0, 1], or None: share of unseen images whose codes are no more likely.
+
+        By the autoencoder's mixture of its codes; None where it has none.
+        """
+        return None if self.mixture is None else self._apply(self.mixture.typicality, latents, ())
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n samples of the autoencoder's mixture of its codes, (n, k) float32.
+
+        Raises:
+            ParameterError: it has none.
+        """
+        if self.mixture is None:
+            raise ParameterError(
+                f"got an autoencoder of type {type(self.autoencoder).__name__} without a mixture of its codes; "
+                "expected one, to draw neighbors from; train it again, or pass mixture=fit_mixture(train_codes, "
+                "val_codes) to its calibrate; or choose another neighborhood"
+            )
+        return self.mixture.sample(n, generator)
 
     def valid(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""

@@ -1,10 +1,12 @@
 """Neighborhoods: latent points around the code of the explained image, valid, labelled by the black box, in batches.
 
-Four ways to propose points: ``Random``, ``Genetic`` and ``Hybrid`` as the paper defines them (Guidotti et al. 2019,
-section 4.1), and ``Local``. Row 0 is always the image's own code, with the image itself and its own label.
+Five ways to propose points: ``Random``, ``Genetic`` and ``Hybrid`` as the paper defines them (Guidotti et al. 2019,
+section 4.1), ``FromMixture``, and ``Local``. Row 0 is always the image's own code, with the image itself and its own
+label.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -54,13 +56,28 @@ class Random:
     rounds: int = 10
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
-        points = space.classify(anchor.latents[:0])
-        for _ in range(self.rounds):
-            latents = torch.randn(n, space.k, generator=generator)
-            points = concatenate([points, space.classify(latents[space.valid(latents)])])
-            if len(points) >= n and int((points.labels != anchor.labels[0]).sum()) >= n_other:
-                break
-        return points
+        return _drawn(lambda: torch.randn(n, space.k, generator=generator), self.rounds, space, anchor, n, n_other)
+
+
+@dataclass(frozen=True)
+class FromMixture:
+    """Samples of the Gaussian mixture fitted to the autoencoder's codes (Ghosh et al. 2020, arXiv 1903.12436).
+
+    As ``Random``; but the prior is where the codes should lie, and the mixture where they do.
+
+    Attributes:
+        rounds: as of ``Random``.
+    """
+
+    rounds: int = 10
+
+    def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
+        """As of every strategy.
+
+        Raises:
+            ParameterError: the autoencoder has no mixture.
+        """
+        return _drawn(lambda: space.sample(n, generator), self.rounds, space, anchor, n, n_other)
 
 
 @dataclass(frozen=True)
@@ -181,6 +198,7 @@ STRATEGIES: dict[str, Strategy] = {
     "genetic": Genetic(),
     "genetic-score": Genetic(similarity="score"),
     "hybrid": Hybrid(),
+    "mixture": FromMixture(),
 }
 
 
@@ -290,6 +308,17 @@ def _fitness(genetic: Genetic, points: Points, anchor: Points, same: bool) -> Te
         similarity = torch.cosine_similarity(points.scores, anchor.scores[:1]).clamp(0, 1)
     agreement = _logistic(similarity)
     return 0.5 * _logistic(1 - distance) + 0.5 * (agreement if same else 1 - agreement)
+
+
+def _drawn(draw: Callable[[], Tensor], rounds: int, space: LatentSpace, anchor: Points, n: int, n_other: int) -> Points:
+    """The valid points of as many batches as are needed for n of them, n_other with another label; of ``rounds``."""
+    points = space.classify(anchor.latents[:0])
+    for _ in range(rounds):
+        latents = draw()
+        points = concatenate([points, space.classify(latents[space.valid(latents)])])
+        if len(points) >= n and int((points.labels != anchor.labels[0]).sum()) >= n_other:
+            break
+    return points
 
 
 def _tournament(values: Tensor, size: int, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,8 @@ from .exemplars import CounterExemplars
 from .latent_space import Points
 from .surrogate import Fidelity, Surrogate
 
+NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked with are less typical
+
 
 @dataclass(frozen=True)
 class Trust(Fidelity):
@@ -22,6 +24,8 @@ class Trust(Fidelity):
         n_leaves: size of the surrogate.
         counter_exemplar_agreement: share of counter-exemplars to which the surrogate gives the black box's label;
             None without counter-exemplars.
+        typicality: of the image's code, see :meth:`~abele_py.mixture.Mixture.typicality`: about the share of unseen
+            images that are no more likely; None for an autoencoder without a mixture of its codes.
     """
 
     label_preserved: bool
@@ -32,6 +36,7 @@ class Trust(Fidelity):
     n_labels: int
     n_leaves: int
     counter_exemplar_agreement: float | None
+    typicality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def judge(
     reconstruction: Points,
     counters: CounterExemplars,
     code_valid: bool,
+    typicality: float | None = None,
 ) -> Trust:
     """The figures of one explanation; ``anchor`` is the image with its own code and label."""
     agreement = (surrogate.predict(counters.latents) == counters.labels).float() if len(counters) else None
@@ -68,6 +74,7 @@ def judge(
         n_labels=len(neighbors.labels.unique()),
         n_leaves=surrogate.n_leaves,
         counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
+        typicality=typicality,
     )
 
 
@@ -81,8 +88,8 @@ def notes_on(
     wanted: int | None,
     params: Mapping[str, Any],
 ) -> Iterator[Note]:
-    """What a reader must know. Codes: ``label-not-preserved``, ``code-not-valid``, ``one-label``,
-    ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
+    """What a reader must know. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
+    ``one-label``, ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
     ``target-not-found``, ``no-counter-exemplars``.
 
     Args:
@@ -101,6 +108,12 @@ def notes_on(
         )
     if not trust.code_valid:
         yield Note("code-not-valid", "the image does not look like those the autoencoder was trained on")
+    if trust.typicality is not None and trust.typicality < NOT_TYPICAL:
+        yield Note(
+            "not-typical",
+            f"the image is unusual: its code is less likely than those of {1 - trust.typicality:.0%} of the images "
+            "that the autoencoder was checked with, so that there were few like it to learn from",
+        )
     if trust.n_labels == 1:
         yield Note("one-label", f"every neighbor is a {name(label)}: the rule says nothing about what decides")
     elif trust.other_fraction < params["min_class_fraction"]:

@@ -5,6 +5,7 @@ import torch
 
 from abele_py.autoencoder import AdversarialAutoencoder, Autoencoder
 from abele_py.errors import ParameterError
+from abele_py.mixture import fit_mixture
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
 ARCHITECTURES = ["mlp", "conv", "conv-mlp"]
@@ -87,11 +88,42 @@ def test_reference_latents_are_a_copy():
     assert model.reference_latents.abs().sum() > 0
 
 
+def test_a_network_without_a_mixture_has_no_place_for_one():
+    """Checkpoints written before there were mixtures have the same state, and load."""
+    model = network()
+    model.calibrate(torch.randn(30, 5), torch.randn(9, 5))
+    assert model.mixture is None
+    assert model.config["n_components"] == 0
+    assert not [name for name in model.state_dict() if "mixture" in name]
+
+
+def test_a_mixture_is_kept_as_a_copy_and_rebuilt_from_config_and_state():
+    model, latents = network(), torch.randn(300, 5)
+    given = fit_mixture(latents, latents, components=(3,))
+    model.calibrate(latents, latents[:9], mixture=given)
+    expected = given.log_density(latents)
+    again = AdversarialAutoencoder(**model.config)
+    again.load_state_dict(model.state_dict())
+    given.means.zero_()
+    for one in (model, again):
+        assert torch.equal(one.mixture.log_density(latents), expected)
+    with torch.no_grad():
+        assert torch.equal(model.discriminate(latents), network().discriminate(latents))
+
+
+def test_calibrating_without_a_mixture_removes_it():
+    model, latents = network(), torch.randn(300, 5)
+    model.calibrate(latents, latents[:9], mixture=fit_mixture(latents, latents, components=(2,)))
+    model.calibrate(latents, latents[:9])
+    assert model.mixture is None
+    AdversarialAutoencoder(**model.config).load_state_dict(model.state_dict())
+
+
 @pytest.mark.parametrize(
     "options",
     [{"latent_dim": 0}, {"image_shape": (28, 28)}, {"architecture": "vae"}, {"hidden": ()}, {"hidden": (0,)},
      {"image_shape": (1, 0, 28)}, {"discriminator_hidden": ()}, {"n_references": -1},
-     {"architecture": "conv", "channels": ()}],
+     {"n_components": -1},     {"architecture": "conv", "channels": ()}],
 )  # fmt: skip
 def test_impossible_options_are_refused(options):
     with pytest.raises(ParameterError, match="expected"):

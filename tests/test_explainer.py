@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from worlds import EDGE, Counting, Identity, always_one, hard, image, quarters, soft
+from worlds import EDGE, IN_THE_SQUARE, Counting, Identity, IdentityModule, always_one, hard, image, quarters, soft
 
 from abele_py import Abele
 from abele_py.errors import (
@@ -15,7 +15,7 @@ from abele_py.errors import (
     UnknownNameError,
 )
 
-NEIGHBORHOODS = ["local", "random", "genetic", "genetic-score", "hybrid"]
+NEIGHBORHOODS = ["local", "random", "genetic", "genetic-score", "hybrid", "mixture"]
 
 
 def explain(black_box=soft, pixels=(0.6, 0.5), target=None, accepts="square", **options):
@@ -28,7 +28,7 @@ def codes(explanation):
 
 
 @pytest.mark.parametrize("black_box", [hard, soft])
-@pytest.mark.parametrize("neighborhood", ["local", "random", "genetic", "hybrid"])
+@pytest.mark.parametrize("neighborhood", ["local", "random", "genetic", "hybrid", "mixture"])
 @pytest.mark.parametrize("pixels", [(0.6, 0.5), (0.1, 0.9), (0.35, 0.0)])
 def test_the_known_answer_is_found(black_box, neighborhood, pixels):
     """The label is 1 where the first pixel is above 0.3: one condition, its edge at 0.3, the way out just across."""
@@ -116,7 +116,7 @@ def test_every_contract_holds(neighborhood, preset, name):
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.1, 0.15, 0.35, 0.45, 0.5])
-@pytest.mark.parametrize("neighborhood", ["local", "random", "genetic", "hybrid"])
+@pytest.mark.parametrize("neighborhood", ["local", "random", "genetic", "hybrid", "mixture"])
 def test_the_least_share_of_other_labels_is_kept_or_noted(fraction, neighborhood):
     e = explain(hard, neighborhood=neighborhood, min_class_fraction=fraction, n_samples=100)
     other = int((e.neighborhood.labels != e.label).sum())
@@ -157,6 +157,29 @@ def test_an_image_that_the_discriminator_refuses_is_explained_with_a_note():
     e = Abele(soft, autoencoder, n_samples=100).explain(image(0.6, 0.95))
     assert not e.trust.code_valid
     assert "code-not-valid" in codes(e)
+
+
+def test_points_are_as_typical_as_the_mixture_says():
+    e = explain(quarters)
+    assert e.trust.typicality == float(IN_THE_SQUARE.typicality(e.latent[None]))
+    assert torch.equal(e.exemplar_typicality, IN_THE_SQUARE.typicality(e.exemplars.latents))
+    assert torch.equal(e.counter_exemplar_typicality, IN_THE_SQUARE.typicality(e.counter_exemplars.latents))
+    assert len(e.counter_exemplar_typicality) == len(e.counter_exemplars) == 3
+
+
+def test_an_image_far_from_all_codes_is_explained_with_a_note():
+    e = explain(soft, (0.01, 0.99))
+    assert e.trust.typicality < 0.05
+    assert "not-typical" in codes(e)
+    assert "not-typical" not in codes(explain(soft, (0.5, 0.5)))
+
+
+def test_an_autoencoder_without_a_mixture_explains_without_typicality():
+    e = Abele(soft, IdentityModule(), n_samples=100).explain(image(0.01, 0.99))
+    assert e.trust.typicality is e.exemplar_typicality is e.counter_exemplar_typicality is None
+    assert "not-typical" not in codes(e)
+    with pytest.raises(ParameterError, match="without a mixture"):
+        Abele(soft, IdentityModule(), "mixture", n_samples=100).explain(image(0.5, 0.5))
 
 
 NAMES = ("a", "b", "c", "d")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from worlds import Identity, always_one, hard, image, quarters
+from worlds import Identity, IdentityModule, always_one, hard, image, quarters, soft
 
 from abele_py import Abele, Explanation
 from abele_py.errors import AbeleError, DataError
@@ -34,7 +34,9 @@ def explained(black_box, neighborhood="local", **options):
     return Abele(black_box, Identity(), neighborhood, n_samples=100, **options).explain(image(0.6, 0.5))
 
 
-@pytest.fixture(scope="module", params=["scores", "labels only", "one label", "many labels", "genetic", "paper"])
+@pytest.fixture(
+    scope="module", params=["scores", "labels only", "one label", "many labels", "genetic", "paper", "module"]
+)
 def any_explanation(request, explanation):
     return {
         "scores": lambda: explanation,
@@ -43,6 +45,7 @@ def any_explanation(request, explanation):
         "many labels": lambda: explained(quarters, class_names=("a", "b", 'c "quoted"', "ü")),
         "genetic": lambda: explained(hard, "genetic"),
         "paper": lambda: explained(quarters, None, preset="paper"),
+        "module": lambda: Abele(soft, IdentityModule(), n_samples=100).explain(image(0.6, 0.5)),  # without a mixture
     }[request.param]()
 
 
@@ -119,6 +122,7 @@ def test_the_golden_explanation_still_loads_with_its_values():
     assert golden.saliency.shape == (1, 2)
     assert golden.surrogate.predict(golden.latent[None]).tolist() == [1]
     assert golden.params["n_samples"] == 30
+    assert golden.trust.typicality is golden.exemplar_typicality is golden.counter_exemplar_typicality is None
     assert same(Explanation.from_json(golden.to_json()), golden)
 
 
@@ -232,7 +236,7 @@ def test_texts_that_are_no_explanation_are_refused(text):
 
 def test_a_missing_or_additional_field_is_refused(explanation):
     data = json.loads(explanation.to_json())
-    for name in [f.name for f in dataclasses.fields(Explanation)]:
+    for name in [f.name for f in dataclasses.fields(Explanation) if f.default is dataclasses.MISSING]:
         with pytest.raises(DataError):
             Explanation.from_json(json.dumps({k: v for k, v in data.items() if k != name}))
     with pytest.raises(DataError):
@@ -277,6 +281,12 @@ def test_words_say_label_fidelity_rule_and_notes(any_explanation):
     assert "rule: " in text
     assert all(note.text in text for note in any_explanation.notes)
     assert repr(any_explanation) == text
+
+
+def test_words_say_how_typical_the_image_is_where_that_is_known(explanation):
+    assert f"\ntypicality {explanation.trust.typicality:.2f}, " in str(explanation)
+    unknown = dataclasses.replace(explanation, trust=dataclasses.replace(explanation.trust, typicality=None))
+    assert "typicality" not in str(unknown)
 
 
 def test_labels_without_a_name_are_numbers(explanation):

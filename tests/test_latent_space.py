@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from worlds import Identity, IdentityModule, hard, seeded, space_of
+from worlds import IN_THE_SQUARE, Identity, IdentityModule, hard, seeded, space_of
 
 from abele_py.black_box import BlackBox
-from abele_py.errors import AutoencoderError
+from abele_py.errors import AutoencoderError, ParameterError
 from abele_py.latent_space import LatentSpace
+from abele_py.mixture import fit_mixture
 
 POINTS = torch.randn(9, 2, generator=seeded())
 
@@ -61,3 +62,28 @@ def test_a_discriminator_of_another_form_is_named():
 
     with pytest.raises(AutoencoderError, match="discriminate"):
         LatentSpace(Column(), BlackBox(hard)).realism(POINTS)
+
+
+def test_typicality_is_what_the_mixture_says_batch_by_batch():
+    whole = space_of().typicality(POINTS)
+    assert torch.equal(whole, IN_THE_SQUARE.typicality(POINTS))
+    assert torch.equal(whole, space_of(batch_size=4).typicality(POINTS))
+    assert space_of().typicality(POINTS[:0]).shape == (0,)
+
+
+def test_an_autoencoder_without_a_mixture_has_no_typicality_and_no_samples():
+    space = LatentSpace(IdentityModule(), BlackBox(hard))
+    assert space.mixture is space.typicality(POINTS) is None
+    with pytest.raises(ParameterError, match="IdentityModule without a mixture of its codes; expected one"):
+        space.sample(9, seeded())
+
+
+def test_samples_are_those_of_the_mixture():
+    assert torch.equal(space_of().sample(9, seeded()), IN_THE_SQUARE.sample(9, seeded()))
+
+
+def test_a_mixture_of_other_codes_is_named():
+    autoencoder = Identity()
+    autoencoder.mixture = fit_mixture(torch.rand(9, 3), torch.rand(9, 3))
+    with pytest.raises(AutoencoderError, match="typicality of the autoencoder"):
+        LatentSpace(autoencoder, BlackBox(hard)).typicality(POINTS)

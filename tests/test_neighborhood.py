@@ -5,13 +5,26 @@ import math
 import numpy as np
 import pytest
 import torch
-from worlds import Counting, Identity, always_one, anchor_of, hard, quarters, seeded, soft, space_of
+from worlds import (
+    IN_THE_SQUARE,
+    Counting,
+    Identity,
+    IdentityModule,
+    always_one,
+    anchor_of,
+    hard,
+    quarters,
+    seeded,
+    soft,
+    space_of,
+)
 
 from abele_py.black_box import BlackBox
 from abele_py.errors import NeighborhoodError, ParameterError, UnknownNameError
 from abele_py.latent_space import LatentSpace, local_radius
 from abele_py.neighborhood import (
     STRATEGIES,
+    FromMixture,
     Genetic,
     Hybrid,
     Local,
@@ -72,7 +85,7 @@ def test_labels_images_and_scores_belong_to_their_points(name, black_box):
     assert torch.equal(points.scores, again.scores)
 
 
-@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid"])
+@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid", "mixture"])
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.14])
 def test_the_least_share_of_other_labels_is_kept_where_they_are_reachable(name, fraction):
     _, anchor, points = neighbors_of(name, hard, (0.6, 0.5), 200, fraction)
@@ -80,13 +93,13 @@ def test_the_least_share_of_other_labels_is_kept_where_they_are_reachable(name, 
     assert other >= fraction * len(points)
 
 
-@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid"])
+@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid", "mixture"])
 def test_as_many_neighbors_as_asked_for_where_all_are_valid(name):
     points = neighbors_of(name, hard, accepts="all")[2]
     assert len(points) == 200
 
 
-@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid"])
+@pytest.mark.parametrize("name", ["local", "random", "genetic", "hybrid", "mixture"])
 def test_one_label_everywhere_ends_with_one_label(name):
     points = neighbors_of(name, always_one)[2]
     assert points.labels.unique().tolist() == [1]
@@ -207,6 +220,18 @@ def test_local_neighborhood_grows_until_it_reaches_another_label():
     assert bool((points.labels != anchor.labels[0]).any())
 
 
+def test_neighbors_from_the_mixture_are_its_samples_where_all_are_valid():
+    space = space_of(hard, "all")
+    points = FromMixture().points(space, anchor_of(space, 0.6, 0.5), 200, 0, seeded())
+    assert torch.equal(points.latents, IN_THE_SQUARE.sample(200, seeded()))
+
+
+def test_an_autoencoder_without_a_mixture_has_no_such_neighborhood():
+    space = LatentSpace(IdentityModule(), BlackBox(soft))
+    with pytest.raises(ParameterError, match="without a mixture of its codes; expected one"):
+        generate(strategy("mixture"), space, anchor_of(space, 0.6, 0.5), 100, 0.1, seeded())
+
+
 @pytest.mark.parametrize("n", [9, 0, -5])
 def test_too_few_neighbors_are_refused(n):
     with pytest.raises(ParameterError, match="expected at least 10"):
@@ -230,7 +255,7 @@ def test_an_unknown_strategy_is_refused_and_the_nearest_name_offered():
         strategy("randm")
 
 
-@pytest.mark.parametrize("own", [Random(rounds=3), Local(2.0), Genetic(generations=2), Hybrid()])
+@pytest.mark.parametrize("own", [Random(rounds=3), FromMixture(rounds=3), Local(2.0), Genetic(generations=2), Hybrid()])
 def test_a_strategy_may_have_options_of_its_own(own):
     assert strategy(own) is own
     assert len(neighbors_of(own)[2]) >= 10

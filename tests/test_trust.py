@@ -35,11 +35,18 @@ def test_nothing_to_note_where_all_is_fine():
     assert codes() == []
 
 
+@pytest.mark.parametrize("typicality", [None, 0.05, 1.0])
+def test_an_image_that_is_typical_or_of_which_that_is_not_known_needs_no_note(typicality):
+    assert codes(typicality=typicality) == []
+
+
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
         ("label-not-preserved", {"label_preserved": False}),
         ("code-not-valid", {"code_valid": False}),
+        ("not-typical", {"typicality": 0.049}),
+        ("not-typical", {"typicality": 0.0}),
         ("one-label", {"n_labels": 1, "other_fraction": 0.0, "n_leaves": 1}),
         ("min-class-fraction", {"other_fraction": 0.09}),
         ("no-rule", {"n_leaves": 1}),

@@ -5,12 +5,20 @@ from torch import Tensor, nn
 
 from abele_py.black_box import BlackBox
 from abele_py.latent_space import LatentSpace, Points
+from abele_py.mixture import Mixture
 
 EDGE = 0.3
+# Two clouds in the unit square, which is hardly typical in its corners.
+IN_THE_SQUARE = Mixture(
+    weights=torch.tensor([0.5, 0.5], dtype=torch.float64),
+    means=torch.tensor([[0.25, 0.5], [0.75, 0.5]], dtype=torch.float64),
+    factors=torch.diag_embed(torch.tensor([[0.15, 0.3], [0.15, 0.3]], dtype=torch.float64)),
+    quantiles=torch.linspace(-1.9, 0.5, 11, dtype=torch.float64),
+)
 
 
 class Identity:
-    """An autoencoder that copies: the code of a 1x1x2 image is its two pixels.
+    """An autoencoder that copies: the code of a 1x1x2 image is its two pixels. It has a mixture of its codes.
 
     Args:
         accepts: ``"square"`` (a point is valid inside [0, 1]^2), ``"all"`` or ``"none"``.
@@ -23,6 +31,7 @@ class Identity:
     def __init__(self, accepts: str = "square") -> None:
         self.accepts = accepts
         self.reference_latents = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+        self.mixture = IN_THE_SQUARE
         self.encoded, self.decoded = [], []  # sizes of the batches that came
 
     def encode(self, images: Tensor) -> Tensor:
@@ -40,7 +49,7 @@ class Identity:
 
 
 class IdentityModule(nn.Module):
-    """The same as a torch module, which has a mode and parameters that must be left as they are."""
+    """The same as a torch module, which has a mode and parameters that must be left as they are; without a mixture."""
 
     latent_dim = 2
     image_shape = (1, 1, 2)
