@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentError, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
@@ -109,6 +109,10 @@ class _Cli(LightningCLI):
             callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
         loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
         given = self.config_init.trainer
+        if given.enable_progress_bar is not False and not any(
+            isinstance(c, ProgressBar) for c in given.callbacks or []
+        ):
+            callbacks.append(TQDMProgressBar(refresh_rate=10))  # drawn after every step, it costs a few per cent
         plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins]
         return super().instantiate_trainer(
             callbacks=[*callbacks, *(given.callbacks or [])],
@@ -289,13 +293,20 @@ def _parse(args: list[str]) -> _Cli:
             run=False,
         )
     except (ArgumentError, TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
-        if isinstance(error, AbeleError):
-            raise
+        if (own := _own(error)) is not None:
+            raise own from error
         message = str(error).strip().splitlines()
         raise ParameterError(
             f"got options that do not fit: {' '.join(line.strip() for line in message)[:500]}; expected the options of "
             "the recipe; see abele train --help"
         ) from error
+
+
+def _own(error: BaseException | None) -> AbeleError | None:
+    """The error of this package inside another one, such as of data that jsonargparse asked for while parsing."""
+    while error is not None and not isinstance(error, AbeleError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _run_folder(config: Namespace) -> Path:

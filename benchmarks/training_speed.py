@@ -29,7 +29,7 @@ OUT = ROOT / "benchmarks" / "results" / "training-speed.json"
 
 
 def now():
-    """Seconds on the wall, and seconds of the processor in this process: other work on the machine hardly moves those."""
+    """Seconds on the wall, and seconds of the processor in this process: other work hardly moves those."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -100,7 +100,7 @@ def bare(options):
         network.eval()
         with torch.no_grad():
             for images in val.images.split(1000):
-                latents = network.encode(to_unit(images))
+                latents = network.encoder(to_unit(images))
                 network.decode(latents)
                 network.discriminate(latents)
                 network.discriminate(torch.randn_like(latents))
@@ -108,7 +108,7 @@ def bare(options):
     return seconds[1:]
 
 
-def main():
+def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="mnist-autoencoder", help="of an autoencoder")
     parser.add_argument("--data-dir", default=None)
@@ -116,7 +116,11 @@ def main():
     parser.add_argument("--epochs", type=int, default=2, help="counted epochs of each turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args()
+    return parser
+
+
+def main():
+    options = parser().parse_args()
     torch.set_num_threads(1)
 
     turns = {"lightning": [], "bare": []}

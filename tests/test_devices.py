@@ -1,8 +1,11 @@
 """Several processes train one network, and nothing that ends a training early costs more than the epoch it was in."""
 
 import errno
+import importlib.util
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +15,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities import rank_zero_only
+from torch.distributed.run import get_args_parser
 
 from abele_py import training
 from abele_py.checkpoints import read_manifest
@@ -246,3 +251,64 @@ def test_fewer_images_than_a_batch_are_one_batch(tmp_path, caplog):
 def test_an_image_alone_is_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"got 1 images.*use more images"):
         train(CNN, [*options(tmp_path), "--data.limit=1"])
+
+
+# The page
+
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+SHELL = re.findall(r"```(?:bash|sbatch)\n(.*?)```", PAGE, flags=re.DOTALL)
+LINES = [line.strip() for block in SHELL for line in block.replace("\\\n", " ").splitlines()]
+COMMANDS = [line for line in LINES if re.match(r"abele|python|torchrun|srun", line)]
+
+
+def of_abele(line, monkeypatch):
+    """What a line gives to ``abele train``, by the parsers of the programs before it."""
+    words = shlex.split(line.replace('"training/$name.yaml"', "training/cifar10-jpeg-cnn.yaml").replace("$resume", ""))
+    if words[0] == "torchrun":
+        given = get_args_parser().parse_args(words[1:])
+        assert (given.module, given.training_script, given.training_script_args[0]) == (True, "abele_py.cli", "train")
+        environment = {
+            "RANK": 5, "LOCAL_RANK": 1, "GROUP_RANK": 1, "WORLD_SIZE": int(given.nnodes) * int(given.nproc_per_node),
+            "LOCAL_WORLD_SIZE": given.nproc_per_node, "TORCHELASTIC_RUN_ID": "x",
+            "MASTER_ADDR": given.master_addr, "MASTER_PORT": given.master_port,
+        }  # fmt: skip
+    elif words[0] == "srun":
+        nodes, tasks = (int(re.search(rf"#SBATCH --{name}=(\d+)", PAGE)[1]) for name in ("nodes", "ntasks-per-node"))
+        environment = {
+            "SLURM_NTASKS": nodes * tasks, "SLURM_NTASKS_PER_NODE": tasks, "SLURM_PROCID": 5, "SLURM_LOCALID": 1,
+            "SLURM_NODEID": 1, "SLURM_JOB_ID": 1, "SLURM_JOB_NAME": "x", "SLURM_NODELIST": "node[0-1]",
+        }  # fmt: skip
+    else:
+        environment = {}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    return words[words.index("train") + 1 :], (5, 8) if environment else (0, None)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_of_the_page_is_understood(line, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    if line.startswith("python "):
+        program, *arguments = shlex.split(line)[1:]
+        spec = importlib.util.spec_from_file_location("program", ROOT / program)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.parser().parse_args(arguments).data_dir == "DIR"
+        return
+    arguments, (rank, processes) = of_abele(line, monkeypatch)
+    if any("help" in word for word in arguments):
+        with pytest.raises(SystemExit) as stopped:
+            training.main(arguments)
+        assert stopped.value.code == 0
+        return
+    trainer = training._parse([f"--config={arguments[0]}", *arguments[1:]]).trainer
+    asked = int(arguments[arguments.index("--trainer.devices") + 1]) if "--trainer.devices" in arguments else 1
+    assert (trainer.global_rank, trainer.world_size) == (rank, processes or asked)
+
+
+def test_script_of_the_page_is_a_script():
+    (script,) = re.findall(r"```sbatch\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert script.startswith("#!/bin/bash\n")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert len(COMMANDS) == 12
