@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types bench page clean
+.PHONY: demo test check lint types bench sweep page clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -56,7 +56,13 @@ bench: $(FOREST)
 	cp runs/comparison/*-comparison.png docs/comparison.png
 	$(BIN)/python benchmarks/page.py
 
+# Which latent size and weight? Short trainings beside each other; those that are stored are kept.
+sweep: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sweep.py --data_dir $(DATA_DIR)
+	$(BIN)/python benchmarks/sweep_page.py
+
 page: $(READY)
 	$(BIN)/python benchmarks/data_sets.py
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/sweep_page.py
