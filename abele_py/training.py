@@ -236,7 +236,9 @@ def _fit(cli: _Cli, run: Path) -> None:
     except BaseException as error:
         if trainer.strategy.launcher is not None:  # the processes it started would wait for this one
             trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # type: ignore[attr-defined]
-        left = f"the state of the last whole epoch is in {run}: go on with --resume" if last.is_file() else "start anew"
+        left = (
+            f"the state of the last whole epoch is in {run}: go on with --resume" if last.is_file() else "begin again"
+        )
         if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise AbeleError(f"got an interruption; {left}") from error
