@@ -306,7 +306,8 @@ def mmd_loss(x: Tensor, y: Tensor) -> Tensor:
 
 def _is_logged(trainer: pl.Trainer) -> bool:
     """Whether figures of this step are kept; handing each one of every step to Lightning costs a tenth of the time."""
-    return (trainer.global_step + 1) % trainer.log_every_n_steps == 0 or trainer.is_last_batch
+    every = trainer.log_every_n_steps or math.inf  # 0: never
+    return (trainer.global_step + 1) % every == 0 or trainer.is_last_batch
 
 
 def _with_schedule(optimizer: Optimizer, trainer: pl.Trainer) -> Any:
