@@ -20,6 +20,7 @@ from abele_py.images import read_image
 from abele_py.own_images import import_images
 from abele_py.own_training import is_chain, train_chain
 from abele_py.prepared import read_own_images
+from abele_py.training import main as train
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "training" / "folder.yaml"
@@ -500,6 +501,13 @@ def test_only_the_recipe_of_recipes_is_one():
     assert not is_chain(["nowhere.yaml"])
 
 
+@pytest.mark.parametrize("step", ["classifier", "autoencoder"])
+def test_a_step_alone_asks_for_prepared_images(step, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^got no file runs/NAME-data.npz; .* abele train training/folder.yaml"):
+        train([str(ROOT / "training" / f"folder-{step}.yaml")])
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit) as end:
         main(["train", str(FOLDER), "--help"])
@@ -613,6 +621,6 @@ def test_the_page_works_as_written(here, capsys):
             arguments += ["--samples=100"]
         assert main(arguments) == 0, capsys.readouterr().err
         out = capsys.readouterr().out
-        if arguments[0] == "train" and is_chain(arguments[1:]):
+        if command == commands()[0]:
             said = next(line for line in out.splitlines() if line.startswith("explain a picture: "))
             assert main([*shlex.split(said.partition(": ")[2])[1:], "--samples=100"]) == 0
