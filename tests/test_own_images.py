@@ -596,6 +596,11 @@ def commands():
     return [line.partition("#")[0].strip() for line in lines if line.strip()]
 
 
+def test_links_of_the_page_lead_somewhere():
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", PAGE):
+        assert (ROOT / "docs" / target).exists(), target
+
+
 @pytest.mark.slow
 def test_the_page_works_as_written(here, capsys):
     """All of its commands, in their order, in one folder; the trainings with a few steps only."""
