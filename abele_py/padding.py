@@ -10,10 +10,10 @@ from torch import Tensor
 ROWS = 16
 
 
-def padded(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+def padded(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     """Call with a multiple of ROWS rows, so that a row's result does not depend on how many came with it."""
-    n = len(rows)
+    n = len(arguments[0])
     missing = -n % ROWS
     if missing == 0:
-        return function(rows)
-    return function(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]))[:n]
+        return function(*arguments)
+    return function(*(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) for rows in arguments))[:n]

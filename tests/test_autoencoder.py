@@ -43,9 +43,10 @@ def test_no_images_give_no_codes(architecture):
         assert model.discriminate(torch.zeros(0, 5)).shape == (0,)
 
 
+@pytest.mark.parametrize("refinement", [0, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_batch_changes_nothing_for_a_row(architecture):
-    model = network(architecture)
+def test_the_batch_changes_nothing_for_a_row(architecture, refinement):
+    model = network(architecture, refinement=refinement)
     images, latents = torch.rand(130, 1, 28, 28), torch.randn(130, 5)
     with torch.no_grad():
         for function, rows in ((model.encode, images), (model.decode, latents), (model.discriminate, latents)):
@@ -62,6 +63,21 @@ def test_config_rebuilds_the_network(architecture):
     again.load_state_dict(model.state_dict())
     assert again.config == model.config
     assert torch.equal(again.reference_latents, model.reference_latents)
+
+
+def test_refined_codes_decode_to_something_nearer_to_the_image():
+    plain, refined = network(), network(refinement=10)
+    images = torch.rand(20, 1, 28, 28)
+
+    def errors(model):
+        return (model.decode(model.encode(images)) - images).square().mean(dim=(1, 2, 3))
+
+    before, after = errors(plain), errors(refined)
+    assert (after < before).all()
+    assert not refined.encode(images).requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(errors(refined), after)
+    assert all(p.grad is None for p in refined.parameters())
 
 
 def test_codes_are_standardised_while_training():
