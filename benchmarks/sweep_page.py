@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from abele_py.checkpoints import read_manifest
 from abele_py.errors import UnknownNameError
 from abele_py.explanation import write_atomically
 from abele_py.plots import Page
@@ -21,7 +22,7 @@ TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "digits": "digits"
 # Okabe & Ito 2008: told apart by people who confuse colours.
 LOOKS = {0.0002: ("#56B4E9", "o"), 0.002: ("#0072B2", "s"), 0.02: ("#D55E00", "^")}
 # Adversarial weight, MMD weight -> marker and name of what was trained at one size only.
-SINGLE = {(0.0, 0.0): ("o", "no pull"), (0.0, 0.01): ("x", "MMD alone"), (0.002, 0.01): ("+", "adversarial and MMD")}
+SINGLE = {(0.0, 0.01): ("x", "MMD alone"), (0.002, 0.01): ("+", "adversarial and MMD")}
 
 Row = dict[str, Any]
 
@@ -39,11 +40,11 @@ FIGURES = {
     "rmse": Shown("RMSE (of 255)", 1, "RMSE (of 255)"),
     "label_preservation": Shown("labels kept", 3, "labels kept"),
     "discriminator_codes": Shown(
-        "D on codes", 2, "discriminator on codes\n(dotted: on the prior)", "discriminator_prior"
+        "D on codes", 2, "discriminator on codes\n(hollow: on the prior)", "discriminator_prior"
     ),
     "discriminator_prior": Shown("D on prior", 2),
     "fid_prior": Shown("FID of prior samples", 1, "FID of\nprior samples"),
-    "agreement": Shown("surrogate agrees", 3, "surrogate agrees\n(dotted: constant)", "constant"),
+    "agreement": Shown("surrogate agrees", 3, "surrogate agrees\n(hollow: constant)", "constant"),
     "constant": Shown("constant answer", 3),
     "balanced_agreement": Shown("balanced agreement", 3, "balanced agreement"),
     "counter_exemplar": Shown("counter-exemplar per image", 2),
@@ -97,7 +98,11 @@ def how(rows: Sequence[Row]) -> str:
 
 
 def fresh(page: str, rows: Sequence[Row]) -> str:
-    """The page with what is stored between its marks: ``table``, ``how``, or a row's name and a figure.
+    """The page with what is stored between its marks.
+
+    Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``; ``<!-- sweep: how -->``; ``<!-- sweep: ROW FIGURE
+    -->``, ROW the name of a stored file; ``<!-- sweep: shipped CHECKPOINT NAME -->``, NAME an option of the model or a
+    figure of the test split in the checkpoint's manifest.
 
     Raises:
         UnknownNameError: there is no such row or figure.
@@ -106,6 +111,10 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name, _, figure = match["words"].partition(" ")
+        if name == "shipped":
+            manifest = read_manifest(figure.partition(" ")[0])
+            known = {**manifest.recipe["options"]["model"]["init_args"], **manifest.metrics}
+            return f"{match['mark']}{known[figure.partition(' ')[2]]:.3g}<!-- end -->"
         if name in ("table", "how"):
             return f"{match['mark']}\n{table(rows) if name == 'table' else how(rows)}\n<!-- end -->"
         if name not in of or figure not in FIGURES:
@@ -137,7 +146,9 @@ def plot(rows: Sequence[Row]) -> Page:
     for axes in grid[-1]:
         axes.set_xlabel("latent size k", fontsize=9)
     handles, labels = grid[0][0].get_legend_handles_labels()
-    page.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    page.legend(
+        handles, labels, loc="outside upper center", ncols=min(3, 1 + len(data_sets)), fontsize=9, frameon=False
+    )
     return page
 
 
@@ -150,9 +161,11 @@ def _panel(axes: Any, rows: Sequence[Row], name: str) -> None:
         line = of.get((weight, 0.0), [])
         sizes = [r["latent_dim"] for r in line]
         label = f"adversarial weight {weight:g}"
-        axes.plot(sizes, _column(line, name), color=color, marker=marker, ms=4.5, label=label)
+        joined = "-" if len(line) > 2 else ""  # two sizes alone say nothing of what lies between them
+        axes.plot(sizes, _column(line, name), color=color, marker=marker, ms=5, linestyle=joined, label=label)
         if beside := FIGURES[name].beside:
-            axes.plot(sizes, _column(line, beside), color=color, linewidth=1, linestyle=":")
+            look = {"ms": 3.5, "mfc": "white", "linewidth": 1, "linestyle": ":" if joined else "", "marker": marker}
+            axes.plot(sizes, _column(line, beside), color=color, **look)
     for weights, (marker, label) in SINGLE.items():
         some = of.get(weights, [])
         look = {"marker": marker, "ms": 7, "mew": 1.3, "mfc": "none", "color": "black", "linestyle": "", "label": label}
