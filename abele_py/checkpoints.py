@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -120,7 +121,7 @@ def save_checkpoint(
     """Write a checkpoint folder: first completely beside its place, then swapped in.
 
     A process killed while writing leaves an earlier checkpoint of that folder whole. (Killed just between the two
-    renames of the swap, it leaves it whole under the name ``.<folder>.previous``.)
+    renames of the swap, it leaves it whole under the name ``.<folder>.previous``, and the next call puts it back.)
 
     Args:
         folder: the checkpoint's folder; an earlier one is replaced.
@@ -153,8 +154,9 @@ def save_checkpoint(
     if card is not None:
         contents[CARD] = card(complete).encode()
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    previous = folder.with_name(f".{folder.name}.previous")
+    previous = _previous(folder)
     try:
+        _put_back(folder)
         for stale in (partial, previous):
             shutil.rmtree(stale, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -169,8 +171,21 @@ def save_checkpoint(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # the error that came first is the one to tell
+            _put_back(folder)
     shutil.rmtree(previous, ignore_errors=True)
     return folder
+
+
+def _previous(folder: Path) -> Path:
+    """Where an earlier checkpoint waits while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _put_back(folder: Path) -> None:
+    """Undo the first rename of a swap whose second one did not happen."""
+    if not folder.exists() and _previous(folder).is_dir():
+        _previous(folder).rename(folder)
 
 
 def _shipped() -> dict[str, Path]:
@@ -192,6 +207,11 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
         return folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
         raise unknown_name("checkpoint", name_or_folder, sorted(shipped))
+    if _previous(folder.absolute()).is_dir():
+        raise CheckpointError(
+            f"got no folder {folder}; expected a checkpoint there; a process was killed while replacing it: rename "
+            f"{_previous(folder.absolute())}, which is whole, to {folder.name}"
+        )
     raise CheckpointError(f"got no folder {folder}; expected a checkpoint there; check the path")
 
 
@@ -221,6 +241,7 @@ def _read_manifest(folder: Path) -> Manifest:
     return Manifest(**data)
 
 
+@torch.inference_mode(False)  # tensors made within inference mode could never have a gradient, which `encode` needs
 def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
     folder = find_checkpoint(name_or_folder)
     manifest = _read_manifest(folder)
