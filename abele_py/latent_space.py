@@ -66,9 +66,6 @@ class LatentSpace:
         black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
         validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
 
-    Attributes:
-        mixture: of the autoencoder's codes, or None where it has none.
-
     Raises:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
@@ -82,7 +79,6 @@ class LatentSpace:
             )
         self.autoencoder = autoencoder
         self.black_box = black_box
-        self.mixture: Mixture | None = getattr(autoencoder, "mixture", None)
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
@@ -96,6 +92,11 @@ class LatentSpace:
                 f"got reference_latents of shape {tuple(self.reference_latents.shape)}; expected (M >= 2, {self.k}); "
                 "call autoencoder.calibrate(validation_latents, reference_latents) after training"
             )
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of its codes that the autoencoder has now, where it is now; None where it has none."""
+        return getattr(self.autoencoder, "mixture", None)
 
     def probe(self) -> None:
         """Try autoencoder and black box on decoded reference codes: is each a function of its input alone?
@@ -140,7 +141,14 @@ class LatentSpace:
 
         By the autoencoder's mixture of its codes; None where it has none.
         """
-        return None if self.mixture is None else self._apply(self.mixture.typicality, latents, ())
+        mixture = self.mixture
+        if mixture is None:
+            return None
+
+        def typicality(points: Tensor) -> Tensor:
+            return mixture.typicality(points.to(mixture.means.device))
+
+        return self._apply(typicality, latents, ())
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n samples of the autoencoder's mixture of its codes, (n, k) float32.
@@ -148,13 +156,14 @@ class LatentSpace:
         Raises:
             ParameterError: it has none.
         """
-        if self.mixture is None:
+        mixture = self.mixture
+        if mixture is None:
             raise ParameterError(
                 f"got an autoencoder of type {type(self.autoencoder).__name__} without a mixture of its codes; "
                 "expected one, to draw neighbors from; train it again, or pass mixture=fit_mixture(train_codes, "
                 "val_codes) to its calibrate; or choose another neighborhood"
             )
-        return self.mixture.sample(n, generator)
+        return mixture.sample(n, generator)
 
     def valid(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""

@@ -82,6 +82,33 @@ def test_samples_are_those_of_the_mixture():
     assert torch.equal(space_of().sample(9, seeded()), IN_THE_SQUARE.sample(9, seeded()))
 
 
+def test_the_mixture_is_the_one_that_the_autoencoder_has_now():
+    autoencoder = Identity()
+    space = LatentSpace(autoencoder, BlackBox(hard))
+    autoencoder.mixture = fit_mixture(POINTS, POINTS, components=(1,))
+    assert torch.equal(space.typicality(POINTS), autoencoder.mixture.typicality(POINTS))
+    assert torch.equal(space.sample(9, seeded()), autoencoder.mixture.sample(9, seeded()))
+    autoencoder.mixture = None
+    assert space.typicality(POINTS) is None
+
+
+def test_points_go_to_the_device_of_the_mixture():
+    """A device that computes nothing tells where the points were: there is no second one to test on."""
+    given = []
+
+    class Elsewhere:
+        means = torch.empty(2, 2, device="meta")
+
+        def typicality(self, latents):
+            given.append(latents.device.type)
+            return torch.zeros(len(latents))
+
+    autoencoder = Identity()
+    autoencoder.mixture = Elsewhere()
+    LatentSpace(autoencoder, BlackBox(hard)).typicality(POINTS)
+    assert given == ["meta"]
+
+
 def test_a_mixture_of_other_codes_is_named():
     autoencoder = Identity()
     autoencoder.mixture = fit_mixture(torch.rand(9, 3), torch.rand(9, 3))
