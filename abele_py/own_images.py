@@ -19,6 +19,10 @@ FEWEST = 5  # images of a class, to have some in each split
 OWN_LICENCE = "the user's own images"
 Colour = Literal["auto", "grey", "rgb"]
 _CHANNELS: dict[Colour, int | None] = {"auto": None, "grey": 1, "rgb": 3}
+DRAWN = (
+    "splits are drawn picture by picture; where several pictures show one patient, object or video, give train, val "
+    "and test yourself, or the figures on unseen images are too good"
+)
 _NAMES = {TRAIN: "train", VAL: "val", TEST: "test"}
 
 
@@ -41,6 +45,7 @@ def import_images(
     ``class_names``. Splits that are given are kept, and a missing ``val`` or ``test`` is drawn from ``train``.
 
     Of exact copies one is kept, so that no image is in two splits; copies under different classes are all left out.
+    The prepared images are in a random order.
 
     Args:
         path: the folder or file.
@@ -76,8 +81,9 @@ def import_images(
         )
     found, colours = _in_one_colour(found, colour)
     found = _without_copies(found)
-    made = "" if set(found.splits.tolist()) >= {TRAIN, VAL, TEST} else _splitting(found.splits, splits, seed)
-    found = replace(found, splits=_split(found, splits, seed))
+    given = set(found.splits.tolist()) >= {TRAIN, VAL, TEST}
+    splitting = "splits as given" if given else _splitting(found.splits, splits, seed)
+    found = _shuffled(replace(found, splits=_split(found, splits, seed)), seed)
     scaling = "sizes as they were" if size is None else f"stretched to {size}x{size} pixels (bilinear, antialiased)"
     own = OwnImages(
         images=np.stack(found.images),
@@ -88,11 +94,23 @@ def import_images(
         title=path.resolve().name,
         licence=licence,
         preparation=f"{scaling}, {colours}",
-        splitting=made or "splits as given",
-        notes=found.notes,
+        splitting=splitting,
+        notes=found.notes if given else found.notes | {DRAWN: ()},
     )
     write_own_images(own, out)
     return out
+
+
+def _shuffled(found: Found, seed: int) -> Found:
+    """In a random order: whoever takes the first images then has some of every class."""
+    rows = np.random.RandomState([seed, 1]).permutation(len(found.images))
+    return replace(
+        found,
+        images=[found.images[row] for row in rows],
+        labels=found.labels[rows],
+        splits=found.splits[rows],
+        names=tuple(found.names[row] for row in rows),
+    )
 
 
 def _check_options(size: int | None, colour: str, splits: Sequence[float], out: Path) -> None:
@@ -145,11 +163,10 @@ def _without_copies(found: Found) -> Found:
             continue
         kept.append(best)
         copies += [found.names[row] for row in rows if row != best]
-    notes = list(found.notes)
-    if copies:
-        notes.append(f"left out {some(copies)}: exact copies of other images, which would be in two splits")
-    if disputed:
-        notes.append(f"left out {some(disputed)}: the same image under different classes")
+    concerned = {
+        f"left out {some(copies)}: exact copies of other images, which would be in two splits": copies,
+        f"left out {some(disputed)}: the same image under different classes": disputed,
+    }
     kept.sort()
     return replace(
         found,
@@ -157,7 +174,7 @@ def _without_copies(found: Found) -> Found:
         labels=found.labels[kept],
         splits=found.splits[kept],
         names=tuple(found.names[row] for row in kept),
-        notes=tuple(notes),
+        notes=found.notes | {sentence: tuple(names) for sentence, names in concerned.items() if names},
     )
 
 

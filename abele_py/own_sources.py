@@ -26,14 +26,17 @@ _SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds: images of one size, each (1 or 3, H, W) uint8, and what the source says of each."""
+    """What a source holds: images of one size, each (1 or 3, H, W) uint8, and what the source says of each.
+
+    ``notes`` say what was left out or changed: a sentence, and the names of all files that it concerns.
+    """
 
     images: Sequence[np.ndarray]
     labels: np.ndarray
     splits: np.ndarray
     class_names: tuple[str, ...]
     names: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: dict[str, tuple[str, ...]]
 
 
 # A folder of pictures
@@ -51,6 +54,8 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
     folders = _visible_folders(root)
     given = {folder.name.lower() for folder in folders}
     has_splits = "train" in given and given <= set(_SPLIT_FOLDERS)
+    if not has_splits:
+        _check_no_splits(folders)
     parts = [(_SPLIT_FOLDERS[f.name.lower()], f) for f in folders] if has_splits else [(OPEN, root)]
     classes = [(split, folder) for split, part in parts for folder in _visible_folders(part)]
     if not classes:
@@ -71,7 +76,7 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
     others = [file.relative_to(root).as_posix() for file, _, _ in files if file.suffix.lower() not in SUFFIXES]
     beside = {part for _, part in parts} | {root}
     others += [f.relative_to(root).as_posix() for part in beside for f in part.iterdir() if _is_file(f)]
-    notes = [f"left out {some(sorted(others))}: no picture in the folder of a class"] if others else []
+    others.sort()
 
     kept, images, unreadable, transparent = [], [], {}, []
     first: tuple[str, tuple[int, ...]] | None = None
@@ -93,24 +98,47 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
             f"got {some(list(unreadable))} that cannot be read as pictures (the first: "
             f"{next(iter(unreadable.values()))}); repair or remove them, or pass --data.skip_unreadable=true"
         )
-    if unreadable:
-        notes.append(f"skipped {some(list(unreadable))}: cannot be read as pictures")
-    if transparent:
-        notes.append(f"put {some(transparent)} on black: parts are transparent")
+    concerned = {
+        f"left out {some(others)}: no picture in the folder of a class": others,
+        f"skipped {some(unreadable)}: cannot be read as pictures": unreadable,
+        f"put {some(transparent)} on black: parts are transparent": transparent,
+    }
+    notes = {sentence: tuple(files) for sentence, files in concerned.items() if files}
     names, splits, labels = zip(*kept, strict=True) if kept else ((), (), ())
-    return Found(images, np.array(labels, int), np.array(splits, int), class_names, names, tuple(notes))
+    return Found(images, np.array(labels, int), np.array(splits, int), class_names, names, notes)
+
+
+def _check_no_splits(folders: Sequence[Path]) -> None:
+    """Refuse a ``train`` that holds classes beside folders that are no splits: all of these would become classes."""
+    for folder in folders:
+        inner = _visible_folders(folder)
+        pictures = [f for f in folder.iterdir() if _is_file(f) and f.suffix.lower() in SUFFIXES]
+        if folder.name.lower() == "train" and len(inner) > 1 and not pictures:
+            beside = [f.name for f in folders if f.name.lower() not in _SPLIT_FOLDERS]
+            raise DataError(
+                f"got the folder {folder.name}, which holds folders ({', '.join(f.name for f in inner[:5])}), beside "
+                f"{', '.join(beside[:5])}; expected train, val and test alone, or a folder of pictures per class; "
+                f"move {', '.join(beside[:5])} elsewhere, or, if {folder.name} is a class, put its pictures into it "
+                "without folders"
+            )
 
 
 def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not _is_hidden(f.name))
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.rglob("*") if _is_file(f))
+    """All files below a folder, in subfolders too; thumbnails and the like lie in hidden ones."""
+    below = sorted(folder.rglob("*"))
+    return [f for f in below if _is_file(f) and not any(map(_is_hidden, f.relative_to(folder).parts))]
 
 
 def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+    return path.is_file() and not _is_hidden(path.name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__"))
 
 
 def _check_size(name: str, shape: Sequence[int], first_name: str, first_shape: Sequence[int]) -> None:
@@ -131,7 +159,7 @@ def _check_size(name: str, shape: Sequence[int], first_name: str, first_shape: S
 def _scaled(pixels: np.ndarray, size: int | None) -> np.ndarray:
     if size is None or pixels.shape[1:] == (size, size):
         return pixels
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
+    image = torch.from_numpy(np.array(pixels)).float() / 255
     return (255 * resized(image, (size, size))).round().byte().numpy()
 
 
@@ -170,7 +198,7 @@ def read_arrays(path: Path, size: int | None) -> Found:
         raise DataError(f"got images with 1 and with 3 channels in {path.name}; expected one kind; convert them")
     together = np.concatenate(labels)
     class_names = _as_class_names(arrays.get("class_names"), together)
-    return Found(images, together, np.array(splits), class_names, tuple(names), ())
+    return Found(images, together, np.array(splits), class_names, tuple(names), {})
 
 
 def _loaded(file: Any, name: str) -> np.ndarray:

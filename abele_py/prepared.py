@@ -3,10 +3,11 @@
 ``own_images.py`` makes it; ``datasets.dataset_of`` takes its path as the name of a data set. Loaded without pickle.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from .errors import DataError
 
-SCHEMA = 1
+SCHEMA = 2
 _SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)  # the codes of the splits in the file
 
@@ -33,7 +34,7 @@ class OwnImages:
         licence: of the images, in words.
         preparation: how a picture became its pixels, in words.
         splitting: how the splits were made, in words.
-        notes: what was left out or changed, one sentence each.
+        notes: what was left out or changed: a sentence, which names a few, and the names of all files it concerns.
     """
 
     images: np.ndarray
@@ -45,11 +46,19 @@ class OwnImages:
     licence: str
     preparation: str
     splitting: str
-    notes: tuple[str, ...]
+    notes: dict[str, tuple[str, ...]]
 
     def rows(self, split: str) -> np.ndarray:
         """Numbers of the images of a split."""
         return np.flatnonzero(self.splits == _SPLITS.index(split))
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that tell these images, labels and splits from any others."""
+        content = hashlib.sha256(json.dumps([self.images.shape, self.class_names]).encode())
+        for array in (self.images, self.labels, self.splits):
+            content.update(np.ascontiguousarray(array).data)
+        return content.hexdigest()[:12]
 
     def __str__(self) -> str:
         counts = np.bincount(self.labels, minlength=len(self.class_names))
@@ -89,7 +98,11 @@ def read_own_images(path: str | Path) -> OwnImages:
 
 
 def own_record(path: str | Path) -> dict[str, Any]:
-    """The fields of a ``datasets.Dataset``. Name and title hold no path: they travel with what is trained on it."""
+    """The fields of a ``datasets.Dataset``.
+
+    Name and title hold no path: they travel with what is trained on it. The name ends in the images' digest, so that a
+    training belongs to these images alone, whatever stands at this path later.
+    """
     own = read_own_images(path)
     title = f"{own.title} (own images)"
 
@@ -98,7 +111,7 @@ def own_record(path: str | Path) -> dict[str, Any]:
         return own.images[rows], own.labels[rows]
 
     return {
-        "name": title,
+        "name": f"{own.title} (own images {own.digest})",
         "title": title,
         "image_shape": own.images.shape[1:],
         "class_names": own.class_names,
@@ -130,7 +143,8 @@ def _read(path: Path, changed: int, size: int) -> OwnImages:
     )  # fmt: skip
     if not fits:
         raise ValueError("arrays do not fit together")
-    own = OwnImages(images, labels, splits, class_names, names, **{**record, "notes": tuple(record["notes"])})
+    record["notes"] = {sentence: tuple(concerned) for sentence, concerned in record["notes"].items()}
+    own = OwnImages(images, labels, splits, class_names, names, **record)
     for array in (images, labels, splits):
         array.setflags(write=False)  # shared by all who ask
     return own

@@ -69,6 +69,12 @@ def imported(source, **options):
     return read_own_images(import_images(source, source.parent / "x-data.npz", **options))
 
 
+def in_source_order(own, split=None):
+    """Rows of the prepared images in the order of the array file that they came from."""
+    rows = range(len(own.names)) if split is None else own.rows(split)
+    return sorted(rows, key=lambda row: int(re.search(r"\d+", own.names[row]).group()))
+
+
 def arrays(path, **changes):
     """An array file of ten random images in two classes, with some arrays changed; None leaves one out."""
     random = np.random.default_rng(0)
@@ -228,6 +234,54 @@ def test_files_that_are_no_pictures_are_left_out_and_told(pictures):
     assert any("left out 2 files (disc/notes.txt, readme.md)" in note for note in own.notes)
 
 
+@pytest.mark.parametrize("place", ["disc/.thumbnails", "disc/deep/__MACOSX/disc", ".hidden", "__MACOSX/disc"])
+def test_pictures_in_hidden_folders_are_left_out(pictures, place):
+    (pictures / place).mkdir(parents=True)
+    shape("disc", np.random.default_rng(50)).save(pictures / place / "a.png")
+    (pictures / "disc" / "deep").mkdir(exist_ok=True)
+    shape("disc", np.random.default_rng(51)).save(pictures / "disc" / "deep" / "__a.png")
+    shape("disc", np.random.default_rng(52)).save(pictures / "disc" / "deep" / "a.png")
+    own = imported(pictures)
+    assert len(own.images) == 31
+    assert "disc/deep/a.png" in own.names
+
+
+def test_notes_hold_all_names_and_show_three(pictures):
+    for path in sorted((pictures / "disc").iterdir())[:4]:
+        shutil.copy(path, pictures / "disc" / f"z{path.name}")
+        path.with_suffix(".txt").write_text("x")
+    notes = imported(pictures).notes
+    for start in ("left out 4 files (disc/z", "left out 4 files (disc/0"):
+        sentence = next(note for note in notes if note.startswith(start))
+        assert sentence.count("disc/") == 3
+        assert len(notes[sentence]) == 4
+        assert all(name.startswith("disc/") for name in notes[sentence])
+
+
+def test_drawn_splits_are_told(pictures, tmp_path):
+    assert "note: splits are drawn picture by picture" in str(imported(pictures))
+    for seed, part in enumerate(("train", "val", "test")):
+        draw_shapes(tmp_path / "given" / part, 5, seed=seed)
+    assert "drawn" not in str(imported(tmp_path / "given"))
+
+
+def test_the_first_images_are_of_every_class(pictures):
+    own = imported(pictures)
+    for split, n in (("train", 9), ("val", 4)):
+        assert set(own.labels[own.rows(split)[:n]]) == {0, 1, 2}
+    assert imported(pictures, seed=1).names != own.names
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_scaling_warns_of_nothing(pictures):
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # torch tells of arrays that cannot be written to only once in a process
+    try:
+        assert imported(pictures, size=12).images.shape == (30, 1, 12, 12)
+    finally:
+        torch.set_warn_always(before)
+
+
 @pytest.mark.parametrize("axis", [None, 1, 3])
 @pytest.mark.parametrize("floats", [False, True])
 def test_arrays_in_any_layout_give_the_same_images(tmp_path, axis, floats):
@@ -236,8 +290,9 @@ def test_arrays_in_any_layout_give_the_same_images(tmp_path, axis, floats):
     labels = (np.arange(12) % 2)[:, None]
     path = arrays(tmp_path / "x.npz", images=given / 255 if floats else given, labels=labels)
     own = imported(path)
-    assert np.array_equal(own.images[:, 0], images)
-    assert np.array_equal(own.labels, labels[:, 0])
+    rows = in_source_order(own)
+    assert np.array_equal(own.images[rows, 0], images)
+    assert np.array_equal(own.labels[rows], labels[:, 0])
     assert own.class_names == ("0", "1")
 
 
@@ -251,7 +306,8 @@ def test_arrays_with_splits_and_names(tmp_path):
     own = imported(tmp_path / "x.npz")
     assert own.class_names == ("no", "yes")
     for split in ("train", "val", "test"):
-        assert np.array_equal(own.images[own.rows(split)], content[f"{split}_images"].transpose(0, 3, 1, 2))
+        rows = in_source_order(own, split)
+        assert np.array_equal(own.images[rows], content[f"{split}_images"].transpose(0, 3, 1, 2))
 
 
 # What is refused
@@ -271,6 +327,22 @@ def test_a_folder_without_classes(tmp_path):
     refused(root, "sort the pictures into folders")
     (root / "disc").mkdir()
     refused(root, "got no pictures in")
+
+
+def test_splits_beside_other_folders(tmp_path):
+    root = tmp_path / "shapes"
+    for seed, part in enumerate(("train", "test", "extra")):
+        draw_shapes(root / part, 5, seed=seed)
+    refused(root, r"got the folder train, which holds folders \(cross, disc, square\), beside extra; .*move extra")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    root = tmp_path / "vehicles"
+    draw_shapes(root, 5)
+    (root / "disc").rename(root / "train")
+    (root / "train" / "more").mkdir()
+    (root / "train" / "most").mkdir()
+    assert imported(root).class_names == ("cross", "square", "train")
 
 
 def test_one_class(pictures):
@@ -579,7 +651,7 @@ def test_all_options_reach_their_step_and_an_interrupted_run_goes_on(here, monke
         assert manifest["config"]["image_shape"] == [1, 12, 12]
         assert manifest["seed"] == 3
         assert manifest["class_names"] == list(NAMES)
-        assert manifest["data_set"] == "my_images (own images)"
+        assert re.fullmatch(r"my_images \(own images [0-9a-f]{12}\)", manifest["data_set"])
         assert "stretched to 12x12" in manifest["preprocessing"]
         assert str(here) not in str(manifest)
         assert "runs" not in str(manifest["recipe"])
