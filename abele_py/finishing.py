@@ -60,7 +60,8 @@ def finish(
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
         val_codes = in_batches(network.encode, val)
         network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
-        metrics = measure_autoencoder(network, test, black_box)
+        test_codes = in_batches(network.encode, test.images)
+        metrics = measure_autoencoder(network, test, test_codes, black_box)
         shareable = {"samples.png": pictures.samples(network), "traversals.png": pictures.traversals(network)}
     else:
         metrics = measure_classifier(network, test)
@@ -74,7 +75,7 @@ def finish(
         split=f"train ({data.splitting})",
         preprocessing="; ".join(filter(None, (data.preparation, "pixels / 255: float32 in [0, 1], (C, H, W)"))),
         class_names=list(data.class_names),
-        recipe={"name": Path(file).stem, "options": _options(config, data.name)},
+        recipe={"name": Path(file).stem, "options": trained_options(config, data.name)},
         seed=int(config.seed_everything),
         versions={
             name: version(name)
@@ -90,7 +91,7 @@ def finish(
     try:
         save_checkpoint(out, network, manifest, shareable, card)
         if isinstance(network, AdversarialAutoencoder):
-            drawn = pictures.reconstructions(network, to_unit(test.images), black_box, data.class_names)
+            drawn = pictures.reconstructions(network, to_unit(test.images), test_codes, black_box, data.class_names)
             beside = Path(config.runs) / config.name / "reconstructions.png"
             write_atomically(beside, lambda file: file.write(drawn))
     except OSError as error:
@@ -101,7 +102,7 @@ def finish(
     return out
 
 
-def _options(config: Namespace, data_set: str) -> dict[str, Any]:
+def trained_options(config: Namespace, data_set: str) -> dict[str, Any]:
     """The recipe as it was trained: without what belongs to one machine, without options left at None.
 
     Data set and black box may have been given as paths, and are called by their names.

@@ -76,7 +76,11 @@ def traversals(network: AdversarialAutoencoder) -> bytes:
 
 @torch.no_grad()
 def reconstructions(
-    network: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None, class_names: Sequence[str]
+    network: AdversarialAutoencoder,
+    images: Tensor,
+    latents: Tensor,
+    black_box: nn.Module | None,
+    class_names: Sequence[str],
 ) -> bytes:
     """Images of the data set over their reconstructions: random ones, then the worst.
 
@@ -86,10 +90,11 @@ def reconstructions(
     Args:
         network: trained.
         images: (N, C, H, W) in [0, 1], best of the test split.
+        latents: (N, k) their codes.
         black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities.
         class_names: K names.
     """
-    decoded = torch.cat([network.decode(network.encode(part)) for part in images.split(1000)])
+    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: 3 * COLUMNS].sort().values
     errors = (decoded - images).square().flatten(1).mean(dim=1).sqrt()
     words = [f"error\n{255 * error:.0f} of 255" for error in errors.tolist()]

@@ -5,6 +5,7 @@ beside it that have a shipped checkpoint.
 """
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,12 +23,17 @@ from .metrics_autoencoder import discriminator_mean, label_preservation, mardia_
 # Of 100 test images, how many keep their label: from here on good, and from here on usable with care. See `verdict`.
 GOOD, USABLE = 0.95, 0.85
 BALANCED = (0.4, 0.6)  # mean answer of the discriminator on test codes; 0.5 where it cannot tell them from the prior
+GAP = 0.2  # its mean answer on the prior less that on codes: what both ends of BALANCED leave between them
 
 # figure -> its title, and what it means
 FIGURES: dict[str, tuple[str, str]] = {
     "label_preservation": (
         "label preservation",
         "share of test images whose label, given by the black box, survives encoding and decoding; 1 at best",
+    ),
+    "label_preservation_balanced": (
+        "each label alike",
+        "the same share of each label that the black box gives, then their mean: no frequent label hides a lost one",
     ),
     "rmse_255": ("RMSE (0..255)", "root of the mean squared error of a pixel of the reconstructions, in 0..255"),
     "discriminator_codes": (
@@ -62,11 +68,17 @@ def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]
 
 @torch.no_grad()
 def measure_autoencoder(
-    network: AdversarialAutoencoder, images: ImageSet, black_box: nn.Module | None
+    network: AdversarialAutoencoder, images: ImageSet, latents: Tensor, black_box: nn.Module | None
 ) -> dict[str, float]:
-    """Figures of an autoencoder (``FIGURES``), the most important one first; it needs the black box."""
+    """Figures of an autoencoder (``FIGURES``), the most important one first; it needs the black box.
+
+    Args:
+        network: calibrated.
+        images: N images that it has not seen.
+        latents: (N, k) their codes.
+        black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the figures of labels.
+    """
     originals = to_unit(images.images)
-    latents = in_batches(network.encode, images.images)
     decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
     figures = {}
     if black_box is not None:
@@ -74,6 +86,9 @@ def measure_autoencoder(
             torch.cat([black_box(part).argmax(dim=1) for part in x.split(1000)]) for x in (originals, decoded)
         )
         figures["label_preservation"] = label_preservation(labels, labels_again)
+        kept = (labels == labels_again).double()
+        each = torch.stack([kept[labels == label].mean() for label in labels.unique()])
+        figures["label_preservation_balanced"] = float(each.mean())
     figures["rmse_255"] = rmse(originals, decoded)
     answers = network.discriminate(latents)
     prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
@@ -90,11 +105,17 @@ def verdict(manifest: Manifest) -> list[str]:
     An explanation looks at decoded images in place of the image itself. Where the image's own reconstruction gets
     another label, the decoded neighbors surround another decision, and the explanation may speak of that one; every
     explanation says so of its own image. How often this happens is one minus the label preservation. It is called good
-    up to one image in twenty (the customary 5 %), and usable with care up to one in seven: few enough to look at that
-    note, and leave those images out. Beyond, too many explanations fall away, and those left are of easy images only.
+    up to 5 images in 100 (the customary 5 %), and usable with care up to 15: few enough to look at that note, and
+    leave those images out. Beyond, too many explanations fall away, and those left are of easy images only. Shares are
+    rounded down in print, so that none looks like the threshold that it misses.
 
-    The discriminator says whether codes look like samples of the prior, from which images are generated. A mean answer
-    of 0.40 to 0.60 on test codes is called balanced: on average it is then at most 0.1 from knowing nothing.
+    Where most images get one label, a decoder that draws nothing else keeps most labels. So the mean over labels, each
+    counted alike, must reach the same thresholds: the lower of the two grades holds.
+
+    The discriminator says whether codes look like samples of the prior, from which images are generated. It hardly
+    tells them apart where its mean answer on test codes is 0.40 to 0.60 (on average at most 0.1 from knowing nothing)
+    and that on samples of the prior at most 0.2 away. Codes like the prior look so, but also a discriminator that has
+    learned nothing; the kurtosis of the codes, which needs no discriminator, is told beside it.
 
     Intervals are Wilson's for a share, 95 % (Wilson 1927, JASA 22); they are told where the manifest holds the number
     of test images, and with the word "only" where they leave open which verdict holds, or span more than 5 in 100.
@@ -107,12 +128,20 @@ def _on_autoencoder(manifest: Manifest) -> list[str]:
     sentences = []
     if "label_preservation" in m:
         share = m["label_preservation"]
+        alike = m.get("label_preservation_balanced", share)  # checkpoints of abele_py 0.1.0 do not have it
         low, high = _interval(share, manifest)
+        grade = min(_grade(share), _grade(alike))
+        told = f" ({_of_100(alike)} with each label counted alike)" if "label_preservation_balanced" in m else ""
         sentences.append(
-            f"Of 100 test images, {_of_100(share)} keep the label that the black box gives them when they are encoded "
-            f"and decoded: {_GRADES[_grade(share)]}."
+            f"Of 100 test images, {_of_100(share)}{told} keep the label that the black box gives them when they are "
+            f"encoded and decoded: {_GRADES[grade]}."
         )
-        if _grade(share) < 2:
+        if _grade(alike) < _grade(share):
+            sentences.append(
+                "Labels that few images get are lost more often than the others: train with more images of them, and "
+                "take care with explanations of them."
+            )
+        if grade < 2:
             sentences.append(
                 f"To keep more: train for more epochs (--trainer.max_epochs, here {options('trainer', 'max_epochs')}), "
                 f"with more latent coordinates (--model.latent_dim, here {manifest.config.get('latent_dim')}), or with "
@@ -124,22 +153,31 @@ def _on_autoencoder(manifest: Manifest) -> list[str]:
             "Whether labels survive encoding and decoding is not known, because no classifier judged it: before "
             "explaining with this autoencoder, train it with --black-box CLASSIFIER."
         )
-    codes, weight = m["discriminator_codes"], options("model", "init_args", "adversarial_weight")
-    is_now = f"the discriminator's mean answer on test codes is {codes:.2f} (0.50: cannot tell them apart)"
-    if codes < BALANCED[0]:
-        sentences.append(
-            f"Codes and prior do not match well: {is_now}, so that images generated from the prior may look unlike "
-            f"real ones; raise --model.adversarial_weight (here {weight}), at some cost of reconstruction."
+    return [*sentences, _on_discriminator(manifest)]
+
+
+def _on_discriminator(manifest: Manifest) -> str:
+    m, weight = manifest.metrics, _options(manifest)("model", "init_args", "adversarial_weight")
+    codes, prior = (round(m[f"discriminator_{on}"], 3) for on in ("codes", "prior"))  # judged as they are printed
+    answers = f"its mean answer is {codes:.3f} on test codes and {prior:.3f} on samples of the prior"
+    if codes > BALANCED[1] or codes - prior > GAP:
+        return (
+            f"The discriminator has not kept up with the encoder: {answers}, so that it takes codes for samples of the "
+            f"prior more often than it should, and says little about what is realistic; lower "
+            f"--model.adversarial_weight (here {weight}) or raise --model.discriminator_learning_rate."
         )
-    elif codes > BALANCED[1]:
-        sentences.append(
-            f"The discriminator has not kept up with the encoder: {is_now}, so that it takes codes for samples of the "
-            f"prior more often than not, and says little about what is realistic; lower --model.adversarial_weight "
-            f"(here {weight}) or raise --model.discriminator_learning_rate."
+    if codes < BALANCED[0] or prior - codes > GAP:
+        return (
+            f"The discriminator tells codes from the prior: {answers} (0.500: cannot tell), so that images generated "
+            f"from the prior may look unlike real ones; raise --model.adversarial_weight (here {weight}), at some cost "
+            "of reconstruction."
         )
-    else:
-        sentences.append(f"Codes and prior match: {is_now}; {BALANCED[0]:.2f} to {BALANCED[1]:.2f} is good.")
-    return sentences
+    kurtosis = f" (here {m['kurtosis']:.2f}, and 1 for a normal distribution)" if "kurtosis" in m else ""
+    return (
+        f"The discriminator hardly tells codes from the prior: {answers}; {BALANCED[0]:.2f} to {BALANCED[1]:.2f} on "
+        f"codes, and at most {GAP:.2f} between the two, is good. One that has learned nothing would answer so too: the "
+        f"kurtosis of the codes does not depend on it{kurtosis}."
+    )
 
 
 def _on_classifier(manifest: Manifest) -> list[str]:
@@ -190,7 +228,8 @@ def _uncertainty(share: float, manifest: Manifest, unclear: bool) -> list[str]:
     low, high = _interval(share, manifest)
     few = "only " if unclear or high - low > 0.05 else ""
     end = "; more images would make it surer" if few else ""
-    return [f"Measured on {few}{n:,} test images: {_of_100(low)} to {_of_100(high)} of 100 at 95 % confidence{end}."]
+    most = _of_100(high, math.ceil)
+    return [f"Measured on {few}{n:,} test images: {_of_100(low)} to {most} of 100 at 95 % confidence{end}."]
 
 
 def _interval(share: float, manifest: Manifest) -> tuple[float, float]:
@@ -202,10 +241,13 @@ def _interval(share: float, manifest: Manifest) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _of_100(share: float) -> str:
-    """Per cent with one decimal where it says something; never 100 for less than all, nor 0 for more than none."""
-    text = f"{min(max(100 * share, 0.1), 99.9) if 0 < share < 1 else 100 * share:.1f}"
-    return text.removesuffix(".0")
+def _of_100(share: float, to_whole: Callable[[float], int] = math.floor) -> str:
+    """Per cent with one decimal where it says something, rounded down: 94.99 is not 95.
+
+    Never 100 for less than all, nor 0 for more than none.
+    """
+    tenths = to_whole(round(1000 * share, 6))  # 1000 * 0.849 is a little less than 849
+    return f"{(min(max(tenths, 1), 999) if 0 < share < 1 else tenths) / 10:.1f}".removesuffix(".0")
 
 
 def _options(manifest: Manifest) -> Callable[..., object]:
@@ -228,7 +270,8 @@ def table(manifests: Sequence[Manifest]) -> str:
 
 
 def _table(manifests: Sequence[Manifest]) -> str:
-    names = list(dict.fromkeys(name for m in manifests for name in m.metrics))
+    found = dict.fromkeys(name for m in manifests for name in m.metrics)
+    names = sorted(found, key=[*FIGURES, *found].index)  # the order of one checkpoint that lacks a figure is not theirs
     head = ["checkpoint", "data set", "network", *(FIGURES.get(name, (name, ""))[0] for name in names)]
     rows = [[*head, "MB", "min", "hardware", "command"]]
     rows.append(["---"] * 3 + ["--:"] * (len(names) + 2) + ["---"] * 2)

@@ -113,6 +113,16 @@ def test_autoencoder_answers_the_same_after_a_round_trip(saved):
     assert torch.equal(again.mixture.typicality(latents), network.mixture.typicality(latents))
 
 
+def test_loading_in_inference_mode_gives_a_network_that_refines_codes_outside_of_it(tmp_path):
+    network = AdversarialAutoencoder((1, 8, 8), 3, hidden=(16,), discriminator_hidden=(8,), refinement=2).eval()
+    folder = save_checkpoint(tmp_path / "x", network, manifest())
+    with torch.inference_mode():
+        again = load_autoencoder(folder)
+        inside = again.encode(torch.full((2, 1, 8, 8), 0.5))
+    assert not any(tensor.is_inference() for tensor in again.state_dict().values())
+    assert torch.equal(again.encode(torch.full((2, 1, 8, 8), 0.5)), inside)
+
+
 def test_half_precision_halves_the_file(tmp_path):
     network = small_network("cnn")
     full = save_checkpoint(tmp_path / "full", network, manifest())
@@ -169,6 +179,46 @@ def test_interrupted_saving_leaves_the_earlier_checkpoint_whole(saved, monkeypat
         save_checkpoint(saved, small_network("cnn"), manifest("other"))
     assert load_autoencoder(saved).latent_dim == 3
     assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_a_swap_that_fails_brings_the_earlier_checkpoint_back(saved, monkeypatch):
+    rename = Path.rename
+
+    def refused(self, target):
+        if ".partial-" in self.name:
+            raise PermissionError("no renaming here")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(CheckpointError, match="no renaming here"):
+        save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert load_autoencoder(saved).latent_dim == 3
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_the_earlier_checkpoint_outlives_a_kill_within_the_swap_and_a_full_disk_after_it(saved, monkeypatch):
+    """A kill between the two renames leaves it under another name: the next call puts it back before it writes."""
+    saved.rename(saved.with_name(".small.previous"))
+
+    def full_disk(self, content):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full_disk)
+        with pytest.raises(CheckpointError, match="no space left"):
+            save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert load_autoencoder(saved).latent_dim == 3
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+    saved.rename(saved.with_name(".small.previous"))
+    save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert read_manifest(saved).kind == "classifier"
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_the_only_whole_checkpoint_is_found_under_its_other_name(saved):
+    saved.rename(saved.with_name(".small.previous"))
+    with pytest.raises(CheckpointError, match=r"got no folder .*small.*\.small\.previous"):
+        load_autoencoder(saved)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "samples.png"])
@@ -310,7 +360,7 @@ def test_shipped_checkpoint_is_complete_and_small(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoint_reaches_its_first_figure(name):
     """On all of the test images where there are few, else on the first 2,000, within four standard errors."""
-    from abele_py.results import measure_autoencoder, measure_classifier
+    from abele_py.results import in_batches, measure_autoencoder, measure_classifier
 
     found = read_manifest(name)
     images = load_split(found.data_set, "test", data_dir_of(found.data_set))
@@ -318,7 +368,8 @@ def test_shipped_checkpoint_reaches_its_first_figure(name):
     part = ImageSet(images.images[:n], images.labels[:n], images.class_names)
     if found.kind == "autoencoder":
         judge = load_classifier(found.recipe["options"]["black_box"])
-        measured = measure_autoencoder(load_autoencoder(name), part, judge)
+        network = load_autoencoder(name)
+        measured = measure_autoencoder(network, part, in_batches(network.encode, part.images), judge)
     else:
         measured = measure_classifier(load_classifier(name), part)
     figure, value = next(iter(found.metrics.items()))

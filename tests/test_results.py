@@ -4,6 +4,7 @@ import errno
 import io
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from abele_py.checkpoints import Manifest, load_autoencoder, read_manifest
 from abele_py.datasets import ImageSet
 from abele_py.errors import CheckpointError
 from abele_py.mixture import fit_mixture
-from abele_py.results import measure_classifier, reached, refresh, verdict, with_reached
+from abele_py.results import (
+    in_batches,
+    measure_autoencoder,
+    measure_classifier,
+    reached,
+    refresh,
+    table,
+    verdict,
+    with_reached,
+)
 from abele_py.training import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,14 +111,63 @@ def test_auc_is_left_out_where_there_is_none(labels, names):
     assert list(measure_classifier(Scores(), image_set([25, 150, 100, 200], labels, names))) == ["accuracy"]
 
 
+class Mean(nn.Module):
+    """An autoencoder that draws one image, whatever it is given; its discriminator has learned nothing."""
+
+    validity_threshold = 0.5
+
+    def encode(self, images):
+        return torch.randn(len(images), 2, generator=torch.Generator().manual_seed(0))
+
+    def decode(self, latents):
+        return torch.full((len(latents), 1, 4, 4), 0.1)
+
+    def discriminate(self, latents):
+        return torch.full((len(latents),), 0.5)
+
+
+def test_a_constant_decoder_of_a_data_set_with_a_frequent_class_is_not_good():
+    images = image_set([20] * 95 + [230] * 5, [0] * 95 + [1] * 5)
+    measured = measure_autoencoder(Mean(), images, in_batches(Mean().encode, images.images), Scores())
+    assert list(measured)[:2] == ["label_preservation", "label_preservation_balanced"]
+    assert measured["label_preservation"] == pytest.approx(0.95)
+    assert measured["label_preservation_balanced"] == pytest.approx(0.5)
+    rounded = {name: round(value, 6) for name, value in measured.items()}  # as in a manifest: means are of float32
+    text = "\n".join(verdict(manifest(metrics=rounded, test_counts=[95, 5])))
+    assert "95 (50 with each label counted alike) keep" in text
+    assert "not good enough" in text
+    assert "Labels that few images get are lost more often" in text
+
+
+def test_without_a_judge_there_are_no_figures_of_labels():
+    images = image_set([20, 230], [0, 1])
+    measured = measure_autoencoder(Mean(), images, in_batches(Mean().encode, images.images), None)
+    assert next(iter(measured)) == "rmse_255"
+
+
 # The verdict
+
+
+@pytest.mark.parametrize(
+    ("alike", "grade"),
+    [(0.98, ": good enough"), (0.9499, ": usable with care"), (0.85, ": usable with care"), (0.8499, ": not good")],
+)
+def test_the_lower_grade_of_all_images_and_of_all_labels_holds(alike, grade):
+    text = "\n".join(verdict(reaching(label_preservation_balanced=alike)))
+    assert grade in text
+    assert ("Labels that few images get" in text) == (alike < 0.95)
+    assert ("--trainer.max_epochs" in text) == (alike < 0.95)
+    assert "usable" in "\n".join(verdict(reaching(label_preservation=0.9, label_preservation_balanced=0.99)))
 
 
 @pytest.mark.parametrize(
     ("share", "words", "advised"),
     [
         (0.95, "95 keep the label that the black box gives them when they are encoded and decoded: good enough", False),
-        (0.9499, "95 keep", True),
+        (0.9499, "94.9 keep", True),
+        (0.94999, "94.9 keep", True),
+        (0.0004, "0.1 keep", True),
+        (0.0, "images, 0 keep", True),
         (0.9499, "usable with care", True),
         (0.85, "85 keep the label .* usable with care", True),
         (0.849, "84.9 keep the label .* not good enough", True),
@@ -131,16 +190,31 @@ def test_an_autoencoder_without_a_judge_is_not_called_good():
 
 
 @pytest.mark.parametrize(
-    ("codes", "words"),
+    ("codes", "prior", "words"),
     [
-        (0.4, "Codes and prior match"),
-        (0.6, "Codes and prior match"),
-        (0.39, "raise --model.adversarial_weight (here 0.002)"),
-        (0.61, "lower --model.adversarial_weight (here 0.002)"),
+        (0.5, 0.5, "hardly tells codes from the prior"),
+        (0.4, 0.6, "hardly tells codes from the prior"),
+        (0.6, 0.6, "hardly tells codes from the prior"),
+        (0.3994, 0.5, "raise --model.adversarial_weight (here 0.002)"),
+        (0.39, 0.5, "raise --model.adversarial_weight (here 0.002)"),
+        (0.5, 0.701, "raise --model.adversarial_weight (here 0.002)"),
+        (0.4, 0.9, "raise --model.adversarial_weight (here 0.002)"),
+        (0.61, 0.61, "lower --model.adversarial_weight (here 0.002)"),
+        (0.55, 0.3, "lower --model.adversarial_weight (here 0.002)"),
     ],
 )
-def test_balance_in_words(codes, words):
-    assert words in "\n".join(verdict(reaching(discriminator_codes=codes)))
+def test_balance_in_words(codes, prior, words):
+    text = "\n".join(verdict(reaching(discriminator_codes=codes, discriminator_prior=prior)))
+    assert words in text
+    assert f"{codes:.3f} on test codes and {prior:.3f} on samples of the prior" in text
+
+
+def test_a_discriminator_that_learned_nothing_is_no_proof():
+    """It answers 0.5 whatever the codes are."""
+    text = "\n".join(verdict(reaching(discriminator_codes=0.5, discriminator_prior=0.5, kurtosis=3.14159)))
+    assert "learned nothing would answer so too" in text
+    assert "here 3.14, and 1 for a normal distribution" in text
+    assert "match" not in text
 
 
 def test_few_images_are_told_with_an_interval():
@@ -204,6 +278,12 @@ def test_the_command_of_the_table_mends_page_and_recipes(tmp_path):
     assert {path.name for path in folder.iterdir() if path.read_text() != fresh[path.name]} == {page.name, recipe.name}
     refresh(page)
     assert {path.name: path.read_text() for path in folder.iterdir()} == fresh
+
+
+def test_a_checkpoint_without_a_figure_does_not_change_the_order_of_the_columns(monkeypatch):
+    monkeypatch.setattr("abele_py.results.find_checkpoint", lambda _: ROOT / "checkpoints" / "digits")
+    head = table([manifest(), reaching(label_preservation_balanced=0.9)]).splitlines()[2]
+    assert re.search(r"label preservation \| each label alike \| RMSE .* on prior", head)
 
 
 # Pictures
@@ -293,7 +373,7 @@ def test_lost_labels_are_shown_surest_first(blocks):
     images = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2
     images[:, :, 0, 0] = 0.1  # not lost: the label is that of the first pixel
     images[7, :, 0, 0], images[9, :, 0, 0] = 0.8, 0.9  # lost, the second one more surely
-    pictures.reconstructions(Blank(), images, Scores(), ("no", "a very long name of a class"))
+    pictures.reconstructions(Blank(), images, Blank().encode(images), Scores(), ("no", "a very long name of a class"))
     *chosen, lost = blocks
     assert [block.images.shape[:2] for block in chosen] == [(2, 11), (2, 11), (2, 11)]
     assert "2 of 40 images" in lost.title
@@ -305,7 +385,7 @@ def test_lost_labels_are_shown_surest_first(blocks):
 def test_without_a_judge_the_largest_errors_are_shown(blocks):
     images = torch.full((40, 1, 4, 4), 0.5)
     images[[3, 5], :, :2], images[5, :, 2:] = 1.0, 0.0
-    pictures.reconstructions(Blank(), images, None, ("no", "yes"))
+    pictures.reconstructions(Blank(), images, Blank().encode(images), None, ("no", "yes"))
     assert blocks[-2].title == "The largest errors"
     assert torch.equal(blocks[-2].images[0, :2], images[[5, 3]])
     assert blocks[-2].columns[0] == "error\n128 of 255"
@@ -340,7 +420,13 @@ def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
 
     steps = "abele_py.lightning.AutoencoderModule.training_step"
     monkeypatch.setattr(steps, lambda *_: pytest.fail("trained again"))
+    encoded: Counter[int] = Counter()
+    encode = AdversarialAutoencoder.encode
+    monkeypatch.setattr(
+        AdversarialAutoencoder, "encode", lambda self, x: (encoded.update([len(x)]), encode(self, x))[1]
+    )
     folder = train(recipe, options, resume=True)
+    assert encoded[sum(read_manifest(folder).test_counts)] == 1  # refined codes take their time: never made twice
     names = {"MODEL_CARD.md", "manifest.json", "model.safetensors", "samples.png", "traversals.png"}
     assert {path.name for path in folder.iterdir()} == names
     assert opened((tmp_path / "x" / "reconstructions.png").read_bytes()).width > 600
