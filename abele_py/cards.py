@@ -133,6 +133,10 @@ def _limits(manifest: Manifest) -> Iterator[str]:
         if "label_preservation" in manifest.metrics:
             judge = manifest.recipe.get("options", {}).get("black_box", "a classifier")
             yield f"- Label preservation was judged by `{judge}`; another classifier may lose more or fewer labels."
+        yield (
+            f"- It holds the codes of {manifest.config['n_references']:,} training images (`reference_latents`), which "
+            "`decode` turns into approximations of them: share it only where these images may be shared."
+        )
         yield "- What the decoder cannot draw, no explanation can show: small details are lost first."
         yield "- Any image gets a code, even one of no class; an explanation notes where it looks unlike the others."
     else:

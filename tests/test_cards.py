@@ -74,6 +74,13 @@ def test_a_card_of_own_images_and_of_an_older_manifest():
     assert "Measured on the test split" in text
 
 
+def test_a_card_of_an_autoencoder_says_that_it_holds_codes_of_images():
+    """Of a sample of them, also of confidential ones: whoever passes the checkpoint on passes them on."""
+    limits = card(manifest()).partition("## Limits")[2]
+    assert "codes of 9 training images (`reference_latents`), which `decode` turns into approximations" in limits
+    assert "reference_latents" not in card(classifier([400, 600], accuracy=0.9))
+
+
 def test_a_mixture_is_named_where_there_is_one():
     good = manifest()
     assert "mixture" not in card(good)
