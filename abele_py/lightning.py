@@ -12,16 +12,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from sklearn.ensemble import RandomForestClassifier
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.utils import make_grid
 
 from .autoencoder import AdversarialAutoencoder
+from .checkpoints import load_classifier
 from .classifiers import ConvolutionalClassifier, Forest
 from .data_module import Batch, ImageData, jitter
 from .datasets import to_unit
+from .errors import ParameterError
 from .pictures import png
 
 
@@ -141,6 +143,7 @@ class ClassifierModule(pl.LightningModule):
         weight_decay: of AdamW.
         shift, rotation, scale, flip: of the training images, as in ``jitter``.
         convolutions: of each stage, see ``ConvolutionalClassifier``.
+        start: checkpoint (name or folder) of the same sizes, whose weights the training starts from; None: random ones.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -159,9 +162,12 @@ class ClassifierModule(pl.LightningModule):
         scale: float = 0.1,
         flip: bool = False,
         convolutions: int = 1,
+        start: str | None = None,
     ) -> None:
         super().__init__()
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
+        if start is not None:
+            self.network.load_state_dict(_weights_of(start, self.network))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.jitter = (shift, rotation, scale, flip)
@@ -225,6 +231,7 @@ class ForestModule(pl.LightningModule):
             self.forest.fit(images.flatten(1).numpy(), labels.numpy())
             self.network = Forest.from_sklearn(self.forest, self.image_shape).to(self.device)
             self.gathered.clear()
+            self.optimizers().step()  # type: ignore[union-attr]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
@@ -236,8 +243,9 @@ class ForestModule(pl.LightningModule):
         n_nodes = len(checkpoint["state_dict"]["network.axis"])  # a grown forest has more than the empty one
         self.network = Forest(**{**self.network.config, "n_nodes": n_nodes})
 
-    def configure_optimizers(self) -> None:
-        return None
+    def configure_optimizers(self) -> Optimizer:
+        """Changes nothing and is there to be counted: states are written when a step was taken, and a fit is one."""
+        return SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
 
 
 class ImageGrids(pl.Callback):
@@ -269,6 +277,15 @@ class ImageGrids(pl.Callback):
                 logger.experiment.add_image("images, reconstructions, samples", grid, trainer.global_step)
 
 
+class StayStopped(pl.Callback):
+    """A training that was stopped for want of gain, and is resumed, has nothing left to train."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # after the states of the callbacks are restored; Lightning stops only while it trains
+        if any(stopper.wait_count >= max(1, stopper.patience) for stopper in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
+
+
 class SeedSteps(pl.Callback):
     """Seeds every step by its number: a resumed training draws what an uninterrupted one draws."""
 
@@ -284,6 +301,16 @@ class SeedSteps(pl.Callback):
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type != "cpu":  # torch.manual_seed would ask all kinds of devices, at a cost in each step
             torch.get_device_module(pl_module.device).manual_seed(seed)
+
+
+def _weights_of(start: str, network: nn.Module) -> dict[str, Tensor]:
+    weights, wanted = load_classifier(start).state_dict(), network.state_dict()
+    if {name: w.shape for name, w in weights.items()} != {name: w.shape for name, w in wanted.items()}:
+        raise ParameterError(
+            f"got start={start!r}, a network of other sizes; expected those of this recipe; pass another checkpoint, or "
+            "change channels, hidden and convolutions"
+        )
+    return weights
 
 
 def mmd_loss(x: Tensor, y: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from .checkpoints import MANIFEST
 from .errors import AbeleError, ParameterError
 from .own_images import import_images
 from .prepared import read_own_images
-from .training import LAST, check
+from .runs import LAST
+from .training import check
 from .training import main as train
 
 _STEPS = ("classifier", "autoencoder")

@@ -7,7 +7,6 @@ the training, the autoencoder is calibrated on ``val``, the network is measured 
 import difflib
 import io
 import logging
-import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,10 +28,9 @@ from .data_module import ImageData
 from .datasets import dataset_of
 from .errors import AbeleError, CheckpointError, ParameterError
 from .explanation import write_atomically
-from .finishing import finish
-from .lightning import ForestModule, ImageGrids, SeedSteps
-
-LAST = "last.ckpt"
+from .finishing import finish, trained_options
+from .lightning import ForestModule, ImageGrids, SeedSteps, StayStopped
+from .runs import BEST, LAST, aside, check_options, check_place, claim, finished, give_back, keep_figures
 
 
 def main(argv: Sequence[str]) -> Path:
@@ -97,12 +95,17 @@ class _Cli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config, run = self.config, _run_folder(self.config)
         callbacks: list[pl.Callback] = [
-            Timer(),
+            Timer(self.config_init.trainer.max_time, interval="epoch"),  # what is left is the state of a whole epoch
             SeedSteps(int(config.seed_everything)),
+            StayStopped(),
             ImageGrids(run / "images"),
             ModelCheckpoint(
-                dirpath=run, filename="best", monitor=config.monitor, mode=config.mode, save_last=True,
+                dirpath=run, filename=Path(BEST).stem, monitor=config.monitor, mode=config.mode,
                 enable_version_counter=False,
+            ),
+            # of every epoch; `save_last` of the one above would write only those that are the best so far
+            ModelCheckpoint(
+                dirpath=run, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
             ),
         ]  # fmt: skip
         if config.patience is not None:
@@ -117,6 +120,7 @@ class _Cli(LightningCLI):
         return super().instantiate_trainer(
             callbacks=[*callbacks, *(given.callbacks or [])],
             logger=loggers if given.logger is None else given.logger,
+            max_time=None,  # the timer above has it; the trainer would add none beside that one, and ignore it
             plugins=[_WholeFiles(), *(plugin for plugin in plugins if plugin is not None)],
             # Lightning looks there for states that a cluster's job left: those of another training must not be found
             default_root_dir=given.default_root_dir or run,
@@ -203,10 +207,17 @@ def _train(cli: _Cli) -> Path:
         )
     black_box = None
     if trainer.is_global_zero:
-        _claim(run, out, resume=config.resume, overwrite=config.overwrite)
-        if config.resume:
-            _check_state(run / LAST, module)
+        # whatever can be refused is refused before anything earlier is touched
+        check_place(run, out, resume=config.resume, overwrite=config.overwrite)
         black_box = None if config.black_box is None else load_classifier(config.black_box)
+        asked = trained_options(config, dataset_of(config.data.data_set).name)
+        if config.resume:
+            check_options(run, asked)
+        cli.datamodule.prepare_data()
+        if config.resume:
+            keep_figures(trainer, _check_state(run / LAST, module)["epoch"])
+        else:
+            claim(run, out, asked)
     if config.threads:
         torch.set_num_threads(config.threads)
 
@@ -214,10 +225,12 @@ def _train(cli: _Cli) -> Path:
     if trainer.is_global_zero:
         timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
         seconds = timer.time_elapsed("train")  # a resumed training counts its earlier parts too
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if best:
-            module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        if (run / BEST).is_file():
+            best = torch.load(run / BEST, map_location=module.device, weights_only=True)
+            module.on_load_checkpoint(best)  # a forest takes the size of the best one
+            module.load_state_dict(best["state_dict"])
         finish(module, config, out, black_box, seconds)
+        finished(run)
     try:
         trainer.strategy.barrier()  # what follows in any process finds the checkpoint
     except RuntimeError as error:
@@ -236,9 +249,12 @@ def _fit(cli: _Cli, run: Path) -> None:
     except BaseException as error:
         if trainer.strategy.launcher is not None:  # the processes it started would wait for this one
             trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # type: ignore[attr-defined]
-        left = (
-            f"the state of the last whole epoch is in {run}: go on with --resume" if last.is_file() else "begin again"
-        )
+        left = "begin again"
+        if last.is_file():
+            left = f"the state of the last whole epoch is in {run}: go on with --resume"
+            left += f"; the earlier training is in {aside(run)} until then" if aside(run).exists() else ""
+        if trainer.is_global_zero:
+            give_back(run)
         if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise AbeleError(f"got an interruption; {left}") from error
@@ -249,12 +265,12 @@ def _fit(cli: _Cli, run: Path) -> None:
         raise
 
 
-def _check_state(last: Path, module: pl.LightningModule) -> None:
-    """Refuse a state that cannot be gone on with, before Lightning fails on it."""
+def _check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
+    """A state; one that cannot be gone on with is refused before Lightning fails on it."""
     for half in last.parent.glob(".*.ckpt.*"):  # a killed process was about to write it
         half.unlink()
     try:
-        state = torch.load(last, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
             f"got a damaged {last} ({type(error).__name__}); expected a state of a training; copy best.ckpt, the state "
@@ -268,6 +284,7 @@ def _check_state(last: Path, module: pl.LightningModule) -> None:
             f"got --resume, but the network in {last} is another one; expected the options of the interrupted "
             "training; repeat those, or begin again with --overwrite"
         ) from error
+    return state
 
 
 def _parse(args: list[str]) -> _Cli:
@@ -290,7 +307,12 @@ def _parse(args: list[str]) -> _Cli:
                 "exit_on_error": False,
             },
             auto_configure_optimizers=False,
-            trainer_defaults={"accelerator": "auto", "devices": 1, "use_distributed_sampler": False},
+            trainer_defaults={
+                # "auto" would choose Apple's GPUs, which have no float64: our calibrated thresholds do
+                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+                "devices": 1,
+                "use_distributed_sampler": False,
+            },
             args=args,
             run=False,
         )
@@ -317,31 +339,6 @@ def _run_folder(config: Namespace) -> Path:
             f"got name {config.name!r}; expected a name without folders; use --runs or --out for those"
         )
     return Path(config.runs) / config.name
-
-
-def _claim(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse before the training, not after it, to replace what an earlier one left."""
-    if resume and not (run / LAST).is_file():
-        raise ParameterError(
-            f"got --resume, but there is no {run / LAST}; expected an interrupted training; leave it out"
-        )
-    if resume:
-        return
-    for earlier in (out, run / LAST):  # a run that ended before its first epoch leaves nothing worth keeping
-        if earlier.exists() and not overwrite:
-            raise ParameterError(
-                f"got an earlier training in {run}: {earlier.name}; expected a free place; go on with --resume, choose "
-                "another --name or --out, or replace it with --overwrite"
-            )
-    foreign = run.is_file() or (run.exists() and any(run.iterdir()) and not (run / "csv").is_dir())
-    if foreign:  # whatever it is, no training has written it
-        raise ParameterError(f"got {run}, which is no earlier training, to overwrite; expected one; use another --name")
-    shutil.rmtree(run, ignore_errors=True)
-    for folder in (run.parent, out.absolute().parent):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ParameterError(f"got the folder {folder}, which cannot be made ({error}); choose another") from error
 
 
 def _recipe(path: str) -> Path:

@@ -55,6 +55,7 @@ LEVELS = {
     "explainer": 7,
     "sanity": 7,
     "finishing": 7,
+    "runs": 7,
     "training": 8,
     "attribution": 8,
     "figures": 8,
