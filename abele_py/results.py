@@ -159,14 +159,15 @@ def _on_autoencoder(manifest: Manifest) -> list[str]:
 def _on_discriminator(manifest: Manifest) -> str:
     m, weight = manifest.metrics, _options(manifest)("model", "init_args", "adversarial_weight")
     codes, prior = (round(m[f"discriminator_{on}"], 3) for on in ("codes", "prior"))  # judged as they are printed
+    gap = round(prior - codes, 3)  # 0.55 - 0.35 is a little more than 0.2
     answers = f"its mean answer is {codes:.3f} on test codes and {prior:.3f} on samples of the prior"
-    if codes > BALANCED[1] or codes - prior > GAP:
+    if codes > BALANCED[1] or gap < -GAP:
         return (
             f"The discriminator has not kept up with the encoder: {answers}, so that it takes codes for samples of the "
             f"prior more often than it should, and says little about what is realistic; lower "
             f"--model.adversarial_weight (here {weight}) or raise --model.discriminator_learning_rate."
         )
-    if codes < BALANCED[0] or prior - codes > GAP:
+    if codes < BALANCED[0] or gap > GAP:
         return (
             f"The discriminator tells codes from the prior: {answers} (0.500: cannot tell), so that images generated "
             f"from the prior may look unlike real ones; raise --model.adversarial_weight (here {weight}), at some cost "

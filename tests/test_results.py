@@ -195,6 +195,8 @@ def test_an_autoencoder_without_a_judge_is_not_called_good():
         (0.5, 0.5, "hardly tells codes from the prior"),
         (0.4, 0.6, "hardly tells codes from the prior"),
         (0.6, 0.6, "hardly tells codes from the prior"),
+        (0.45, 0.65, "hardly tells codes from the prior"),
+        (0.55, 0.35, "hardly tells codes from the prior"),
         (0.3994, 0.5, "raise --model.adversarial_weight (here 0.002)"),
         (0.39, 0.5, "raise --model.adversarial_weight (here 0.002)"),
         (0.5, 0.701, "raise --model.adversarial_weight (here 0.002)"),
