@@ -4,6 +4,7 @@ Each of the two is an ordinary training, with its own run folder; only the image
 """
 
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,22 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from .checkpoints import MANIFEST
+from .checkpoints import MANIFEST, read_manifest
+from .datasets import dataset_of
 from .errors import AbeleError, ParameterError
 from .own_images import import_images
 from .prepared import read_own_images
-from .runs import LAST
+from .runs import LAST, aside, check_place
 from .training import check
 from .training import main as train
 
 _STEPS = ("classifier", "autoencoder")
 _CHAIN = ("config", "name", "runs", "seed_everything", "resume", "overwrite", *_STEPS)
-_ONE_STEP = ("model", "black_box", "out", "monitor", "mode", "patience", "half")
+_ONE_STEP = ("model", "monitor", "mode", "patience", "half")
+# what makes the two trainings one: a training that is given another place, judge or images is trained alone
+_DECIDED = (
+    "config", "name", "runs", "out", "resume", "overwrite", "seed_everything", "data.data_set", "black_box",
+)  # fmt: skip
 _DESCRIPTION = (
     "abele train training/folder.yaml --data.path FOLDER [options]: import your own images into RUNS/NAME-data.npz, "
     "train a classifier (RUNS/NAME-classifier/checkpoint), then an autoencoder judged by it (RUNS/NAME/checkpoint). "
@@ -81,37 +87,95 @@ def train_chain(argv: Sequence[str], say: Callable[[str], Any]) -> Trained:
     if not own.resume and not own.overwrite:
         _check_free(data, *folders.values())
 
-    if own.resume and data.is_file():
-        say(f"images imported before: {data}")
-    else:
-        if source is None:
-            raise ParameterError(
-                "got no --data.path; expected a folder with one folder of pictures per class, or an .npz"
-            )
-        import_images(source, data, seed=own.seed_everything, **own.data)
-        say(f"images imported into {data}")
-    for line in str(read_own_images(data)).splitlines():
-        say(f"  {line}")
-
-    common = [f"--runs={runs}", f"--seed_everything={own.seed_everything}", f"--data.data_set={data}"]
     judge = f"--black_box={folders['classifier'] / 'checkpoint'}"
     options = {
         step: [
-            str(recipe.parent / own[step]), *common, f"--name={folder.name}",
-            *([judge] if step == "autoencoder" else []), *(["--overwrite"] if own.overwrite else []), *shares[step],
+            str(recipe.parent / own[step]), *shares[step], f"--runs={runs}", f"--name={folder.name}",
+            f"--seed_everything={own.seed_everything}", *([judge] if step == "autoencoder" else []),
         ]
         for step, folder in folders.items()
     }  # fmt: skip
-    for step in _STEPS:  # both before the first is trained: a mistake in the second would be told late
-        check(options[step])
+
+    def check_steps(images: Path) -> None:  # both before the first is trained: the second's mistakes are told in time
+        for step in _STEPS:
+            check([*options[step], f"--data.data_set={images}"])
+
+    if own.resume and data.is_file():
+        say(f"images imported before: {data}")
+        check_steps(data)
+    else:
+        _import(own, source, data, tuple(folders.values()), check_steps)
+        say(f"images imported into {data}")
+    for line in _told(data):
+        say(f"  {line}")
+
+    finished = {step: own.resume and _is_finished(folder / "checkpoint", data) for step, folder in folders.items()}
     for step, folder in folders.items():
-        if own.resume and (folder / "checkpoint" / MANIFEST).is_file():
+        if finished[step]:
             say(f"{step} trained before: {folder / 'checkpoint'}")
             continue
         say(f"training the {step}: {folder}")
-        train([*options[step], *(["--resume"] if own.resume and (folder / LAST).is_file() else [])])
+        resume = ["--resume"] if own.resume and (folder / LAST).is_file() else []
+        train([*options[step], f"--data.data_set={data}", *resume])
     checkpoints = (folders["classifier"] / "checkpoint", folders["autoencoder"] / "checkpoint")
     return Trained(checkpoints, _commands(data, source, *checkpoints))
+
+
+def _import(
+    own: Namespace, source: str | None, data: Path, folders: Sequence[Path], check_steps: Callable[[Path], None]
+) -> None:
+    """Import the images and check all options with them; only then replace what an earlier run has left.
+
+    The earlier images are put aside first, and the new ones come to their place last. So whatever ends this before it
+    is done, trainings on earlier images are never beside a file of images: ``--resume`` cannot take them for its own.
+    """
+    new, earlier = data.with_name(f".{data.stem}.new.npz"), data.with_name(f"{data.stem}.earlier.npz")
+    if own.resume and (left := [folder for folder in folders if folder.exists()]):
+        raise ParameterError(
+            f"got --resume, but no {data} beside {left[0]}; expected the images that it was trained on; begin anew "
+            f"with --overwrite{f', or rename {earlier}, the earlier images, to that' if earlier.is_file() else ''}"
+        )
+    if source is None:
+        raise ParameterError("got no --data.path; expected a folder with one folder of pictures per class, or an .npz")
+    if own.overwrite:
+        for folder in folders:
+            check_place(folder, folder / "checkpoint", resume=False, overwrite=True)
+        if data.is_file():
+            data.replace(earlier)
+    try:
+        import_images(source, new, seed=own.seed_everything, **own.data)
+        check_steps(new)
+    except AbeleError:
+        new.unlink(missing_ok=True)
+        if earlier.is_file():
+            earlier.replace(data)
+        raise
+    if own.overwrite:
+        for folder in folders:
+            for place in (folder, aside(folder)):
+                shutil.rmtree(place, ignore_errors=True)
+    new.replace(data)
+    earlier.unlink(missing_ok=True)
+
+
+def _told(data: Path) -> list[str]:
+    own = read_own_images(data)
+    more = any(len(names) > 3 for names in own.notes.values())
+    where = f"all names: abele_py.prepared.read_own_images({str(data)!r}).notes, in Python"
+    return [*str(own).splitlines(), *([where] if more else [])]
+
+
+def _is_finished(checkpoint: Path, data: Path) -> bool:
+    """Whether a training has left its checkpoint; one that was trained on other images is refused."""
+    if not (checkpoint / MANIFEST).is_file():
+        return False
+    trained_on, images = read_manifest(checkpoint).data_set, dataset_of(str(data)).name
+    if trained_on != images:
+        raise ParameterError(
+            f"got {checkpoint}, trained on {trained_on}, but {images} in {data}; expected a training on these images; "
+            "begin anew with --overwrite, or with another --name"
+        )
+    return True
 
 
 def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list[str]]]:
@@ -138,9 +202,16 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
         step, dot, rest = option.partition(".")
         if option in imported | {*_CHAIN, "h", "help"}:
             chain += [f"{words[0]}=true"] if option in imported and len(words) == 1 and "=" not in words[0] else words
+        elif (rest if dot and step in _STEPS else option) in _DECIDED:
+            raise ParameterError(
+                f"got {words[0]} for trainings that belong together; expected options that leave them so: --runs and "
+                "--name give the places, --data.path the images, and the classifier is the autoencoder's judge; leave "
+                "it out, or train one alone, see docs/own-images.md"
+            )
         elif dot and step in _STEPS:
-            shares[step] += [f"--{rest}" + words[0].removeprefix(f"--{option}"), *words[1:]]
-        elif step in _ONE_STEP or option == "data.data_set":
+            after = words[0].removeprefix("--")[len(option) :]  # "=1", or nothing
+            shares[step] += [f"--{rest}{after}", *words[1:]]
+        elif step in _ONE_STEP:
             raise ParameterError(
                 f"got {words[0]} for two trainings; expected the one that is meant; pass --autoencoder.{option} or "
                 f"--classifier.{option}"

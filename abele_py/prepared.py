@@ -124,7 +124,7 @@ def own_record(path: str | Path) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=2)  # a training asks for every split several times
+@lru_cache(maxsize=1)  # a training asks for every split several times, of one file
 def _read(path: Path, changed: int, size: int) -> OwnImages:
     del changed, size  # the file's identity in the cache
     with np.load(path, allow_pickle=False) as file:

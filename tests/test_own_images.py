@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 
+from abele_py.checkpoints import Manifest, save_checkpoint
+from abele_py.classifiers import ConvolutionalClassifier
 from abele_py.cli import main
 from abele_py.datasets import dataset_of, load_image, load_split
 from abele_py.errors import AbeleError, DataError, ParameterError, UnknownNameError
@@ -272,12 +275,13 @@ def test_the_first_images_are_of_every_class(pictures):
     assert imported(pictures, seed=1).names != own.names
 
 
-@pytest.mark.filterwarnings("error::UserWarning")
 def test_scaling_warns_of_nothing(pictures):
     before = torch.is_warn_always_enabled()
     torch.set_warn_always(True)  # torch tells of arrays that cannot be written to only once in a process
     try:
-        assert imported(pictures, size=12).images.shape == (30, 1, 12, 12)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            assert imported(pictures, size=12).images.shape == (30, 1, 12, 12)
     finally:
         torch.set_warn_always(before)
 
@@ -605,7 +609,15 @@ def test_help(capsys):
         (["my_images"], "got 'my_images' after the recipe; .* --data.path my_images"),
         (["--data.path=my_images", "--data.size=big"], "data.size"),
         (["--data.path=my_images", "--model.latent_dim", "3"], "pass --autoencoder.model.latent_dim"),
-        (["--data.path=my_images", "--data.data_set=mnist"], "for two trainings"),
+        (["--data.path=my_images", "--data.data_set=mnist"], "got --data.data_set=mnist for trainings that belong"),
+        *(
+            (["--data.path=my_images", option], f"got {option} for trainings that belong together")
+            for option in (
+                *("--out=x", "--black-box=x", "--classifier.out=x", "--classifier.name=x", "--autoencoder.runs=x"),
+                *("--classifier.resume", "--autoencoder.overwrite", "--autoencoder.black-box=x"),
+                *("--classifier.seed-everything=1", "--classifier.data.data-set=mnist", "--classifier.config=x.yaml"),
+            )
+        ),
         (["--data.path=my_images", "--trainer.devices", "2"], "got --trainer.devices 2 for two trainings; expected 1"),
         (["--data.path=my_images", "--autoencoder.model.latent_dm=3"], "latent_dm"),
         (["--data.path=my_images", "--nonsense=3"], "nonsense"),
@@ -615,7 +627,121 @@ def test_help(capsys):
 def test_a_mistake_is_told_before_anything_is_trained(here, options, match):
     with pytest.raises(AbeleError, match=match):
         train_chain([str(FOLDER), *options], lambda line: None)
-    assert not list(here.glob("runs/*/"))
+    assert not list(here.glob("runs/*"))
+
+
+class Interrupted(BaseException):
+    """As of a killed process: no error that anything of ours answers."""
+
+
+@pytest.fixture
+def chain(here, monkeypatch):
+    """The recipe of recipes, but trainings only leave a manifest that says on which images."""
+    steps = []
+
+    def train(argv):
+        options = dict(option.lstrip("-").split("=", 1) for option in argv if "=" in option)
+        steps.append(options["name"])
+        checkpoint = Path(options["runs"], options["name"], "checkpoint")
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (checkpoint.parent / "csv").mkdir()
+        save_checkpoint(checkpoint, ConvolutionalClassifier((1, 16, 16), 3, (2,), 4), a_manifest(options))
+
+    def a_manifest(options):
+        data_set = dataset_of(options["data.data_set"]).name
+        return Manifest(options["name"], "classifier", "", {}, data_set, "", "", [], {}, 0, {}, "", 0.0, {}, "")
+
+    monkeypatch.setattr("abele_py.own_training.train", train)
+    monkeypatch.setattr("abele_py.own_training.check", lambda argv: None)
+    said = []
+
+    def run(*options):
+        steps.clear()
+        said.clear()
+        train_chain([str(FOLDER), "--data.path=my_images", "--name=x", *options], said.append)
+        return list(steps), "\n".join(said)
+
+    return run
+
+
+def test_a_finished_step_counts_for_the_images_it_was_trained_on_alone(chain):
+    assert chain()[0] == ["x-classifier", "x"]
+    steps, said = chain("--resume")
+    assert steps == []
+    assert said.count("trained before") == 2
+    import_images("my_images", "runs/x-data.npz", seed=1)
+    with pytest.raises(ParameterError, match=r"x-classifier/checkpoint, trained on my_images \(own .* --overwrite"):
+        chain("--resume")
+
+
+@pytest.mark.parametrize("ended", ["import", "check", "removal", "training"])
+def test_an_interrupted_overwrite_never_passes_earlier_trainings_as_its_own(chain, monkeypatch, ended):
+    chain()
+    before = Path("runs/x-data.npz").read_bytes()
+    functions = {
+        "import": "abele_py.own_images.write_own_images",
+        "check": "abele_py.own_training.check",
+        "removal": "abele_py.own_training.shutil.rmtree",
+        "training": "abele_py.own_training.train",
+    }
+
+    def end(*args, **kwargs):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions[ended], end)
+        with pytest.raises(Interrupted):
+            chain("--overwrite", "--seed_everything=1")
+    if ended == "training":
+        assert chain("--resume", "--seed_everything=1")[0] == ["x-classifier", "x"]
+    else:
+        with pytest.raises(ParameterError, match=r"got --resume, but no runs/x-data.npz beside .*x-data.earlier.npz"):
+            chain("--resume", "--seed_everything=1")
+        assert Path("runs/x-data.earlier.npz").read_bytes() == before
+        assert chain("--overwrite", "--seed_everything=1")[0] == ["x-classifier", "x"]
+    assert read_own_images("runs/x-data.npz").splitting.endswith("seed 1")
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["x", "x-classifier", "x-data.npz"]
+
+
+def test_a_mistake_leaves_what_was_to_be_overwritten(chain, monkeypatch):
+    def refuse(argv):
+        raise ParameterError("got nonsense; expected sense; think")
+
+    chain()
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="nowhere"):
+        chain("--overwrite", "--data.path=nowhere")
+    with monkeypatch.context() as patch:
+        patch.setattr("abele_py.own_training.check", refuse)
+        with pytest.raises(ParameterError, match="nonsense"):
+            chain("--overwrite", "--seed_everything=1")
+    assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == before
+
+
+def test_only_trainings_are_overwritten(chain):
+    Path("runs/x").mkdir(parents=True)
+    Path("runs/x/letter.txt").write_text("dear")
+    with pytest.raises(ParameterError, match="got runs/x, which is no earlier training"):
+        chain("--overwrite")
+    assert [path.name for path in Path("runs").rglob("*")] == ["x", "letter.txt"]
+
+
+def test_it_is_said_where_all_names_are(chain):
+    for path in sorted(Path("my_images/disc").iterdir())[:4]:
+        path.with_suffix(".txt").write_text("x")
+    said = chain()[1]
+    assert "left out 4 files (disc/" in said.replace("my_images/", "")
+    assert "all names: abele_py.prepared.read_own_images('runs/x-data.npz').notes" in said
+
+
+def test_options_of_a_step_may_be_written_with_dashes(here, monkeypatch):
+    given = []
+    monkeypatch.setattr("abele_py.own_training.train", lambda argv: None)
+    monkeypatch.setattr("abele_py.own_training.check", given.append)
+    arguments = ["--data.path=my_images", "--classifier.data.batch-size=8", "--autoencoder.data-dir", "d"]
+    train_chain([str(FOLDER), *arguments], lambda line: None)
+    assert "--data.batch_size=8" in given[0]
+    assert given[1][given[1].index("--data_dir") + 1] == "d"
 
 
 @pytest.mark.slow
