@@ -63,6 +63,7 @@ def test_the_same_setting_gives_the_same_weights(tmp_path):
     assert not weights[0].equal(weights[2])
 
 
+@pytest.mark.slow
 def test_without_a_judge_the_network_is_kept(tmp_path, monkeypatch, capsys):
     sweep = benchmark("sweep")
     monkeypatch.setitem(sweep.JUDGES, "digits", "no-such-classifier")
