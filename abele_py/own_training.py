@@ -202,7 +202,7 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
         step, dot, rest = option.partition(".")
         if option in imported | {*_CHAIN, "h", "help"}:
             chain += [f"{words[0]}=true"] if option in imported and len(words) == 1 and "=" not in words[0] else words
-        elif (rest if dot and step in _STEPS else option) in _DECIDED:
+        elif any(name.startswith(rest if dot and step in _STEPS else option) for name in _DECIDED):  # argparse: --ou=x
             raise ParameterError(
                 f"got {words[0]} for trainings that belong together; expected options that leave them so: --runs and "
                 "--name give the places, --data.path the images, and the classifier is the autoencoder's judge; leave "

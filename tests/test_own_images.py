@@ -613,7 +613,15 @@ def test_help(capsys):
         *(
             (["--data.path=my_images", option], f"got {option} for trainings that belong together")
             for option in (
-                *("--out=x", "--black-box=x", "--classifier.out=x", "--classifier.name=x", "--autoencoder.runs=x"),
+                *(
+                    "--out=x",
+                    "--black-box=x",
+                    "--classifier.ou=x",
+                    "--classifier.data={}",
+                    "--classifier.out=x",
+                    "--classifier.name=x",
+                    "--autoencoder.runs=x",
+                ),
                 *("--classifier.resume", "--autoencoder.overwrite", "--autoencoder.black-box=x"),
                 *("--classifier.seed-everything=1", "--classifier.data.data-set=mnist", "--classifier.config=x.yaml"),
             )
