@@ -21,7 +21,7 @@ from torchvision.utils import make_grid
 from .autoencoder import AdversarialAutoencoder
 from .checkpoints import load_classifier
 from .classifiers import ConvolutionalClassifier, Forest
-from .data_module import Batch, ImageData, jitter
+from .data_module import Batch, ImageData, blur, jitter
 from .datasets import to_unit
 from .errors import ParameterError
 from .pictures import png
@@ -144,6 +144,7 @@ class ClassifierModule(pl.LightningModule):
         shift, rotation, scale, flip: of the training images, as in ``jitter``.
         convolutions: of each stage, see ``ConvolutionalClassifier``.
         start: checkpoint (name or folder) of the same sizes, whose weights the training starts from; None: random ones.
+        blur: largest share of a blurred copy in a training image, as in ``blur``.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -163,6 +164,7 @@ class ClassifierModule(pl.LightningModule):
         flip: bool = False,
         convolutions: int = 1,
         start: str | None = None,
+        blur: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
@@ -170,11 +172,13 @@ class ClassifierModule(pl.LightningModule):
             self.network.load_state_dict(_weights_of(start, self.network))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.jitter = (shift, rotation, scale, flip)
+        self.jitter, self.blur = (shift, rotation, scale, flip), blur
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
         images = jitter(images, *self.jitter)
+        if self.blur:
+            images = blur(images, self.blur)
         loss = functional.cross_entropy(self.network.logits(images), labels)
         if _is_logged(self.trainer):
             self.log("train/loss", loss.detach(), prog_bar=True)
@@ -307,7 +311,7 @@ def _weights_of(start: str, network: nn.Module) -> dict[str, Tensor]:
     weights, wanted = load_classifier(start).state_dict(), network.state_dict()
     if {name: w.shape for name, w in weights.items()} != {name: w.shape for name, w in wanted.items()}:
         raise ParameterError(
-            f"got start={start!r}, a network of other sizes; expected those of this recipe; pass another checkpoint, or "
+            f"got start={start!r}, a network of other sizes; expected those of the recipe; pass another checkpoint, or "
             "change channels, hidden and convolutions"
         )
     return weights

@@ -10,10 +10,10 @@ import yaml
 from real_data import data_dir_of
 
 from abele_py.checkpoints import load_autoencoder, load_classifier, read_manifest
-from abele_py.data_module import EpochBatches, ImageData, jitter
+from abele_py.data_module import EpochBatches, ImageData, blur, jitter
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
-from abele_py.lightning import AutoencoderModule, mmd_loss
+from abele_py.lightning import AutoencoderModule, ClassifierModule, mmd_loss
 from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -194,6 +194,24 @@ def test_jitter_of_nothing_is_the_image(images):
     moved = jitter(images, 0.1, 10, 0.1)
     assert moved.shape == images.shape
     assert not torch.allclose(moved, images, atol=0.05)
+
+
+def test_blur_of_nothing_is_the_image_and_of_one_colour_changes_nothing(images):
+    assert torch.equal(blur(images, 0.0), images)
+    flat = torch.full((3, 2, 8, 8), 0.3)
+    torch.testing.assert_close(blur(flat, 1.0), flat)
+    blurred = blur(images, 1.0)
+    assert ((blurred >= 0) & (blurred <= 1)).all()
+    assert (blurred.var(dim=(1, 2, 3)) < images.var(dim=(1, 2, 3))).all()
+
+
+def test_a_training_can_start_from_the_weights_of_a_checkpoint():
+    sizes = {"channels": (8, 16, 32), "hidden": 64}
+    module = ClassifierModule((1, 28, 28), 10, start="digits-cnn", **sizes)
+    shipped = load_classifier("digits-cnn").state_dict()
+    assert all(torch.equal(weights, shipped[name]) for name, weights in module.network.state_dict().items())
+    with pytest.raises(ParameterError, match="other sizes"):
+        ClassifierModule((1, 28, 28), 10, start="digits-cnn", channels=(8, 16, 32), hidden=32)
 
 
 # Recipes
