@@ -18,6 +18,7 @@ from abele_py.plots import Page
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "sweep", ROOT / "docs" / "latent-space.md"
+REFINEMENT = ROOT / "benchmarks" / "results"
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "digits": "digits"}
 # Okabe & Ito 2008: told apart by people who confuse colours.
 LOOKS = {0.0002: ("#56B4E9", "o"), 0.002: ("#0072B2", "s"), 0.02: ("#D55E00", "^")}
@@ -79,6 +80,27 @@ def _cell(row: Row, figure: str) -> str:
     return "-" if value is None else f"{value:.{FIGURES[figure].digits}f}"
 
 
+def refinement(results: Path = REFINEMENT) -> str:
+    """What ``benchmarks/refinement.py`` has stored, as Markdown."""
+    heads = {
+        "steps": ("steps", 0),
+        "rmse_255": ("RMSE (of 255)", 1),
+        "label_preservation": ("labels kept", 4),
+        "discriminator_codes": ("D on codes", 3),
+        "held_out": ("fidelity", 3),
+        "constant": ("constant answer", 3),
+        "milliseconds_per_image": ("ms per image", 2),
+    }
+    titles = " | ".join(title for title, _ in heads.values())
+    lines = [f"| data set | {titles} |", f"| --- |{' ---: |' * len(heads)}"]
+    for data_set in TITLES:
+        path = results / f"refinement-{data_set}.json"
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []:
+            cells = [f"{row[name]:.{digits}f}" for name, (_, digits) in heads.items()]
+            lines.append(f"| {TITLES[data_set]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def how(rows: Sequence[Row]) -> str:
     """What all rows have in common, in a sentence; a row that was made otherwise is an error."""
     of_training = {tuple(r["training"][name] for name in ("epochs", "batch_size", "images", "steps")) for r in rows}
@@ -100,7 +122,7 @@ def how(rows: Sequence[Row]) -> str:
 def fresh(page: str, rows: Sequence[Row]) -> str:
     """The page with what is stored between its marks.
 
-    Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``; ``<!-- sweep: how -->``; ``<!-- sweep: ROW FIGURE
+    Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``, ``how``, ``refinement``; ``<!-- sweep: ROW FIGURE
     -->``, ROW the name of a stored file; ``<!-- sweep: shipped CHECKPOINT NAME -->``, NAME an option of the model or a
     figure of the test split in the checkpoint's manifest.
 
@@ -115,8 +137,9 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
             manifest = read_manifest(figure.partition(" ")[0])
             known = {**manifest.recipe["options"]["model"]["init_args"], **manifest.metrics}
             return f"{match['mark']}{known[figure.partition(' ')[2]]:.3g}<!-- end -->"
-        if name in ("table", "how"):
-            return f"{match['mark']}\n{table(rows) if name == 'table' else how(rows)}\n<!-- end -->"
+        if name in ("table", "how", "refinement"):
+            block = {"table": lambda: table(rows), "how": lambda: how(rows), "refinement": refinement}[name]()
+            return f"{match['mark']}\n{block}\n<!-- end -->"
         if name not in of or figure not in FIGURES:
             raise UnknownNameError(
                 f"got the mark {match['words']!r}; expected table, how, or a row's name and a figure"
