@@ -101,6 +101,22 @@ def refinement(results: Path = REFINEMENT) -> str:
     return "\n".join(lines)
 
 
+def mixture(results: Path = REFINEMENT) -> str:
+    """What ``benchmarks/mixture.py`` has stored of MNIST, as Markdown."""
+    of = json.loads((results / "mixture-mnist.json").read_text(encoding="utf-8"))["figures"]
+    lines = ["| decoded | Frechet distance to `val` | mean top score | labels kept when encoded again |"]
+    lines.append("| --- | ---: | ---: | ---: |")
+    for name, title in {
+        "prior": "samples of the prior",
+        "mixture": "samples of the mixture",
+        "codes": "codes of `val`",
+    }.items():
+        figures = of[name]
+        cells = f"{figures['frechet_distance']:.1f} | {figures['top_score']:.3f} | {figures['labels_kept']:.3f}"
+        lines.append(f"| {title} | {cells} |")
+    return "\n".join(lines)
+
+
 def how(rows: Sequence[Row]) -> str:
     """What all rows have in common, in a sentence; a row that was made otherwise is an error."""
     of_training = {tuple(r["training"][name] for name in ("epochs", "batch_size", "images", "steps")) for r in rows}
@@ -122,9 +138,9 @@ def how(rows: Sequence[Row]) -> str:
 def fresh(page: str, rows: Sequence[Row]) -> str:
     """The page with what is stored between its marks.
 
-    Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``, ``how``, ``refinement``; ``<!-- sweep: ROW FIGURE
-    -->``, ROW the name of a stored file; ``<!-- sweep: shipped CHECKPOINT NAME -->``, NAME an option of the model or a
-    figure of the test split in the checkpoint's manifest.
+    Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``, ``how``, ``refinement``, ``mixture``;
+    ``<!-- sweep: ROW FIGURE -->``, ROW the name of a stored file; ``<!-- sweep: shipped CHECKPOINT NAME -->``, NAME an
+    option of the model or a figure of the test split in the checkpoint's manifest.
 
     Raises:
         UnknownNameError: there is no such row or figure.
@@ -137,9 +153,9 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
             manifest = read_manifest(figure.partition(" ")[0])
             known = {**manifest.recipe["options"]["model"]["init_args"], **manifest.metrics}
             return f"{match['mark']}{known[figure.partition(' ')[2]]:.3g}<!-- end -->"
-        if name in ("table", "how", "refinement"):
-            block = {"table": lambda: table(rows), "how": lambda: how(rows), "refinement": refinement}[name]()
-            return f"{match['mark']}\n{block}\n<!-- end -->"
+        blocks = {"table": lambda: table(rows), "how": lambda: how(rows), "refinement": refinement, "mixture": mixture}
+        if name in blocks:
+            return f"{match['mark']}\n{blocks[name]()}\n<!-- end -->"
         if name not in of or figure not in FIGURES:
             raise UnknownNameError(
                 f"got the mark {match['words']!r}; expected table, how, or a row's name and a figure"
