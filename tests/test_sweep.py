@@ -1,7 +1,6 @@
 """The sweep over latent sizes and weights: a small one really runs, and its page shows what is stored."""
 
 import importlib.util
-import json
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
