@@ -129,7 +129,7 @@ def material(data_set: str, data_dir: str | None) -> tuple[ImageSet, ImageSet, n
     return train_images, val, judge, Plausibility.fit(to_unit(some), labels, per_class=1000)
 
 
-def measure(s: Setting, path: Path, data_dir: str | None, images: int = IMAGES) -> dict[str, Any]:
+def measure(s: Setting, path: Path, data_dir: str | None) -> dict[str, Any]:
     """All figures of one autoencoder: of the whole of ``val``, and of explanations of some of its images."""
     train_images, val, judge, real = material(s.data_set, data_dir)
     network, training = load(s, path)
@@ -152,7 +152,7 @@ def measure(s: Setting, path: Path, data_dir: str | None, images: int = IMAGES) 
     }
     explainer = Abele(judge, network)
     space = LatentSpace(network, BlackBox(judge))
-    chosen = np.random.default_rng(0).choice(len(val), images, replace=False).tolist()
+    chosen = np.random.default_rng(0).choice(len(val), IMAGES, replace=False).tolist()
     found = [of_explanation(explainer, space, originals[i], i, real) for i in chosen]
     columns = {name: np.array([row[name] for row in found], dtype=np.float64) for name in found[0]}
     known = {name: column[~np.isnan(column)] for name, column in columns.items()}
@@ -162,7 +162,7 @@ def measure(s: Setting, path: Path, data_dir: str | None, images: int = IMAGES) 
         "judge": read_manifest(JUDGES[s.data_set]).name,
         "split": "val",
         "images": len(val),
-        "explained_images": images,
+        "explained_images": IMAGES,
         "figures": _rounded(of_all | {name: _mean(column) for name, column in known.items()}),
         "standard_errors": _rounded(
             {name: _mean((c - _mean(c)) ** 2) ** 0.5 / max(1, len(c)) ** 0.5 for name, c in known.items()}

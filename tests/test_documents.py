@@ -10,9 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
 from real_data import data_dir_of
 
 from abele_py.cli import main
+from abele_py.datasets import load_split
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,7 +65,12 @@ def test_readme_command_runs(command, tmp_path, monkeypatch):
         monkeypatch.setenv("ABELE_DATA_DIR", str(data_dir_of("mnist")))
     arguments = shlex.split(command)[1:]
     if arguments[0] == "train":  # the real recipe, two steps
-        arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--out=checkpoint"]
+        arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    if "my_images/" in command:
+        digits = load_split("digits", "train")
+        for number, (image, label) in enumerate(zip(digits.images[:300], digits.labels, strict=False)):
+            (tmp_path / "my_images" / str(int(label))).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0].numpy()).save(tmp_path / "my_images" / str(int(label)) / f"{number}.png")
     if arguments[0] == "evaluate":  # the same on two images
         arguments[1] = arguments[1].rpartition(":")[0] + ":2"
         arguments += ["--costly-images=1", "--parts=surrogate,saliency,stability"]
