@@ -11,15 +11,9 @@ import torch
 
 from .autoencoder import Autoencoder
 from .black_box import Answer, BlackBox
+from .counter_exemplars import CounterExemplars, find_counter_exemplars, morph, nearest_per_label, rule_candidates
 from .errors import ParameterError, unknown_name
-from .exemplars import (
-    CounterExemplars,
-    find_counter_exemplars,
-    find_exemplars,
-    morph,
-    nearest_per_label,
-    rule_candidates,
-)
+from .exemplars import find_exemplars
 from .explanation import Explanation
 from .images import check_image
 from .latent_space import LatentSpace, Points, concatenate, local_radius

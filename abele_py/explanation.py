@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .counter_exemplars import CounterExemplars
 from .errors import DataError
-from .exemplars import CounterExemplars
 from .latent_space import Points
 from .neighborhood import Neighborhood
 from .rules import Condition, CounterfactualRule, Rule

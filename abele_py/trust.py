@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .exemplars import CounterExemplars
+from .counter_exemplars import CounterExemplars
 from .latent_space import Points
 from .surrogate import Fidelity, Surrogate
 

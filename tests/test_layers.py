@@ -39,6 +39,7 @@ LEVELS = {
     "own_images": 3,
     "metrics_counter_exemplars": 3,
     "metrics_saliency": 3,
+    "counter_exemplars": 4,
     "exemplars": 4,
     "metrics_surrogate": 4,
     "neighborhood": 4,
