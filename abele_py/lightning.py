@@ -21,7 +21,7 @@ from torchvision.utils import make_grid
 from .autoencoder import AdversarialAutoencoder
 from .checkpoints import load_classifier
 from .classifiers import ConvolutionalClassifier, Forest
-from .data_module import Batch, ImageData, blur, jitter
+from .data_module import Batch, ImageData, blur, crop, jitter
 from .datasets import to_unit
 from .errors import ParameterError
 from .pictures import png
@@ -30,10 +30,12 @@ from .pictures import png
 class AutoencoderModule(pl.LightningModule):
     """Adversarial autoencoder: in each step, encoder and decoder minimise one loss and the discriminator another.
 
-    The encoder and decoder minimise the mean squared error of the pixels plus ``adversarial_weight`` times the
-    non-saturating loss -log D(E(x)); the discriminator separates samples of the prior from codes
-    (Makhzani et al. 2015, arXiv 1511.05644). The encoder is deterministic; the losses take logits. Each loss
-    reaches its own part only, so that one backward pass and one optimiser serve both, on any number of devices.
+    The encoder and decoder minimise the mean squared error of the pixels, plus ``edge_weight`` times that of the
+    differences between neighboring pixels (after Mathieu et al. 2016, arXiv 1511.05440, section 3.2, with squares),
+    plus ``adversarial_weight`` times the non-saturating loss -log D(E(x)); the discriminator separates samples of the
+    prior from codes (Makhzani et al. 2015, arXiv 1511.05644). The encoder is deterministic; the losses take logits.
+    Each loss reaches its own part only, so that one backward pass and one optimiser serve both, on any number of
+    devices.
 
     Args:
         image_shape: (C, H, W); given by the data set.
@@ -44,6 +46,8 @@ class AutoencoderModule(pl.LightningModule):
         channels: channels of the convolutions, of the convolutional parts.
         discriminator_hidden: widths of the discriminator.
         adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
+        edge_weight: of the differences between neighboring pixels, see ``edge_loss``: larger keeps edges and small
+            parts, which decide more labels than areas do. It enlarges that loss: raise ``adversarial_weight`` with it.
         mmd_weight: of the maximum mean discrepancy between codes and prior, a second pull towards the prior, see
             ``mmd_loss``; 0 leaves it out.
         refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
@@ -64,6 +68,7 @@ class AutoencoderModule(pl.LightningModule):
         channels: Sequence[int] = (32, 64),
         discriminator_hidden: Sequence[int] = (256, 256),
         adversarial_weight: float = 0.002,
+        edge_weight: float = 0.0,
         mmd_weight: float = 0.0,
         refinement: int = 10,
         learning_rate: float = 2e-3,
@@ -76,7 +81,7 @@ class AutoencoderModule(pl.LightningModule):
         self.network = AdversarialAutoencoder(
             image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement
         )
-        self.adversarial_weight, self.mmd_weight = adversarial_weight, mmd_weight
+        self.adversarial_weight, self.edge_weight, self.mmd_weight = adversarial_weight, edge_weight, mmd_weight
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.jitter = (shift, rotation, scale)
@@ -84,11 +89,13 @@ class AutoencoderModule(pl.LightningModule):
     def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of encoder and decoder, the error in it, and the codes; the discriminator gets no gradient."""
         latents = self.network.encoder(images)
-        error = functional.mse_loss(self.network.decoder(latents), images)
+        decoded = self.network.decoder(latents)
+        error = functional.mse_loss(decoded, images)
+        loss = error + self.edge_weight * edge_loss(decoded, images) if self.edge_weight else error
         discriminator = self.network.discriminator
         fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         adversarial = functional.softplus(-torch.func.functional_call(discriminator, fixed, latents)).mean()
-        return error + self.adversarial_weight * adversarial, error, latents
+        return loss + self.adversarial_weight * adversarial, error, latents
 
     def discriminator_loss(self, latents: Tensor) -> Tensor:
         """Loss of the discriminator on codes and as many samples of the prior; the encoder gets no gradient."""
@@ -145,6 +152,8 @@ class ClassifierModule(pl.LightningModule):
         convolutions: of each stage, see ``ConvolutionalClassifier``.
         start: checkpoint (name or folder) of the same sizes, whose weights the training starts from; None: random ones.
         blur: largest share of a blurred copy in a training image, as in ``blur``.
+        crop: each training image moves by at most so many whole pixels, as in ``crop``; stays as sharp as it is.
+        label_smoothing: share of each label that is spread evenly over all classes.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -165,6 +174,8 @@ class ClassifierModule(pl.LightningModule):
         convolutions: int = 1,
         start: str | None = None,
         blur: float = 0.0,
+        crop: int = 0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
@@ -172,14 +183,17 @@ class ClassifierModule(pl.LightningModule):
             self.network.load_state_dict(_weights_of(start, self.network))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.jitter, self.blur = (shift, rotation, scale, flip), blur
+        self.jitter, self.blur, self.crop = (shift, rotation, scale, flip), blur, crop
+        self.label_smoothing = label_smoothing
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
         images = jitter(images, *self.jitter)
+        if self.crop:
+            images = crop(images, self.crop)
         if self.blur:
             images = blur(images, self.blur)
-        loss = functional.cross_entropy(self.network.logits(images), labels)
+        loss = functional.cross_entropy(self.network.logits(images), labels, label_smoothing=self.label_smoothing)
         if _is_logged(self.trainer):
             self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
@@ -315,6 +329,12 @@ def _weights_of(start: str, network: nn.Module) -> dict[str, Tensor]:
             "change channels, hidden and convolutions"
         )
     return weights
+
+
+def edge_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error of the differences between neighboring pixels, down and across, of images (N, C, H, W)."""
+    difference = x - y
+    return difference.diff(dim=2).square().mean() + difference.diff(dim=3).square().mean()
 
 
 def mmd_loss(x: Tensor, y: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ import yaml
 from real_data import data_dir_of
 
 from abele_py.checkpoints import load_autoencoder, load_classifier, read_manifest
-from abele_py.data_module import EpochBatches, ImageData, blur, jitter
+from abele_py.data_module import ImageData
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
-from abele_py.lightning import AutoencoderModule, ClassifierModule, mmd_loss
+from abele_py.lightning import AutoencoderModule, ClassifierModule, edge_loss, mmd_loss
 from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +108,22 @@ def test_losses_are_those_of_the_paper(module, images):
         torch.testing.assert_close(found, -(1 - on_codes).log().mean() - on_prior.log().mean())
 
 
+def test_edge_loss_counts_differences_between_neighbors():
+    flat, step = torch.zeros(1, 1, 2, 3), torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]])
+    assert float(edge_loss(flat, flat + 0.5)) == 0  # a shade is no edge
+    assert float(edge_loss(flat, step)) == 0.5  # across: two of four pairs differ by 1; down: none
+    assert float(edge_loss(flat.mT, step.mT)) == 0.5
+
+
+def test_edges_count_as_much_as_asked(module, images):
+    with torch.no_grad():
+        without, _, latents = module.autoencoder_loss(images)
+        module.edge_weight = 3.0
+        loss, _, _ = module.autoencoder_loss(images)
+        edges = edge_loss(module.network.decoder(latents), images)
+    torch.testing.assert_close(loss - without, 3 * edges)
+
+
 @pytest.mark.parametrize("sample", [torch.randn, torch.rand])
 def test_mmd_is_that_of_its_definition_and_zero_for_one_distribution(sample):
     generator = torch.Generator().manual_seed(0)
@@ -125,84 +141,6 @@ def test_mmd_is_that_of_its_definition_and_zero_for_one_distribution(sample):
     expected = within - 2 * mean((a, b) for a in x for b in y)
     assert float(mmd_loss(x, y)) == pytest.approx(expected, abs=1e-4)
     assert (expected > 0.3) == (sample is torch.rand)
-
-
-# Data
-
-
-def rows_of(batches):
-    return [batch.tolist() for batch in batches]
-
-
-def test_processes_share_every_batch():
-    whole = rows_of(EpochBatches(100, 30, seed=1))
-    shares = [rows_of(EpochBatches(100, 30, seed=1, rank=rank, world_size=2)) for rank in (0, 1)]
-    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
-    assert all(len(a) == len(b) or len(a) == len(b) + 1 for a, b in zip(*shares, strict=True))
-
-
-def test_batches_depend_on_seed_and_epoch_only():
-    batches = EpochBatches(100, 30, seed=1)
-    first = rows_of(batches)
-    assert rows_of(batches) == first
-    assert [len(batch) for batch in first] == [34, 33, 33]
-    assert sorted(row for batch in first for row in batch) == list(range(100))
-    batches.set_epoch(1)
-    assert rows_of(batches) != first
-    assert [row for batch in rows_of(EpochBatches(100, 30, seed=None)) for row in batch] == list(range(100))
-    assert [len(batch) for batch in EpochBatches(10, 30, seed=1)] == [10]
-
-
-def test_small_data_sets_pass_often_enough_in_an_epoch():
-    batches = EpochBatches(10, 4, seed=1, min_steps=5)
-    found = rows_of(batches)
-    passes = [sorted(found[i] + found[i + 1]) for i in (0, 2, 4)]
-    assert len(batches) == len(found) == 6, "whole passes, at least 5 batches"
-    assert passes == 3 * [list(range(10))]
-    assert found[:2] == rows_of(EpochBatches(10, 4, seed=1)), "the first pass is what it is without the others"
-    assert found[:2] != found[2:4]
-    assert rows_of(batches) == found
-    data = ImageData("digits", 64, limit=100, min_steps=4)
-    data.setup("fit")
-    assert (len(data.train_dataloader()), len(data.val_dataloader())) == (4, 1)
-
-
-@pytest.mark.parametrize(
-    ("n", "size", "seed", "processes", "needed"),
-    [(1, 8, 0, 1, 2), (8, 1, 0, 1, 2), (7, 3, 0, 2, 4), (1, 8, None, 2, 2)],
-)
-def test_batches_too_small_to_be_shared_are_refused(n, size, seed, processes, needed):
-    with pytest.raises(ParameterError, match=f"{processes} process.*expected at least {needed} in a batch"):
-        EpochBatches(n, size, seed, 0, processes)
-    EpochBatches(4 * n, 4 * size, seed, 0, processes)
-
-
-def test_data_module_gives_unit_floats_on_the_device():
-    data = ImageData("digits", 50, limit=100)
-    data.setup("fit")
-    batch = next(iter(data.train_dataloader()))
-    assert batch[0].dtype == torch.uint8
-    images, labels = data.on_after_batch_transfer(batch, 0)
-    assert images.dtype == torch.float32
-    assert images.shape == (50, 1, 28, 28)
-    assert 0 <= images.min() < images.max() <= 1
-    assert labels.dtype == torch.int64
-
-
-def test_jitter_of_nothing_is_the_image(images):
-    torch.testing.assert_close(jitter(images, 0, 0, 0), images, atol=1e-5, rtol=0)
-    moved = jitter(images, 0.1, 10, 0.1)
-    assert moved.shape == images.shape
-    assert not torch.allclose(moved, images, atol=0.05)
-
-
-def test_blur_of_nothing_is_the_image_and_of_one_colour_changes_nothing(images):
-    assert torch.equal(blur(images, 0.0), images)
-    flat = torch.full((3, 2, 8, 8), 0.3)
-    torch.testing.assert_close(blur(flat, 1.0), flat)
-    blurred = blur(images, 1.0)
-    assert ((blurred >= 0) & (blurred <= 1)).all()
-    assert (blurred.var(dim=(1, 2, 3)) < images.var(dim=(1, 2, 3))).all()
 
 
 def test_a_training_can_start_from_the_weights_of_a_checkpoint():
