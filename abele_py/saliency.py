@@ -1,12 +1,65 @@
-"""Saliency: from an image and its many exemplars of both kinds to a signed map and its contiguous areas.
+"""Saliency: from an image and its neighbors, of its label and of others, to a signed map and its contiguous areas.
 
-Maps are (H, W) in [-1, 1]; 0 is neutral: where all exemplars equal the image, every map is 0.
+Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, every map is 0.
 """
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
+
+
+def mosaic_map(
+    image: Tensor,
+    others: Tensor,
+    probability: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+    n_mosaics: int = 400,
+    width: float = 0.11,
+    ridge: float = 0.1,
+) -> Tensor:
+    """What the label loses where areas of the image give way to what images of other labels have there.
+
+    A mosaic keeps some areas of the image and takes the rest from a background. There are two, made of the others:
+    the darkest value of each pixel, where all that is drawn is gone, and their mean, where gaps are filled as well.
+    For each background a linear model says how the log-odds of the label fall in the mosaics,
+
+        ``log-odds = constant - sum over the replaced pixels p of w(p) |x(p) - background(p)|``,
+
+    a ridge regression in which w is smooth: its prior is a Gaussian process over the plane, so that areas speak rather
+    than single pixels. The map is the sum over both backgrounds of ``w(p) |x(p) - background(p)|``, which is the
+    Shapley value of the pixel in that model: smooth in what is important, as sharp as the image in where it lies.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        others: (N, C, H, W), images that are like it and have other labels.
+        probability: of the image's label, from images (M, C, H, W) to (M,) in [0, 1]; asked once, ``n_mosaics``
+            images. Cut to [0.001, 0.999] before the logarithm, so that labels, which are 0 and 1, will do.
+        generator: of the areas.
+        n_mosaics: images asked, half of them for each background; 4 or more.
+        width: of the Gaussian kernel of w, as a share of the image's shorter side.
+        ridge: how much of the evidence may stay unexplained, as a share of the mean prior variance of a mosaic.
+
+    Returns:
+        (H, W) float32 in [-1, 1]; all 0 without others, and where they equal the image.
+    """
+    if len(others) == 0:
+        return torch.zeros(image.shape[1:])
+    backgrounds = torch.stack([others.amin(dim=0), others.mean(dim=0)])
+    half = n_mosaics // 2
+    replaced = _areas(2 * half, image.shape[1], image.shape[2], generator)
+    mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)
+    odds = torch.logit(probability(mosaics).double(), eps=1e-3)
+    change = (image - backgrounds).abs().mean(dim=1).double()
+    maps = [
+        -size * _smooth_weights(areas * size, answers, width, ridge)
+        for size, areas, answers in zip(change, replaced.split(half), odds.split(half), strict=True)
+    ]
+    return _scaled(torch.stack(maps).sum(dim=0)).float()
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
@@ -113,3 +166,42 @@ def _scaled(values: Tensor) -> Tensor:
     """Divided by the largest absolute value, so that signs and 0 stay."""
     top = values.abs().max()
     return values / top if top > 0 else values
+
+
+def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: int = 5) -> Tensor:
+    """(n, H, W) bool: random areas, smooth in outline, that cover 10 to 90 % of the pixels.
+
+    Noise on a coarse grid, enlarged and moved at random as RISE's masks are; the highest pixels of each are inside.
+    """
+    steps = math.ceil(height / cells), math.ceil(width / cells)
+    noise = torch.randn(n, 1, cells + 3, cells + 3, generator=generator)
+    size = [(cells + 3) * step for step in steps]
+    large = functional.interpolate(noise, size, mode="bicubic")[:, 0]
+    first = (torch.rand(n, 2, generator=generator) * torch.tensor(steps)).long() + torch.tensor(steps)
+    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
+    noise = large[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
+    share = 0.1 + 0.8 * torch.rand(n, 1, generator=generator)
+    ranks = noise.argsort(dim=1, stable=True).argsort(dim=1)
+    return (ranks < share * noise.shape[1]).reshape(n, height, width)
+
+
+def _smooth_weights(changes: Tensor, answers: Tensor, width: float, ridge: float) -> Tensor:
+    """(H, W): the mean of a Gaussian process of weights w after ``answers = constant + sum(w * change)`` was seen.
+
+    Args:
+        changes: (M, H, W) float64.
+        answers: (M,) float64.
+        width: of the kernel, as a share of the shorter side.
+        ridge: variance of the noise, as a share of the mean prior variance of an answer.
+    """
+    changes, answers = changes - changes.mean(dim=0), answers - answers.mean()
+    reach = width * min(changes.shape[1:])
+    down, across = (
+        torch.exp(-0.5 * ((torch.arange(side)[:, None] - torch.arange(side)) / reach).double() ** 2)
+        for side in changes.shape[1:]
+    )
+    smooth = down @ changes @ across  # the kernel is a product, so no (HW, HW) matrix is needed
+    covariance = smooth.flatten(1) @ changes.flatten(1).T
+    noise = (ridge * covariance.diagonal().mean()).clamp(min=1e-12)
+    share = torch.linalg.solve(covariance + noise * torch.eye(len(answers), dtype=torch.float64), answers)
+    return torch.einsum("m,mhw->hw", share, smooth)

@@ -8,11 +8,25 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from worlds import seeded
 
-from abele_py.saliency import change_map, contiguous_areas, contrast_map, median_map, on_one_scale
+from abele_py.saliency import (
+    _areas,
+    _smooth_weights,
+    change_map,
+    contiguous_areas,
+    contrast_map,
+    median_map,
+    mosaic_map,
+    on_one_scale,
+)
 
-KINDS = ["contrast", "median"]
+KINDS = ["contrast", "median", "mosaic"]
 IMAGE = torch.rand(3, 6, 5, generator=seeded(1))
 MAPS = arrays(np.float32, (7, 6), elements=st.floats(-1, 1, width=32))
+
+
+def bright(images):
+    """A black box that finds its label in light."""
+    return torch.sigmoid(2 * images.flatten(1).mean(dim=1) - 1)
 
 
 def map_of(kind, image, images, evidence=None, same=None):
@@ -20,6 +34,8 @@ def map_of(kind, image, images, evidence=None, same=None):
     same = evidence > 0.5 if same is None else same
     if kind == "median":
         return median_map(image, images[same])
+    if kind == "mosaic":  # without an image of the label there is no label to explain
+        return mosaic_map(image, images[~same & same.any()], bright, seeded(4))
     return contrast_map(image, images, evidence, same)
 
 
@@ -84,6 +100,85 @@ def test_contrast_is_neutral_where_every_neighbor_has_the_label():
     images = torch.rand(5, 3, 6, 5, generator=seeded(3))
     everyone = torch.ones(5, dtype=torch.bool)
     assert torch.equal(map_of("contrast", IMAGE, images, same=everyone), torch.zeros(6, 5))
+
+
+def strokes(*columns):
+    """A dark image (1, 20, 20) with bright columns, two pixels wide, in its middle rows."""
+    image = torch.zeros(1, 20, 20)
+    for column in columns:
+        image[:, 4:16, column : column + 2] = 1
+    return image
+
+
+def needs_left_without_middle(images):
+    """The label: light in column 3, none in 9; light in 15 speaks against it."""
+    at = images[:, 0, 4:16].mean(dim=1)
+    return torch.sigmoid(4 * at[:, 3] - 4 * at[:, 9] - 2 * at[:, 15])
+
+
+@pytest.mark.parametrize("answers", ["scores", "labels"])
+def test_mosaic_shows_strokes_gaps_and_what_speaks_against_the_label(answers):
+    def probability(images):
+        scores = needs_left_without_middle(images)
+        return scores if answers == "scores" else (scores > 0.5).float()
+
+    others = torch.stack([strokes(9, 15), strokes(9), strokes(3, 9), strokes(15)])
+    saliency = mosaic_map(strokes(3, 15), others, probability, seeded(1))
+    stroke, gap, against = (float(saliency[4:16, column].mean()) for column in (3, 9, 15))
+    assert stroke > 0.3
+    assert gap > 0.1, "a gap that stays empty is evidence, where other labels have light"
+    assert against < 0 if answers == "labels" else against < -0.1
+    assert float(saliency[:4].abs().max()) == 0, "where all are dark nothing can change"
+
+
+def test_mosaics_of_another_label_give_another_map():
+    others = torch.stack([strokes(9, 15), strokes(9), strokes(3, 9), strokes(15)])
+    image = strokes(3, 15)
+    one = mosaic_map(image, others, needs_left_without_middle, seeded(1))
+    other = mosaic_map(image, others, lambda images: 1 - needs_left_without_middle(images), seeded(1))
+    torch.testing.assert_close(one, -other)
+
+
+def test_mosaic_asks_as_often_as_it_says_and_draws_from_its_generator_alone():
+    asked = []
+
+    def probability(images):
+        asked.append(len(images))
+        return bright(images)
+
+    others = torch.rand(9, 3, 6, 5, generator=seeded(3))
+    maps = [mosaic_map(IMAGE, others, probability, seeded(seed), n_mosaics=50) for seed in (1, 1, 2)]
+    assert asked == [50, 50, 50]
+    assert torch.equal(maps[0], maps[1])
+    assert not torch.equal(maps[0], maps[2])
+
+
+def test_mosaic_is_neutral_where_the_black_box_always_says_the_same():
+    others = torch.rand(9, 3, 6, 5, generator=seeded(3))
+    saliency = mosaic_map(IMAGE, others, lambda images: torch.full((len(images),), 0.7), seeded(1))
+    assert torch.equal(saliency, torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (9, 31), (3, 2), (1, 1)])
+def test_areas_cover_10_to_90_percent_of_images_of_all_sizes(size):
+    areas = _areas(200, *size, seeded(1))
+    assert areas.shape == (200, *size)
+    share = areas.float().mean(dim=(1, 2))
+    pixels = size[0] * size[1]
+    assert 0.1 <= float(share.min()) <= float(share.max()) <= 0.9 + 1 / pixels or pixels < 10
+    if pixels > 100:  # random pixels of these shares would differ from their neighbor more often than not: 0.37
+        assert float((areas[:, :, 1:] != areas[:, :, :-1]).float().mean()) < 0.15
+
+
+def test_smooth_weights_are_those_of_a_dense_gaussian_process():
+    changes, answers = torch.rand(12, 4, 5, generator=seeded(1)).double(), torch.rand(12, generator=seeded(2)).double()
+    places = torch.cartesian_prod(torch.arange(4), torch.arange(5)).double()
+    kernel = torch.exp(-0.5 * (torch.cdist(places, places) / (0.3 * 4)) ** 2)
+    centred = (changes - changes.mean(dim=0)).flatten(1)
+    covariance = centred @ kernel @ centred.T
+    noise = 0.2 * covariance.diagonal().mean() * torch.eye(12).double()
+    expected = kernel @ centred.T @ torch.linalg.inv(covariance + noise) @ (answers - answers.mean())
+    torch.testing.assert_close(_smooth_weights(changes, answers, 0.3, 0.2).flatten(), expected)
 
 
 def test_change_is_positive_where_pixels_must_become_brighter():
