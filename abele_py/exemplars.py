@@ -27,23 +27,83 @@ def find_exemplars(
     scale: float,
     n: int,
     generator: torch.Generator,
+    landmarks: Points | None = None,
     rounds: int = 3,
     oversampling: int = 10,
 ) -> Points:
-    """At most n valid points inside the rule's box whose images get ``label``: near the center, and diverse.
+    """At most n valid points inside the rule whose images get ``label``.
 
-    Each round draws ``oversampling * n`` points, and where too few were found the next round stays nearer to the
-    center. Of all that were found, the nearest is taken, then always the one farthest from those taken.
+    With landmarks they represent the real images of the label around the center. Candidates are the landmarks of the
+    label, moved into the rule by the smallest step, and the points halfway from the center to these: real codes show
+    in which directions images of the label differ, which samples of a sphere do not. The exemplars are the
+    :func:`representatives` of those that hold, near ones counting more.
+
+    Without landmarks, and where these give too few, points are drawn from N(center, scale^2 I) inside the rule: in each
+    round ``oversampling * n``, and where still too few are found the next round stays nearer to the center. Without
+    landmarks the nearest is taken, then always the one farthest from those taken.
+
+    Args:
+        space: where.
+        rule: where the exemplars must lie.
+        label: what the black box must say of their images.
+        center: (k,) the code of the image.
+        scale: standard deviation of samples; ``scale * sqrt(k)``, the typical length of their steps, is the width of
+            the weights of near candidates.
+        n: number of exemplars looked for, at least 1.
+        generator: draws the samples.
+        landmarks: labelled real codes, of which the ``oversampling * n / 2`` nearest of the label are used.
+        rounds: most rounds of samples.
+        oversampling: most candidates of the landmarks, and of each round, per exemplar.
+
+    Returns:
+        At most n distinct points, best first.
     """
-    found = [space.classify(center[None][:0])]
-    for round_ in range(rounds):
-        latents = sample_box(rule, center, scale * 0.5**round_, oversampling * n, generator)
+
+    def holding(latents: Tensor) -> Points:
         points = space.classify(latents[space.valid(latents) & rule.covers(latents)])
-        found.append(points[points.labels == label])
+        return points[points.labels == label]
+
+    real = None if landmarks is None else landmarks.latents[landmarks.labels == label]
+    found = [space.classify(center[None][:0])]
+    if real is not None and len(real):
+        nearest = (real - center).norm(dim=1).argsort(stable=True)[: oversampling * n // 2]
+        moved = rule.nearest(real[nearest])
+        found.append(holding(torch.cat([moved, (moved + center) / 2]).unique(dim=0)))
+    for round_ in range(rounds):
         if sum(map(len, found)) >= n:
             break
+        found.append(holding(sample_box(rule, center, scale * 0.5**round_, oversampling * n, generator)))
     points = concatenate(found)
-    return points[diverse(points.latents, center, n)]
+    if real is None or not len(real):
+        return points[diverse(points.latents, center, n)]
+    width = scale * len(center) ** 0.5
+    weights = torch.exp(-0.5 * ((points.latents - center).norm(dim=1).double() / width).square())
+    return points[representatives(points.latents, weights, n)]
+
+
+def representatives(points: Tensor, weights: Tensor, n: int) -> Tensor:
+    """Rows of at most n points that represent all: greedy weighted k-medoids, those for a smaller n coming first.
+
+    Each adds what lowers the weighted sum of the distances from all points to the nearest of those chosen most: BUILD
+    of PAM (Kaufman & Rousseeuw 1990, chapter 2), greedy facility location.
+
+    Args:
+        points: (N, d).
+        weights: (N,) at least 0.
+        n: most rows.
+
+    Returns:
+        (n,) int64, in the order of choice; fewer where only copies of those chosen are left. Of equals the first.
+    """
+    distances = torch.cdist(points.double(), points.double()).fill_diagonal_(0)
+    copies = 1e-6 * float(distances.max()) if len(points) else 0.0  # what rounding leaves between copies
+    nearest = distances.new_full((len(points),), torch.inf)
+    chosen: list[int] = []
+    while len(chosen) < n and bool((nearest > copies).any()):
+        costs = torch.minimum(distances, nearest) @ weights.double()
+        chosen.append(int(costs.where(nearest > copies, torch.inf).argmin()))
+        nearest = torch.minimum(nearest, distances[chosen[-1]])
+    return torch.tensor(chosen, dtype=torch.int64)
 
 
 def diverse(latents: Tensor, center: Tensor, n: int) -> Tensor:

@@ -43,7 +43,7 @@ class Abele:
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
         saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.contrast_map` and ``median_map``.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
-            construction, and from which the search for counter-exemplars may start.
+            construction, of which exemplars are made and from which the search for counter-exemplars may start.
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the labels 0..K-1, for words and figures.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
@@ -142,7 +142,8 @@ class Abele:
 
         radius = local_radius(space, z)
         center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
-        exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator)
+        real = None if self.paper else self._landmarks
+        exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator, real)
         sources = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
         if not self.paper:
             sources += [neighbors, self._landmarks]
