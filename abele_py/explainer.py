@@ -11,12 +11,19 @@ import torch
 
 from .autoencoder import Autoencoder
 from .black_box import Answer, BlackBox
-from .counter_exemplars import CounterExemplars, find_counter_exemplars, morph, nearest_per_label, rule_candidates
+from .counter_exemplars import (
+    CounterExemplars,
+    convincing,
+    find_counter_exemplars,
+    morph,
+    rule_candidates,
+    starting_points,
+)
 from .errors import ParameterError, unknown_name
 from .exemplars import find_exemplars
 from .explanation import Explanation
 from .images import check_image
-from .latent_space import LatentSpace, Points, concatenate, local_radius
+from .latent_space import LatentSpace, Points, local_radius
 from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
 from .saliency import change_map, contiguous_areas, contrast_map, median_map
 from .surrogate import counterfactual_rules, fit_surrogate, rule_of
@@ -43,7 +50,11 @@ class Abele:
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
         saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.contrast_map` and ``median_map``.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
-            construction, of which exemplars are made and from which the search for counter-exemplars may start.
+            construction, of which exemplars are made and towards which counter-exemplars are looked for.
+        counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from
+            there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
+            from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
+            one, takes the nearest point of the rules as it is.
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the labels 0..K-1, for words and figures.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
@@ -69,6 +80,7 @@ class Abele:
         kernel_width: float | None = None,
         saliency: Literal["contrast", "median"] | None = None,
         n_landmarks: int | None = None,
+        counter_depth: float | None = None,
         batch_size: int = 256,
         class_names: Sequence[str] = (),
         preset: Literal["default", "paper"] = "default",
@@ -83,6 +95,7 @@ class Abele:
             raise unknown_name("saliency", self.saliency, ("contrast", "median"))
         self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
         self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
+        self.counter_depth = (None if self.paper else 0.35) if counter_depth is None else float(counter_depth)
         self.n_samples, self.n_exemplars, self.n_frames = int(n_samples), int(n_exemplars), int(n_frames)
         for name, value, least in (
             ("n_samples", n_samples, 10),
@@ -94,6 +107,11 @@ class Abele:
                 raise ParameterError(f"got {name}={value}; expected at least {least}")
         if not 0 <= min_class_fraction <= 0.5:
             raise ParameterError(f"got min_class_fraction={min_class_fraction}; expected a value in [0, 0.5]")
+        if not 0 <= (self.counter_depth or 0) <= 1:
+            raise ParameterError(
+                f"got counter_depth={counter_depth}; expected a value in [0, 1]; 0 stays at the boundary, 1 goes all "
+                "the way to a real image"
+            )
         if self.kernel_width is not None and not 0 < self.kernel_width < math.inf:
             raise ParameterError(f"got kernel_width={kernel_width}; expected a finite number above 0")
         if not math.isfinite(self._space.validity_threshold):
@@ -112,6 +130,7 @@ class Abele:
             raise ParameterError(f"got {len(self.class_names)} class_names for {n_classes} scores; expected one each")
         references = self._space.reference_latents[: self.n_landmarks]
         self._landmarks = self._space.classify(references[self._space.valid(references)])
+        self._goals = convincing(self._landmarks)
 
     def explain(self, image: Any, target: int | str | None = None) -> Explanation:
         """Explain the black box's decision on one image.
@@ -144,11 +163,11 @@ class Abele:
         center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
         real = None if self.paper else self._landmarks
         exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator, real)
-        sources = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
-        if not self.paper:
-            sources += [neighbors, self._landmarks]
+        made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
+        made += [] if self.paper else [neighbors]
+        candidates = starting_points(self._goals, made, z, label, self.counter_depth)
         reconstruction = space.classify(z[None])
-        counters = self._counter_exemplars(anchor, reconstruction, sources, wanted)
+        counters = self._counter_exemplars(anchor, reconstruction, candidates, wanted)
 
         if self.saliency == "median":
             saliency = median_map(x, exemplars.images)
@@ -218,13 +237,12 @@ class Abele:
         return target
 
     def _counter_exemplars(
-        self, anchor: Points, reconstruction: Points, sources: Sequence[Points], wanted: int | None
+        self, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
     ) -> CounterExemplars:
         z, label = anchor.latents[0], int(anchor.labels)
-        candidates = concatenate([nearest_per_label(source, z, label) for source in sources])
         if wanted is not None:
             candidates = candidates[candidates.labels == wanted]
-        ends = find_counter_exemplars(self._space, z, label, candidates, refine=not self.paper)
+        ends = find_counter_exemplars(self._space, z, label, candidates, self.counter_depth)
         paths, labels, scores = morph(self._space, anchor.images[0], reconstruction, ends, self.n_frames)
         return CounterExemplars(
             **vars(ends),
@@ -254,6 +272,7 @@ class Abele:
             "kernel_width": self.kernel_width,
             "saliency": self.saliency,
             "n_landmarks": self.n_landmarks,
+            "counter_depth": self.counter_depth,
             "target": target,
             "autoencoder": type(self._space.autoencoder).__name__,
             "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},

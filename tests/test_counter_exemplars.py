@@ -4,7 +4,8 @@ import pytest
 import torch
 from worlds import EDGE, Counting, anchor_of, hard, quarters, seeded, soft, space_of
 
-from abele_py.counter_exemplars import find_counter_exemplars, morph, rule_candidates
+from abele_py.counter_exemplars import convincing, find_counter_exemplars, morph, rule_candidates, starting_points
+from abele_py.latent_space import Points
 from abele_py.rules import Condition, CounterfactualRule, Rule
 
 
@@ -58,7 +59,7 @@ def test_candidates_that_are_not_valid_or_of_the_own_label_do_not_count():
 def test_without_refining_the_nearest_candidate_is_taken_as_it_is():
     space = space_of(hard)
     candidates = space.classify(torch.tensor([[0.05, 0.5], [0.2, 0.5], [0.1, 0.9]]))
-    found = find_counter_exemplars(space, torch.tensor([0.6, 0.5]), 1, candidates, refine=False)
+    found = find_counter_exemplars(space, torch.tensor([0.6, 0.5]), 1, candidates, depth=None)
     assert torch.equal(found.latents, torch.tensor([[0.2, 0.5]]))
 
 
@@ -85,6 +86,76 @@ def test_the_search_for_counter_exemplars_has_a_budget():
     ends = 3 * 3
     assert sum(counting.batches) <= ends * (8 + 5 + 1)
     assert len(counting.batches) <= 1 + 5 + 1
+
+
+@pytest.mark.parametrize("black_box", [hard, soft])
+@pytest.mark.parametrize("depth", [0.0, 0.35, 0.5, 1.0])
+def test_depth_is_the_share_of_the_way_from_the_boundary_to_the_candidate(black_box, depth):
+    """Also for a black box without scores."""
+    space = space_of(black_box)
+    candidate = space.classify(torch.tensor([[0.02, 0.9]]))
+    found = find_counter_exemplars(space, torch.tensor([0.6, 0.5]), 1, candidate, depth)
+    assert found.labels.tolist() == [0]
+    assert float(found.latents[0, 0]) == pytest.approx(EDGE - depth * (EDGE - 0.02), abs=0.006)
+    assert float(found.latents[0, 1]) == pytest.approx(0.5 + 0.4 * (0.6 - float(found.latents[0, 0])) / 0.58, abs=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["label", "validity"])
+def test_where_the_point_at_that_depth_is_an_exception_the_next_one_known_to_hold_is_taken(wrong):
+    def striped(images):
+        x = images[:, 0, 0, 0]
+        return torch.where((x > 0.2) & (x < 0.22) & (wrong == "label"), 2, hard(images))
+
+    space = space_of(striped)
+    refused = (lambda z: ((z[:, 0] <= 0.2) | (z[:, 0] >= 0.22)).float()) if wrong == "validity" else None
+    space.autoencoder.discriminate = refused or space.autoencoder.discriminate
+    candidate = space.classify(torch.tensor([[0.04, 0.5]]))  # 0.35 deep is 0.209; the grid knows 0.18
+    found = find_counter_exemplars(space, torch.tensor([0.6, 0.5]), 1, candidate, 0.35)
+    assert found.labels.tolist() == [0]
+    assert float(found.latents[0, 0]) == pytest.approx(0.18, abs=1e-5)
+    assert torch.equal(space.classify(found.latents).images, found.images)
+    assert bool(space.valid(found.latents).all())
+
+
+def test_a_label_that_comes_and_goes_on_the_way_begins_where_it_stays():
+    def twice(images):
+        x = images[:, 0, 0, 0]
+        return torch.where((x < 0.2) | ((x > 0.4) & (x < 0.5)), 0, 1)
+
+    space = space_of(twice)
+    candidate = space.classify(torch.tensor([[0.0, 0.5]]))
+    found = find_counter_exemplars(space, torch.tensor([0.8, 0.5]), 1, candidate, 0.0)
+    assert 0.19 < float(found.latents[0, 0]) < 0.2
+
+
+def points(latents, labels):
+    latents = torch.tensor(latents, dtype=torch.float32).reshape(-1, 2)
+    return Points(latents, latents.reshape(-1, 1, 1, 2), torch.tensor(labels, dtype=torch.int64), None)
+
+
+def test_the_half_of_each_label_that_stands_among_its_own_is_convincing():
+    """A 1 among the 0s, and the 1 nearest to them, are no ends to walk to; half of an odd number is rounded up."""
+    zeros, ones = [[0.0, 0.0], [0.0, 0.1], [0.0, 0.19]], [[0.0, 0.15], [1.0, 0.0], [1.0, 0.1], [0.5, 0.1]]
+    kept = convincing(points(ones + zeros, [1] * 4 + [0] * 3))
+    assert torch.equal(kept.latents, torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 0.0], [0.0, 0.1]]))
+    assert kept.labels.tolist() == [1, 1, 0, 0]
+
+
+def test_every_label_keeps_a_convincing_point_also_copies_and_single_ones():
+    assert convincing(points([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]], [0, 0, 1])).labels.tolist() == [0, 1]
+    assert len(convincing(points([[0.0, 0.0]], [0]))) == 1
+    assert len(convincing(points([[0.0, 0.0], [1.0, 0.0]], [3, 3]))) == 1
+    assert len(convincing(points([], []))) == 0
+
+
+@pytest.mark.parametrize(
+    ("depth", "found"), [(None, [0.1, 0.2, 0.3, 0.4]), (0.0, [0.1, 0.2, 0.3, 0.4]), (0.35, [0.2, 0.3])]
+)
+def test_to_stand_deep_the_way_leads_to_real_codes_where_there_are_some(depth, found):
+    made = [points([[0.1, 0.0], [0.2, 0.0]], [0, 2]), points([[0.4, 0.0], [0.5, 0.0]], [0, 1])]
+    real = points([[0.3, 0.0], [0.6, 0.0]], [0, 1])
+    starts = starting_points(real, made, torch.zeros(2), 1, depth)
+    assert sorted(starts.latents[:, 0].tolist()) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("n_frames", [2, 3, 8])

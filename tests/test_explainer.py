@@ -32,7 +32,7 @@ def codes(explanation):
 @pytest.mark.parametrize("pixels", [(0.6, 0.5), (0.1, 0.9), (0.35, 0.0)])
 def test_the_known_answer_is_found(black_box, neighborhood, pixels):
     """The label is 1 where the first pixel is above 0.3: one condition, its edge at 0.3, the way out just across."""
-    e = explain(black_box, pixels, neighborhood=neighborhood, n_samples=400)
+    e = explain(black_box, pixels, neighborhood=neighborhood, n_samples=400, counter_depth=0)
     label = int(pixels[0] > EDGE)
     assert e.label == e.reconstruction_label == e.rule.label == label
     (condition,) = e.rule.conditions
@@ -54,6 +54,18 @@ def test_the_saliency_of_the_known_answer_marks_the_pixel_that_decides():
     assert abs(float(saliency[1])) < 0.2
     change = explain(soft, (0.9, 0.5)).counter_exemplars.saliency[0, 0]
     assert float(change[0]) < -0.55, "the first pixel must become darker"
+
+
+@pytest.mark.parametrize("black_box", [hard, soft])
+def test_counter_exemplars_stand_beyond_the_boundary_and_the_path_shows_where_it_is(black_box):
+    e, near = (explain(black_box, (0.9, 0.5), counter_depth=depth, n_frames=20) for depth in (None, 0))
+    assert float(e.counter_exemplars.latents[0, 0]) < 0.9 * EDGE < float(near.counter_exemplars.latents[0, 0])
+    labels = e.counter_exemplars.path_labels[0].tolist()
+    assert labels == sorted(labels, reverse=True)
+    assert labels[0] == 1
+    assert labels[-2:] == [0, 0], "beyond the boundary, not at it"
+    assert e.params["counter_depth"] == 0.35
+    assert explain(black_box, preset="paper").params["counter_depth"] is None
 
 
 def check(e, space):
