@@ -19,13 +19,15 @@ def mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 400,
+    n_nearest: int = 50,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> Tensor:
     """What the label loses where areas of the image give way to what images of other labels have there.
 
     A mosaic keeps some areas of the image and takes the rest from a background. There are two, made of the others:
-    the darkest value of each pixel, where all that is drawn is gone, and their mean, where gaps are filled as well.
+    their darkest value of each pixel, and the mean of those nearest to the image. In the first all light goes that need
+    not be there, and in the second, gaps between it are filled as well.
     For each background a linear model says how the log-odds of the label fall in the mosaics,
 
         ``log-odds = constant - sum over the replaced pixels p of w(p) |x(p) - background(p)|``,
@@ -36,11 +38,12 @@ def mosaic_map(
 
     Args:
         image: (C, H, W) in [0, 1].
-        others: (N, C, H, W), images that are like it and have other labels.
+        others: (N, C, H, W), images of its kind that have other labels.
         probability: of the image's label, from images (M, C, H, W) to (M,) in [0, 1]; asked once, ``n_mosaics``
             images. Cut to [0.001, 0.999] before the logarithm, so that labels, which are 0 and 1, will do.
         generator: of the areas.
         n_mosaics: images asked, half of them for each background; 4 or more.
+        n_nearest: most images in the mean, the nearest to the image by the squared differences of their pixels.
         width: of the Gaussian kernel of w, as a share of the image's shorter side.
         ridge: how much of the evidence may stay unexplained, as a share of the mean prior variance of a mosaic.
 
@@ -49,7 +52,8 @@ def mosaic_map(
     """
     if len(others) == 0:
         return torch.zeros(image.shape[1:])
-    backgrounds = torch.stack([others.amin(dim=0), others.mean(dim=0)])
+    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
+    backgrounds = torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
     half = n_mosaics // 2
     replaced = _areas(2 * half, image.shape[1], image.shape[2], generator)
     mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)

@@ -159,6 +159,15 @@ def test_mosaic_is_neutral_where_the_black_box_always_says_the_same():
     assert torch.equal(saliency, torch.zeros(6, 5))
 
 
+def test_mosaic_takes_the_mean_of_the_nearest_images():
+    """Far images, however many, do not fill the gap that the nearest leaves empty."""
+    others = torch.cat([strokes(3)[None], strokes(3, 9)[None].expand(60, -1, -1, -1), strokes()[None]])
+    near = mosaic_map(strokes(3, 15), others, needs_left_without_middle, seeded(1), n_nearest=1)
+    wide = mosaic_map(strokes(3, 15), others, needs_left_without_middle, seeded(1), n_nearest=62)
+    assert float(near[4:16, 9].abs().max()) == 0
+    assert float(wide[4:16, 9].mean()) > 0.1
+
+
 @pytest.mark.parametrize("size", [(28, 28), (9, 31), (3, 2), (1, 1)])
 def test_areas_cover_10_to_90_percent_of_images_of_all_sizes(size):
     areas = _areas(200, *size, seeded(1))
