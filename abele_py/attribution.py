@@ -156,7 +156,7 @@ def _abele(autoencoder: Autoencoder, random_state: int) -> dict[str, Method]:
 
 # ABELE's own methods, which need an autoencoder: title, source, and the option `saliency` of Abele.
 LATENT = {
-    "abele": ("ABELE", "Guidotti et al. 2019, arXiv 2002.03746, with our contrast map", "contrast"),
+    "abele": ("ABELE", "Guidotti et al. 2019, arXiv 2002.03746, with our mosaic map", "mosaic"),
     "abele-median": ("ABELE, median", "Guidotti et al. 2019, arXiv 2002.03746, section 4.3", "median"),
 }
 

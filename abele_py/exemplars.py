@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .latent_space import LatentSpace, Points, concatenate
-from .rules import Rule
+from .rules import Condition, Rule
 
 
 def sample_box(rule: Rule, center: Tensor, scale: float, n: int, generator: torch.Generator) -> Tensor:
@@ -12,11 +12,17 @@ def sample_box(rule: Rule, center: Tensor, scale: float, n: int, generator: torc
 
     Sampled through the inverse distribution function, as in POEM (Russo et al. 2024): nothing is rejected.
     """
-    lower, upper = rule.box(len(center))
-    low, high = (torch.special.ndtr((bound - center) / scale) for bound in (lower, upper))
     share = torch.rand(n, len(center), generator=generator, dtype=torch.float64)
-    values = center + scale * torch.special.ndtri((low + share * (high - low)).clamp(1e-12, 1 - 1e-12))
-    return rule.nearest(values.float())
+    points = center + scale * torch.special.ndtri(share.clamp(1e-12, 1 - 1e-12))
+
+    def truncated(condition: Condition, c: Tensor, low: float, high: float) -> Tensor:
+        middle = float(condition.coordinate(center[None]))
+        bounds = (torch.tensor([low, high], dtype=torch.float64) - middle) / scale
+        first, last = torch.special.ndtr(bounds)
+        share = first + torch.special.ndtr((c.double() - middle) / scale) * (last - first)
+        return (middle + scale * torch.special.ndtri(share.clamp(1e-12, 1 - 1e-12))).float()
+
+    return rule.nearest(rule.moved(points, truncated))
 
 
 def find_exemplars(

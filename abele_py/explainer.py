@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .black_box import Answer, BlackBox
@@ -25,7 +26,7 @@ from .explanation import Explanation
 from .images import check_image
 from .latent_space import LatentSpace, Points, local_radius
 from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
-from .saliency import change_map, contiguous_areas, contrast_map, median_map
+from .saliency import change_map, contiguous_areas, contrast_map, median_map, mosaic_map
 from .surrogate import counterfactual_rules, fit_surrogate, rule_of
 from .trust import judge, notes_on
 
@@ -48,7 +49,10 @@ class Abele:
         min_class_fraction: least share of neighbors with another label, in [0, 0.5].
         validity_threshold: least answer of the discriminator; the autoencoder's own, calibrated one if None.
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
-        saliency: ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.contrast_map` and ``median_map``.
+        saliency: ``"mosaic"``, ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.mosaic_map`,
+            ``contrast_map`` and ``median_map``.
+        splits: of the surrogate tree: ``"oblique"``, along directions learned from the neighbors' labels, see
+            :func:`~abele_py.surrogate.decision_directions`; or ``"axis"``, along the latent axes.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
             construction, of which exemplars are made and towards which counter-exemplars are looked for.
         counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from
@@ -58,8 +62,8 @@ class Abele:
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the labels 0..K-1, for words and figures.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
-            neighborhood, its kernel, exemplars from the prior inside the rule, counter-exemplars from the
-            counterfactual rules alone, median saliency.
+            neighborhood, its kernel, splits along the axes, exemplars from the prior inside the rule,
+            counter-exemplars from the counterfactual rules alone, median saliency.
 
     Raises:
         BlackBoxError, AutoencoderError, ParameterError, UnknownNameError: an argument cannot be used.
@@ -78,7 +82,8 @@ class Abele:
         min_class_fraction: float = 0.1,
         validity_threshold: float | None = None,
         kernel_width: float | None = None,
-        saliency: Literal["contrast", "median"] | None = None,
+        saliency: Literal["mosaic", "contrast", "median"] | None = None,
+        splits: Literal["oblique", "axis"] | None = None,
         n_landmarks: int | None = None,
         counter_depth: float | None = None,
         batch_size: int = 256,
@@ -90,9 +95,12 @@ class Abele:
             raise unknown_name("preset", preset, ("default", "paper"))
         self.paper = preset == "paper"
         self.neighborhood = strategy(neighborhood or (Hybrid() if self.paper else Local()))
-        self.saliency = saliency or ("median" if self.paper else "contrast")
-        if self.saliency not in ("contrast", "median"):
-            raise unknown_name("saliency", self.saliency, ("contrast", "median"))
+        self.saliency = saliency or ("median" if self.paper else "mosaic")
+        if self.saliency not in ("mosaic", "contrast", "median"):
+            raise unknown_name("saliency", self.saliency, ("mosaic", "contrast", "median"))
+        self.splits = splits or ("axis" if self.paper else "oblique")
+        if self.splits not in ("oblique", "axis"):
+            raise unknown_name("splits", self.splits, ("oblique", "axis"))
         self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
         self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
         self.counter_depth = (None if self.paper else 0.35) if counter_depth is None else float(counter_depth)
@@ -156,7 +164,9 @@ class Abele:
 
         neighbors = generate(self.neighborhood, space, anchor, self.n_samples, self.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, self.kernel_width)
-        surrogate, fidelity = fit_surrogate(neighbors.latents, neighbors.labels, weights, generator)
+        surrogate, fidelity = fit_surrogate(
+            neighbors.latents, neighbors.labels, weights, generator, oblique=self.splits == "oblique"
+        )
         rule = rule_of(surrogate, z)
 
         radius = local_radius(space, z)
@@ -169,12 +179,7 @@ class Abele:
         reconstruction = space.classify(z[None])
         counters = self._counter_exemplars(anchor, reconstruction, candidates, wanted)
 
-        if self.saliency == "median":
-            saliency = median_map(x, exemplars.images)
-        else:
-            same = neighbors.labels == label
-            evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
-            saliency = contrast_map(x, neighbors.images, evidence, same)
+        saliency = self._saliency(x, label, neighbors, exemplars)
         typicality = space.typicality(z[None])
         trust = judge(
             fidelity,
@@ -211,6 +216,20 @@ class Abele:
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
         )
+
+    def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> Tensor:
+        if self.saliency == "median":
+            return median_map(image, exemplars.images)
+        if self.saliency == "contrast":
+            evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
+            return contrast_map(image, neighbors.images, evidence, neighbors.labels == label)
+        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. A
+        # generator of its own, so that the areas do not depend on how many neighbors were drawn.
+        points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
+        others = points.images[points.labels != label]
+        generator = torch.Generator().manual_seed(self.random_state)
+        black_box = self._space.black_box
+        return mosaic_map(image, others, lambda images: black_box(images).probability(label), generator)
 
     def _name(self, label: int) -> str:
         return self.class_names[label] if label < len(self.class_names) else str(label)
@@ -271,6 +290,7 @@ class Abele:
             "validity_threshold": self._space.validity_threshold,
             "kernel_width": self.kernel_width,
             "saliency": self.saliency,
+            "splits": self.splits,
             "n_landmarks": self.n_landmarks,
             "counter_depth": self.counter_depth,
             "target": target,

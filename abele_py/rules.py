@@ -1,11 +1,12 @@
-"""Rules: interval logic on latent coordinates. A rule is an axis-aligned box of the latent space and the label in it.
+"""Rules: interval logic on coordinates of the latent space. A rule is a box, along the axes or turned, and its label.
 
-Coordinates are named z0, z1, ... Points are float32, thresholds float64; a comparison is the one scikit-learn's trees
-make, so that ``rule.covers(z)`` holds exactly where the tree puts ``z`` in the rule's leaf.
+Coordinates are named z0, z1, ..., those along other directions d0, d1, ... Points are float32, thresholds float64; a
+comparison is the one scikit-learn's trees make, so that ``rule.covers(z)`` holds exactly where the tree puts ``z`` in
+the rule's leaf.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,24 +16,47 @@ from torch import Tensor
 
 @dataclass(frozen=True, order=True)
 class Condition:
-    """One bound on one latent coordinate: ``z[axis] <= threshold`` or ``z[axis] > threshold``."""
+    """One bound on one coordinate of the latent space: ``c <= threshold`` or ``c > threshold``.
+
+    Attributes:
+        axis: number of the coordinate.
+        operator: which side of the threshold.
+        threshold: the bound.
+        direction: (k,) unit vector v along which the coordinate ``c = v . z`` is measured; None: ``c = z[axis]``.
+            Directions of one rule are orthogonal.
+        towards: the label that a direction leads to.
+    """
 
     axis: int
     operator: Literal["<=", ">"]
     threshold: float
+    direction: tuple[float, ...] | None = None
+    towards: int | None = None
+
+    def coordinate(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) float32."""
+        if self.direction is None:
+            return latents[:, self.axis]
+        return (latents.double() @ torch.tensor(self.direction, dtype=torch.float64)).float()
 
     def covers(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool."""
-        left = latents[:, self.axis].double() <= self.threshold
+        left = self.coordinate(latents).double() <= self.threshold
         return left if self.operator == "<=" else ~left
 
+    def words(self, name: Callable[[int], str] = str) -> str:
+        """The condition as words; ``name`` gives the name of a label."""
+        letter = "z" if self.direction is None else "d"
+        towards = "" if self.towards is None else f" (towards {name(self.towards)})"
+        return f"{letter}{self.axis}{towards} {self.operator} {self.threshold:.2f}"
+
     def __str__(self) -> str:
-        return f"z{self.axis} {self.operator} {self.threshold:.2f}"
+        return self.words()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``conditions -> label``: at most one lower and one upper bound per axis, sorted by axis.
+    """``conditions -> label``: at most one lower and one upper bound per coordinate, sorted by coordinate.
 
     No conditions means the whole latent space.
     """
@@ -41,12 +65,26 @@ class Rule:
     label: int
 
     @classmethod
-    def from_box(cls, lower: Tensor, upper: Tensor, label: int) -> "Rule":
-        """The rule ``lower < z <= upper``; bounds (k,) float64, an infinite one is no condition."""
+    def from_box(
+        cls,
+        lower: Tensor,
+        upper: Tensor,
+        label: int,
+        directions: Sequence[tuple[float, ...] | None] | None = None,
+        towards: Sequence[int | None] | None = None,
+    ) -> "Rule":
+        """The rule ``lower < c <= upper``; bounds (m,) float64, an infinite one is no condition.
+
+        Args:
+            directions: of the m coordinates, see :class:`Condition`; None: the first m of the latent space.
+            towards: the label that each direction leads to.
+        """
+        m = len(lower)
+        where = zip(directions or m * [None], towards or m * [None], strict=True)
         conditions = [
             condition
-            for axis, (low, high) in enumerate(zip(lower.tolist(), upper.tolist(), strict=True))
-            for condition in (Condition(axis, ">", low), Condition(axis, "<=", high))
+            for axis, (low, high, place) in enumerate(zip(lower.tolist(), upper.tolist(), where, strict=True))
+            for condition in (Condition(axis, ">", low, *place), Condition(axis, "<=", high, *place))
             if math.isfinite(condition.threshold)
         ]
         return cls(tuple(conditions), label)
@@ -62,30 +100,49 @@ class Rule:
         """The conditions that one point (k,) does not meet."""
         return tuple(c for c in self.conditions if not bool(c.covers(latent[None])))
 
-    def box(self, k: int) -> tuple[Tensor, Tensor]:
-        """Lower and upper bound per axis, each (k,) float64, infinite where the rule has none."""
-        lower = torch.full((k,), -torch.inf, dtype=torch.float64)
-        upper = torch.full((k,), torch.inf, dtype=torch.float64)
+    def intervals(self) -> list[tuple[Condition, float, float]]:
+        """Of each bounded coordinate one of its conditions, and its lower and upper bound, infinite where none."""
+        found: dict[int, tuple[Condition, float, float]] = {}
         for c in self.conditions:
-            (upper if c.operator == "<=" else lower)[c.axis] = c.threshold
-        return lower, upper
+            _, low, high = found.get(c.axis, (c, -math.inf, math.inf))
+            found[c.axis] = (c, low, c.threshold) if c.operator == "<=" else (c, c.threshold, high)
+        return list(found.values())
+
+    def moved(self, latents: Tensor, place: Callable[[Condition, Tensor, float, float], Tensor]) -> Tensor:
+        """(N, k) -> (N, k) float32: each bounded coordinate c of the points becomes ``place(condition, c, low, high)``.
+
+        All that is orthogonal to the bounded coordinates stays.
+        """
+        moved = latents.float().clone()
+        for condition, low, high in self.intervals():
+            old = condition.coordinate(moved)
+            new = place(condition, old, low, high)
+            if condition.direction is None:
+                moved[:, condition.axis] = new
+            else:
+                step = (new.double() - old.double())[:, None] * torch.tensor(condition.direction, dtype=torch.float64)
+                moved = (moved.double() + step).float()
+        return moved
 
     def nearest(self, latents: Tensor, margin: float = 0.0) -> Tensor:
         """(N, k) -> (N, k) float32: each point moved just inside the box by the smallest step.
 
         ``margin`` is the distance kept from a bound, as far as the box is wide enough. Points stay inside float32:
-        a bound that float32 cannot hold is rounded towards the inside.
+        a bound that float32 cannot hold is rounded towards the inside, and from bounds along directions, where a
+        rotation rounds too, a distance of 1e-5 is kept.
         """
-        lower, upper = self.box(latents.shape[1])
-        room = ((upper - lower) / 2).clamp(max=margin)
-        first, last = _first_above(lower), _last_below(upper)
-        low = (lower + room).float().clamp(first, last)
-        high = (upper - room).float().clamp(first, last)
-        return torch.minimum(torch.maximum(latents.float(), low), high)
+
+        def inside(condition: Condition, c: Tensor, low: float, high: float) -> Tensor:
+            room = min(margin if condition.direction is None else max(margin, 1e-5), (high - low) / 2)
+            bounds = torch.tensor([low, high], dtype=torch.float64)
+            first, last = _first_above(bounds[0]), _last_below(bounds[1])
+            return c.clamp((bounds[0] + room).float().clamp(first, last), (bounds[1] - room).float().clamp(first, last))
+
+        return self.moved(latents, inside)
 
     def words(self, name: Callable[[int], str] = str) -> str:
         """The rule as a sentence; ``name`` gives the name of a label."""
-        premise = " and ".join(map(str, self.conditions))
+        premise = " and ".join(c.words(name) for c in self.conditions)
         return f"{name(self.label)}, because {premise}" if premise else f"{name(self.label)}, always"
 
     def __str__(self) -> str:
@@ -110,7 +167,7 @@ class CounterfactualRule:
 
     def words(self, name: Callable[[int], str] = str) -> str:
         """The rule as a sentence; ``name`` gives the name of a label."""
-        return f"{name(self.label)}, if {' and '.join(map(str, self.changes))} instead"
+        return f"{name(self.label)}, if {' and '.join(c.words(name) for c in self.changes)} instead"
 
     def __str__(self) -> str:
         return str(Rule(self.changes, self.label))

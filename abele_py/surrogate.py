@@ -1,10 +1,14 @@
-"""The surrogate: a weighted, pruned decision tree on labelled latent points, how faithful it is, and its rules."""
+"""The surrogate: a weighted, pruned decision tree on labelled latent points, how faithful it is, and its rules.
+
+Its splits lie along the axes, or along directions that are learned from the labels: classes rarely meet along an axis.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
@@ -43,10 +47,26 @@ class Surrogate:
     Attributes:
         tree: the tree as arrays.
         classes: (K',) int64, the black box's label of each column of ``tree.value``.
+        directions: (k, k) float64, orthonormal rows: the tree tests the coordinates along them. None: the axes.
+        towards: (m,) int64, the labels that the first m directions lead to; None without directions.
     """
 
     tree: Trees
     classes: Tensor
+    directions: Tensor | None = None
+    towards: Tensor | None = None
+
+    def coordinates(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N, k) float32: what the tree tests."""
+        return _along(self.directions, latents)
+
+    def rule(self, lower: Tensor, upper: Tensor, label: int) -> Rule:
+        """The rule of a box of these coordinates, bounds (k,)."""
+        if self.directions is None or self.towards is None:
+            return Rule.from_box(lower, upper, label)
+        directions = [tuple(direction) for direction in self.directions.tolist()]
+        others = [None] * (len(directions) - len(self.towards))
+        return Rule.from_box(lower, upper, label, directions, [*self.towards.tolist(), *others])
 
     @property
     def n_leaves(self) -> int:
@@ -54,7 +74,7 @@ class Surrogate:
 
     def leaf(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) int64: the leaf of each point."""
-        return leaves(self.tree, latents)[:, 0]
+        return leaves(self.tree, self.coordinates(latents))[:, 0]
 
     def predict(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) int64: the label of each point."""
@@ -66,7 +86,12 @@ class Surrogate:
 
 
 def fit_surrogate(
-    latents: Tensor, labels: Tensor, weights: Tensor, generator: torch.Generator, n_prunings: int = 8
+    latents: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    generator: torch.Generator,
+    n_prunings: int = 8,
+    oblique: bool = False,
 ) -> tuple[Surrogate, Fidelity]:
     """Fit a tree, prune it, and measure it on points that neither saw.
 
@@ -82,19 +107,23 @@ def fit_surrogate(
         weights: (N,) positive.
         generator: decides the split and the trees' ties.
         n_prunings: number of prunings tried.
+        oblique: split along directions, see :func:`decision_directions`, learned from the points to fit; else along
+            the axes.
     """
     order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(len(labels) - 1, generator=generator)])
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+    directions, towards = decision_directions(latents[fit], labels[fit], weights[fit]) if oblique else (None, None)
+    coordinates = _along(directions, latents)
 
     def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], tuple[Surrogate, Tensor]]]:
         """The costs at which the tree of these rows changes; and for a cost the pruned tree and where it is right."""
         model = DecisionTreeClassifier(random_state=seed)
-        model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
+        model.fit(coordinates[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
 
         def pruned(alpha: float) -> tuple[Surrogate, Tensor]:
-            surrogate = Surrogate(prune(tree, alphas, alpha), classes)
+            surrogate = Surrogate(prune(tree, alphas, alpha), classes, directions, towards)
             return surrogate, (surrogate.predict(latents) == labels).double()
 
         return alphas, pruned
@@ -113,7 +142,7 @@ def fit_surrogate(
     _, pruned = prunings(known)
     surrogate, agree = next((found for found in map(pruned, ranked) if found[1][0]), pruned(0.0))
     same = (labels == labels[0]).double()
-    return Surrogate(without_idle_splits(surrogate.tree), surrogate.classes), Fidelity(
+    return replace(surrogate, tree=without_idle_splits(surrogate.tree)), Fidelity(
         held_out=_mean(agree[held_out], weights[held_out]),
         held_out_unweighted=_mean(agree[held_out]),
         in_sample=_mean(agree[known]),
@@ -128,7 +157,41 @@ def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
     """The path of one point (k,) through the tree, as a rule."""
     lower, upper = _boxes(surrogate, len(latent))
     node = surrogate.leaf(latent[None])
-    return Rule.from_box(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
+    return surrogate.rule(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
+
+
+def decision_directions(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The directions along which the label of row 0 meets the others, and the labels they lead to.
+
+    A logistic regression on the points gives, for each other label, the direction in which its odds against the label
+    of row 0 grow fastest. Made orthonormal in the order of how often the labels occur (so that the first, which
+    decides most, stays as it is), they turn the coordinates: a tree on them has oblique splits, whose boxes can be
+    handled as those of the axes are. (Oblique trees: Murthy et al. 1994, JAIR 2; here one turn serves all splits.)
+
+    Args:
+        latents: (N, k).
+        labels: (N,) int64.
+        weights: (N,) positive.
+
+    Returns:
+        (k, k) float64, orthonormal rows, and (m,) int64, the labels of the first m of them; the others, orthogonal to
+        those, are there so that nothing is lost. (None, None) where all labels are one.
+    """
+    own, (classes, counts) = int(labels[0]), labels.unique(return_counts=True)
+    if len(classes) < 2:
+        return None, None
+    points = (latents - latents[0]).double()
+    points = points / points.norm(dim=1).median().clamp(min=1e-12)
+    model = LogisticRegression(C=10.0, max_iter=300)
+    model.fit(points.numpy(), labels.numpy(), sample_weight=weights.numpy())
+    slopes = torch.from_numpy(model.coef_)
+    slopes = torch.cat([-slopes, slopes]) / 2 if len(classes) == 2 else slopes  # of two classes only the second's
+    others = counts.where(classes != own, 0).argsort(descending=True, stable=True)[: len(classes) - 1]
+    others = others[: latents.shape[1]]
+    steps = slopes[others] - slopes[(classes == own).nonzero()[0]]
+    q, r = torch.linalg.qr(steps.T, mode="complete")
+    q[:, : len(others)] *= torch.where(r.diagonal() < 0, -1.0, 1.0)  # such that each leads towards its label
+    return q.T.contiguous(), classes[others]
 
 
 def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
@@ -139,7 +202,7 @@ def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 
     lower, upper = _boxes(surrogate, len(latent))
     nodes = (surrogate.tree.axis < 0).nonzero()[:, 0]
     labels = surrogate.label(nodes)
-    z = latent.double()
+    z = surrogate.coordinates(latent[None])[0].double()
     below, above = z <= lower[nodes], z > upper[nodes]  # a point breaks at most one bound of an axis
     broken = (below | above).sum(dim=1)
     step = torch.where(below, lower[nodes] - z, torch.where(above, z - upper[nodes], 0.0)).norm(dim=1)
@@ -150,9 +213,13 @@ def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 
         if label == own:
             continue
         for row in sorted(rows, key=lambda r: (int(broken[r]), float(step[r])))[:per_label]:
-            rule = Rule.from_box(lower[nodes[row]], upper[nodes[row]], label)
+            rule = surrogate.rule(lower[nodes[row]], upper[nodes[row]], label)
             found.append(CounterfactualRule(rule, rule.broken(latent)))
     return tuple(found)
+
+
+def _along(directions: Tensor | None, latents: Tensor) -> Tensor:
+    return latents if directions is None else (latents.double() @ directions.T).float()
 
 
 def _boxes(surrogate: Surrogate, k: int) -> tuple[Tensor, Tensor]:

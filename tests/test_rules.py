@@ -125,12 +125,14 @@ def test_no_conditions_cover_everything():
     points = torch.randn(5, 2, generator=seeded())
     assert bool(rule.covers(points).all())
     assert torch.equal(rule.nearest(points), points)
-    assert all(math.isinf(bound) for bounds in rule.box(2) for bound in bounds.tolist())
+    assert rule.intervals() == []
 
 
-def test_box_and_from_box_are_inverse():
-    rule = Rule((Condition(0, "<=", 0.5), Condition(1, ">", -1.0), Condition(1, "<=", 0.0)), 4)
-    assert Rule.from_box(*rule.box(3), 4) == rule
+def test_intervals_are_the_bounds_of_the_box():
+    lower, upper = torch.tensor([-math.inf, -1.0, -math.inf]), torch.tensor([0.5, 0.0, math.inf])
+    rule = Rule.from_box(lower.double(), upper.double(), 4)
+    assert rule == Rule((Condition(0, "<=", 0.5), Condition(1, ">", -1.0), Condition(1, "<=", 0.0)), 4)
+    assert [(c.axis, low, high) for c, low, high in rule.intervals()] == [(0, -math.inf, 0.5), (1, -1.0, 0.0)]
 
 
 def test_broken_names_the_conditions_that_a_point_does_not_meet():

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from worlds import seeded
+from worlds import Identity, hard, image, seeded, soft
 
+from abele_py import Abele
 from abele_py.saliency import (
     _areas,
     _smooth_weights,
@@ -157,6 +158,16 @@ def test_mosaic_is_neutral_where_the_black_box_always_says_the_same():
     others = torch.rand(9, 3, 6, 5, generator=seeded(3))
     saliency = mosaic_map(IMAGE, others, lambda images: torch.full((len(images),), 0.7), seeded(1))
     assert torch.equal(saliency, torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("n_landmarks", [0, 500])
+@pytest.mark.parametrize("black_box", [hard, soft])
+def test_abele_draws_a_mosaic_map_with_scores_and_labels_with_and_without_landmarks(black_box, n_landmarks):
+    e = Abele(black_box, Identity("square"), n_samples=200, n_landmarks=n_landmarks).explain(image(0.9, 0.5))
+    assert e.params["saliency"] == "mosaic"
+    decides, decides_nothing = e.saliency.flatten().tolist()
+    assert decides == 1
+    assert abs(decides_nothing) < 0.2
 
 
 def test_mosaic_takes_the_mean_of_the_nearest_images():

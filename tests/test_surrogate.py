@@ -10,7 +10,7 @@ from worlds import seeded
 from abele_py import surrogate as surrogate_module
 from abele_py.neighborhood import kernel_weights
 from abele_py.rules import Condition
-from abele_py.surrogate import counterfactual_rules, fit_surrogate, rule_of
+from abele_py.surrogate import counterfactual_rules, decision_directions, fit_surrogate, rule_of
 
 LATENTS = torch.randn(400, 3, generator=seeded(3))
 WEIGHTS = kernel_weights(LATENTS)
@@ -33,15 +33,73 @@ def test_one_cut_gives_one_condition_at_the_edge(weights):
     assert counterfactual.label == 1 - rule.label
 
 
+@pytest.mark.parametrize("oblique", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_the_tree_always_gives_the_explained_point_its_label(seed):
+def test_the_tree_always_gives_the_explained_point_its_label(seed, oblique):
     """Also where this label is noise that pruning would remove."""
     labels = (torch.rand(400, generator=seeded(seed)) > 0.5).long()
     labels[0] = 2
-    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed))
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed), oblique=oblique)
     assert fidelity.hit
     assert int(surrogate.predict(LATENTS[:1])) == 2
     assert rule_of(surrogate, LATENTS[0]).label == 2
+
+
+def test_an_oblique_split_lies_where_the_labels_meet():
+    """Along the axes it takes a staircase; along the direction that the labels tell it takes one split."""
+    direction = torch.tensor([0.6, 0.8, 0.0])
+    labels = torch.where(LATENTS @ direction > 0.2, 5, 2)
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=True)
+    own = int(labels[0])
+    (condition,) = rule_of(surrogate, LATENTS[0]).conditions
+    assert condition.towards == 7 - own
+    learned = torch.tensor(condition.direction)
+    assert float(learned @ direction) * (1 if own == 2 else -1) > 0.98
+    assert str(condition).startswith(f"d0 (towards {7 - own}) <= ")
+    assert fidelity.held_out > 0.95
+    (counterfactual,) = counterfactual_rules(surrogate, LATENTS[0])
+    moved = counterfactual.rule.nearest(LATENTS[:1], 0.1)
+    assert int(surrogate.predict(moved)) == 7 - own
+    assert bool(counterfactual.rule.covers(moved).all())
+    assert not bool(counterfactual.rule.covers(LATENTS[:1]).any())
+    axis, worse = fit_surrogate(LATENTS, labels, WEIGHTS, seeded())
+    assert axis.n_leaves > surrogate.n_leaves == 2
+    assert worse.held_out < fidelity.held_out
+
+
+def test_directions_are_orthonormal_and_the_most_frequent_label_comes_first():
+    latents = torch.randn(600, 4, generator=seeded(8))
+    labels = torch.where(latents[:, 1] > 0.8, 3, torch.where(latents[:, 2] + latents[:, 1] < -0.5, 9, 1))
+    labels[0] = 1
+    directions, towards = decision_directions(latents, labels, torch.ones(600).double())
+    torch.testing.assert_close(directions @ directions.T, torch.eye(4, dtype=torch.float64))
+    assert towards.tolist() == [9, 3]
+    steps = (
+        directions[:2] @ torch.stack([-latents.new_tensor([0, 1, 1, 0]), latents.new_tensor([0, 1, 0, 0])]).double().T
+    )
+    assert float(steps[0, 0]) > 0
+    assert float(steps[1, 1]) > 0
+    assert decision_directions(latents, torch.ones(600, dtype=torch.int64), torch.ones(600).double()) == (None, None)
+
+
+def test_what_no_single_direction_tells_is_learned_all_the_same():
+    latents = torch.randn(2000, 2, generator=seeded(4))
+    labels = (latents[:, 0] * latents[:, 1] > 0).long()
+    _, fidelity = fit_surrogate(latents, labels, torch.ones(2000).double(), seeded(), oblique=True)
+    assert fidelity.held_out > 0.9
+
+
+def test_oblique_rules_cover_what_the_tree_puts_there():
+    labels = ((LATENTS**2).sum(dim=1) > 2).long() + 2 * (LATENTS[:, 0] > LATENTS[:, 1]).long()
+    surrogate, _ = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=True)
+    points = torch.randn(5000, 3, generator=seeded(9))
+    z = LATENTS[0]
+    same = surrogate.leaf(points) == surrogate.leaf(z[None])
+    assert torch.equal(rule_of(surrogate, z).covers(points), same)
+    assert 0 < int(same.sum()) < len(points)
+    for counterfactual in counterfactual_rules(surrogate, z):
+        inside = counterfactual.rule.nearest(points)
+        assert bool((surrogate.predict(inside) == counterfactual.label).all())
 
 
 def test_noise_is_not_learned_by_heart():
@@ -141,7 +199,8 @@ def test_no_split_separates_two_leaves_of_one_label():
     """Such a split changes no answer and puts a condition without meaning into rules."""
     for seed in range(5):
         labels = (torch.rand(400, generator=seeded(seed)) > 0.6).long()
-        tree, classes = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed))[0].__dict__.values()
+        surrogate = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(seed))[0]
+        tree, classes = surrogate.tree, surrogate.classes
         answer = classes[tree.value.argmax(dim=1)]
         for node in (tree.axis >= 0).nonzero()[:, 0].tolist():
             left, right = int(tree.left[node]), int(tree.right[node])
