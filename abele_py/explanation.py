@@ -44,7 +44,7 @@ class Explanation:
         rule: the box of the latent space in which the surrogate gives the label.
         counterfactual_rules: for each other label the fewest conditions that would have to change.
         exemplars: similar images, inside the rule, with the same label.
-        counter_exemplars: the nearest image found for each other label, and the way to it.
+        counter_exemplars: for each other label a near image that has it, beyond the boundary, and the way to it.
         saliency: (H, W) in [-1, 1], 0 neutral, positive = evidence for the label.
         saliency_areas: (H, W) the same inside its contiguous areas, 0 elsewhere.
         neighborhood: the labelled latent points the surrogate was learned on.

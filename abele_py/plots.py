@@ -201,7 +201,7 @@ def _draw_counter_exemplars(figure: SubFigure, e: "Explanation") -> None:
     c = e.counter_exemplars
     if len(c) == 0:
         return _heading(figure, "No counter-exemplars found")
-    found = "Counter-exemplars: the smallest change found for another label"
+    found = "Counter-exemplars: near images that the black box gives another label"
     _heading(figure, f"{found}; below, what gets brighter (red) or darker (blue)")
     images, maps = _row(figure, 2)
     for i in range(min(len(c), COLUMNS)):

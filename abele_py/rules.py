@@ -7,7 +7,7 @@ the rule's leaf.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -30,7 +30,7 @@ class Condition:
     axis: int
     operator: Literal["<=", ">"]
     threshold: float
-    direction: tuple[float, ...] | None = None
+    direction: tuple[float, ...] | None = field(default=None, repr=False)  # k numbers would hide the rest
     towards: int | None = None
 
     def coordinate(self, latents: Tensor) -> Tensor:
