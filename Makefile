@@ -32,7 +32,7 @@ clean:
 
 # The figures of README.md and docs/results.md. A forest for MNIST is trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
-MEASURE = $(BIN)/python benchmarks/quality.py --images 200 --data_dir $(DATA_DIR) --out benchmarks/results
+MEASURE = $(BIN)/python benchmarks/quality.py --images 100 --data_dir $(DATA_DIR) --out benchmarks/results
 FOREST := runs/mnist-forest/checkpoint
 
 $(FOREST): | $(READY)
