@@ -85,7 +85,8 @@ class Local:
     """Steps around the code that change a few coordinates, their length uniform up to a radius learned from real codes.
 
     A rule speaks of a few coordinates, and a counterfactual rule of moving one or two of them; steps that change all
-    at once mostly cross boundaries that lie askew, which no short rule can follow. The radius is ``scale`` times
+    at once mostly cross boundaries that lie askew, which no short rule along the axes can follow (with oblique splits
+    they are better on spheres and worse among fresh neighbors: docs/experiments.md). The radius is ``scale`` times
     :func:`~abele_py.latent_space.local_radius`. Where too few points within it get another label, it grows until the
     steps reach over the decision boundary; near points stay among them.
 

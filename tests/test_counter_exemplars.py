@@ -1,4 +1,4 @@
-"""Counter-exemplars stand just across the edge, confirmed by the black box; the morph leads there from the image."""
+"""Counter-exemplars stand across the edge, as deep as asked, confirmed by the black box; the morph leads there."""
 
 import pytest
 import torch
