@@ -11,7 +11,7 @@ import torch
 
 from .checkpoints import CARD, NETWORKS, Manifest, find_checkpoint, list_checkpoints
 from .datasets import DATASETS
-from .results import FIGURES, command_of, minutes_of, number, shape_of, title_of, verdict
+from .results import FIGURES, command_of, minutes_of, number, option_of, shape_of, title_of, verdict
 
 # picture -> what it shows
 PICTURES = {
@@ -46,10 +46,16 @@ def card(manifest: Manifest) -> str:
 
 def _purpose(manifest: Manifest) -> Iterator[str]:
     if manifest.kind == "autoencoder":
+        weight = option_of(manifest)("model", "init_args", "label_weight")
         yield (
             f"An adversarial autoencoder: it turns an image into {manifest.config['latent_dim']} numbers and back, so "
-            "that abele_py can explain decisions of any image classifier on images like those it was trained on. It "
-            "has seen no labels."
+            "that abele_py can explain decisions of any image classifier on images like those it was trained on. "
+            + (
+                "It has seen no labels."
+                if weight in ("?", 0.0)
+                else f"In training, images of one class were drawn together (label_weight {weight}); no classifier's "
+                "answers were seen."
+            )
         )
     else:
         yield (

@@ -159,6 +159,9 @@ def summarise(folder: Path) -> dict[str, Any]:
                     values.setdefault((row["of"], row["at"], figure), []).append(value)
         for (of, at, figure), found in values.items():
             rows.append({"part": part, "of": of, "at": at, "figure": figure, **_summed(found)})
+            if figure == "agreement":  # a good mean hides the images that a surrogate misleads about
+                low = _summed(rows[-1]["quantiles"][1:2])
+                rows.append({**rows[-1], "figure": "agreement_low", **low, "n": rows[-1]["n"]})
     path = folder / "curves.json"
     curves = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {"run": run, "left_out": run["left_out"], "rows": rows, "curves": curves}

@@ -4,25 +4,20 @@ import torch
 from torch import Tensor
 
 from .latent_space import LatentSpace, Points, concatenate
-from .rules import Condition, Rule
+from .rules import Rule
 
 
 def sample_box(rule: Rule, center: Tensor, scale: float, n: int, generator: torch.Generator) -> Tensor:
     """n points of the normal distribution N(center, scale^2 I) truncated to the rule's box, (n, k) float32.
 
-    Sampled through the inverse distribution function, as in POEM (Russo et al. 2024): nothing is rejected.
+    Sampled through the inverse distribution function, as in POEM (Russo et al. 2024): nothing is rejected. Points that
+    lie outside a bound along a direction are moved inside by the smallest step instead.
     """
     share = torch.rand(n, len(center), generator=generator, dtype=torch.float64)
-    points = center + scale * torch.special.ndtri(share.clamp(1e-12, 1 - 1e-12))
-
-    def truncated(condition: Condition, c: Tensor, low: float, high: float) -> Tensor:
-        middle = float(condition.coordinate(center[None]))
-        bounds = (torch.tensor([low, high], dtype=torch.float64) - middle) / scale
-        first, last = torch.special.ndtr(bounds)
-        share = first + torch.special.ndtr((c.double() - middle) / scale) * (last - first)
-        return (middle + scale * torch.special.ndtri(share.clamp(1e-12, 1 - 1e-12))).float()
-
-    return rule.nearest(rule.moved(points, truncated))
+    for axis, low, high in rule.intervals():
+        first, last = torch.special.ndtr((torch.tensor([low, high], dtype=torch.float64) - center[axis]) / scale)
+        share[:, axis] = first + share[:, axis] * (last - first)
+    return rule.nearest(center + scale * torch.special.ndtri(share.clamp(1e-12, 1 - 1e-12)))
 
 
 def find_exemplars(

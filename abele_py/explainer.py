@@ -51,8 +51,8 @@ class Abele:
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
         saliency: ``"mosaic"``, ``"contrast"`` or ``"median"``, see :func:`~abele_py.saliency.mosaic_map`,
             ``contrast_map`` and ``median_map``.
-        splits: of the surrogate tree: ``"oblique"``, along directions learned from the neighbors' labels, see
-            :func:`~abele_py.surrogate.decision_directions`; or ``"axis"``, along the latent axes.
+        splits: of the surrogate tree: ``"oblique"``, where two labels meet, see
+            :func:`~abele_py.linear_machine.linear_machine`; or ``"axis"``, along the latent axes.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
             construction, of which exemplars are made and towards which counter-exemplars are looked for.
         counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from

@@ -32,6 +32,7 @@ FIGURES: dict[str, Metric] = {
     "seconds": Metric(
         "Seconds", "lower", 0.0, math.inf, "wall clock of one explanation, the machine shared with others"
     ),
+    "agreement_low": _named(of_surrogate.agreement, "Agreement, 5 % of the images below"),
     "reported_fidelity": _named(of_surrogate.agreement, "Fidelity as the explanation reports it"),
     "reported_constant": _named(of_surrogate.constant, "Constant answer as the explanation reports it"),
     "label_kept": Metric("Label kept after randomisation", "neither", 0.0, 1.0, "share of images with the same label"),
@@ -41,6 +42,7 @@ FIGURES: dict[str, Metric] = {
             of_surrogate.agreement,
             of_surrogate.balanced_agreement,
             of_surrogate.constant,
+            of_surrogate.nowhere_below_constant,
             of_surrogate.hit,
             of_surrogate.rule_length,
             of_surrogate.labels_present,

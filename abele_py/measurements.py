@@ -50,6 +50,10 @@ class Row(NamedTuple):
 
 Measure = Callable[[int], list[Row]]
 
+# Places where a surrogate is judged; the others are flattering, or farther away than it is meant for.
+_FRESH, _REAL = "held-out neighbors, drawn anew", "nearest real images"
+_JUDGED = (_FRESH, "sphere 0.5", "sphere 1.0", _REAL)
+
 
 def surrogate(s: Subject) -> Measure:
     """Fidelity where the surrogate was fitted, held out, and where it never was; the constant answer beside it."""
@@ -85,9 +89,8 @@ def surrogate(s: Subject) -> Measure:
         fresh = _fresh_neighbors(s, e, s.generator(index, "fresh"))
         weights = kernel_weights(torch.cat([z[None], fresh.latents]), e.params["kernel_width"])[1:]
         rows = [
-            Row("surrogate", None, tree, seconds),
             row("own neighbors (3 of 4 fitted on)", own.latents, own.labels),
-            row("held-out neighbors, drawn anew", fresh.latents, fresh.labels),
+            row(_FRESH, fresh.latents, fresh.labels),
             row("the same, near ones counting more", fresh.latents, fresh.labels, weights),
         ]
         distance = of_surrogate.typical_distance(z, real_codes)
@@ -95,7 +98,12 @@ def surrogate(s: Subject) -> Measure:
             latents = of_surrogate.sphere(z, factor * distance, 300, s.generator(index, f"sphere {factor}"))
             rows.append(row(f"sphere {factor}", latents, s.space.classify(latents).labels))
         near = of_surrogate.nearest_real(z, test_codes)
-        return [*rows, row("nearest real images", test_codes[near], s.test_labels[near])]
+        rows.append(row(_REAL, test_codes[near], s.test_labels[near]))
+        judged = [r.figures for r in rows if r.at in _JUDGED]
+        tree["nowhere_below_constant"] = of_surrogate.nowhere_below_constant(
+            [f["agreement"] for f in judged], [f["constant"] for f in judged]
+        )
+        return [Row("surrogate", None, tree, seconds), *rows]
 
     return measure
 

@@ -4,7 +4,7 @@ First the places (fresh neighbors, spheres around the code, the nearest real ima
 the surrogate's labels with the black box's, and last what describes a surrogate and its rule.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -134,6 +134,16 @@ def constant(labels: Tensor, label: int, weights: Tensor | None = None) -> float
     A surrogate that does not agree more often explains nothing. The balanced agreement of the constant answer is 0.5.
     """
     return agreement(torch.full_like(labels, label), labels, weights)
+
+
+@metric("Nowhere below the constant answer", "higher", 0.0, 1.0, "share of images; the constant answer in four places")
+def nowhere_below_constant(agreements: Sequence[float], constants: Sequence[float]) -> float:
+    """1 where the surrogate agrees at least as often as the constant answer in every place, else 0.
+
+    One value of each for the fresh neighbors, the spheres at 0.5 and 1 times the typical distance, and the nearest real
+    images. A mean over images hides that a surrogate misleads about some of them.
+    """
+    return float(all(a >= c for a, c in zip(agreements, constants, strict=True)))
 
 
 @metric("Hit", "higher", 0.0, 1.0, "LORE: Guidotti et al. 2018, arXiv 1805.10820, section 6")

@@ -82,23 +82,21 @@ class FromMixture:
 
 @dataclass(frozen=True)
 class Local:
-    """Steps around the code that change a few coordinates, their length uniform up to a radius learned from real codes.
+    """Steps around the code in any direction, their length uniform up to a radius learned from real codes.
 
-    A rule speaks of a few coordinates, and a counterfactual rule of moving one or two of them; steps that change all
-    at once mostly cross boundaries that lie askew, which no short rule along the axes can follow (with oblique splits
-    they are better on spheres and worse among fresh neighbors: docs/experiments.md). The radius is ``scale`` times
-    :func:`~abele_py.latent_space.local_radius`. Where too few points within it get another label, it grows until the
-    steps reach over the decision boundary; near points stay among them.
+    The radius is ``scale`` times :func:`~abele_py.latent_space.local_radius`. Where too few points within it get
+    another label, it grows until the steps reach over the decision boundary; near points stay among them.
 
     Attributes:
         scale: first radius, in units of the local radius.
-        coordinates: most coordinates that one step changes; at least one.
+        coordinates: most coordinates that one step changes, at least one; each number is as frequent as the others.
+            None: as many as there are.
         growth: factor of the radius from one round to the next.
         rounds: most radii tried.
     """
 
     scale: float = 1.0
-    coordinates: int = 3
+    coordinates: int | None = None
     growth: float = 1.25
     rounds: int = 10
 
@@ -108,7 +106,7 @@ class Local:
 
         def ball(size: int) -> Points:
             steps = torch.randn(size, space.k, generator=generator)
-            changed = torch.randint(1, min(self.coordinates, space.k) + 1, (size, 1), generator=generator)
+            changed = torch.randint(1, min(self.coordinates or space.k, space.k) + 1, (size, 1), generator=generator)
             place = torch.rand(size, space.k, generator=generator).argsort(dim=1).argsort(dim=1)
             steps *= place < changed
             lengths = radius * torch.rand(size, 1, generator=generator)

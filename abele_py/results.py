@@ -124,7 +124,7 @@ def verdict(manifest: Manifest) -> list[str]:
 
 
 def _on_autoencoder(manifest: Manifest) -> list[str]:
-    m, options = manifest.metrics, _options(manifest)
+    m, options = manifest.metrics, option_of(manifest)
     sentences = []
     if "label_preservation" in m:
         share = m["label_preservation"]
@@ -157,7 +157,7 @@ def _on_autoencoder(manifest: Manifest) -> list[str]:
 
 
 def _on_discriminator(manifest: Manifest) -> str:
-    m, weight = manifest.metrics, _options(manifest)("model", "init_args", "adversarial_weight")
+    m, weight = manifest.metrics, option_of(manifest)("model", "init_args", "adversarial_weight")
     codes, prior = (round(m[f"discriminator_{on}"], 3) for on in ("codes", "prior"))  # judged as they are printed
     gap = round(prior - codes, 3)  # 0.55 - 0.35 is a little more than 0.2
     answers = f"its mean answer is {codes:.3f} on test codes and {prior:.3f} on samples of the prior"
@@ -196,7 +196,7 @@ def _on_classifier(manifest: Manifest) -> list[str]:
         sentences.append(
             "That is not clearly better than the constant answer: there may be nothing in it to explain. Check the "
             f"labels, and train with more images or for more epochs (--trainer.max_epochs, here "
-            f"{_options(manifest)('trainer', 'max_epochs')})."
+            f"{option_of(manifest)('trainer', 'max_epochs')})."
         )
     else:
         sentences.append(
@@ -251,7 +251,7 @@ def _of_100(share: float, to_whole: Callable[[float], int] = math.floor) -> str:
     return f"{(min(max(tenths, 1), 999) if 0 < share < 1 else tenths) / 10:.1f}".removesuffix(".0")
 
 
-def _options(manifest: Manifest) -> Callable[..., object]:
+def option_of(manifest: Manifest) -> Callable[..., object]:
     """The options of the training, by the path to one; "?" for one that is not recorded."""
 
     def find(*path: str) -> object:

@@ -1,4 +1,4 @@
-"""Rules: interval logic on coordinates of the latent space. A rule is a box, along the axes or turned, and its label.
+"""Rules: bounds on coordinates of the latent space. A rule is a box along the axes, or a polytope, and its label.
 
 Coordinates are named z0, z1, ..., those along other directions d0, d1, ... Points are float32, thresholds float64; a
 comparison is the one scikit-learn's trees make, so that ``rule.covers(z)`` holds exactly where the tree puts ``z`` in
@@ -8,9 +8,11 @@ the rule's leaf.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 
@@ -23,8 +25,8 @@ class Condition:
         operator: which side of the threshold.
         threshold: the bound.
         direction: (k,) unit vector v along which the coordinate ``c = v . z`` is measured; None: ``c = z[axis]``.
-            Directions of one rule are orthogonal.
         towards: the label that a direction leads to.
+        away_from: the label that it leads away from; None: that of the explained image.
     """
 
     axis: int
@@ -32,6 +34,7 @@ class Condition:
     threshold: float
     direction: tuple[float, ...] | None = field(default=None, repr=False)  # k numbers would hide the rest
     towards: int | None = None
+    away_from: int | None = None
 
     def coordinate(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) float32."""
@@ -47,8 +50,9 @@ class Condition:
     def words(self, name: Callable[[int], str] = str) -> str:
         """The condition as words; ``name`` gives the name of a label."""
         letter = "z" if self.direction is None else "d"
-        towards = "" if self.towards is None else f" (towards {name(self.towards)})"
-        return f"{letter}{self.axis}{towards} {self.operator} {self.threshold:.2f}"
+        origin = "" if self.away_from is None else f"from {name(self.away_from)} "
+        way = "" if self.towards is None else f" ({origin}towards {name(self.towards)})"
+        return f"{letter}{self.axis}{way} {self.operator} {self.threshold:.2f}"
 
     def __str__(self) -> str:
         return self.words()
@@ -66,31 +70,25 @@ class Rule:
 
     @classmethod
     def from_box(
-        cls,
-        lower: Tensor,
-        upper: Tensor,
-        label: int,
-        directions: Sequence[tuple[float, ...] | None] | None = None,
-        towards: Sequence[int | None] | None = None,
+        cls, lower: Tensor, upper: Tensor, label: int, places: Sequence[tuple[Any, ...]] | None = None
     ) -> "Rule":
         """The rule ``lower < c <= upper``; bounds (m,) float64, an infinite one is no condition.
 
         Args:
-            directions: of the m coordinates, see :class:`Condition`; None: the first m of the latent space.
-            towards: the label that each direction leads to.
+            places: of each of the m coordinates ``direction``, ``towards`` and ``away_from`` of :class:`Condition`;
+                None: they are the first m of the latent space.
         """
-        m = len(lower)
-        where = zip(directions or m * [None], towards or m * [None], strict=True)
+        where = zip(lower.tolist(), upper.tolist(), places or len(lower) * [()], strict=True)
         conditions = [
             condition
-            for axis, (low, high, place) in enumerate(zip(lower.tolist(), upper.tolist(), where, strict=True))
+            for axis, (low, high, place) in enumerate(where)
             for condition in (Condition(axis, ">", low, *place), Condition(axis, "<=", high, *place))
             if math.isfinite(condition.threshold)
         ]
         return cls(tuple(conditions), label)
 
     def covers(self, latents: Tensor) -> Tensor:
-        """(N, k) -> (N,) bool: which points lie inside the box."""
+        """(N, k) -> (N,) bool: which points meet all conditions."""
         inside = torch.ones(len(latents), dtype=torch.bool)
         for condition in self.conditions:
             inside &= condition.covers(latents)
@@ -100,45 +98,60 @@ class Rule:
         """The conditions that one point (k,) does not meet."""
         return tuple(c for c in self.conditions if not bool(c.covers(latent[None])))
 
-    def intervals(self) -> list[tuple[Condition, float, float]]:
-        """Of each bounded coordinate one of its conditions, and its lower and upper bound, infinite where none."""
-        found: dict[int, tuple[Condition, float, float]] = {}
+    def intervals(self) -> list[tuple[int, float, float]]:
+        """Of each bounded axis its number, and its lower and upper bound, infinite where there is none."""
+        found: dict[int, tuple[int, float, float]] = {}
         for c in self.conditions:
-            _, low, high = found.get(c.axis, (c, -math.inf, math.inf))
-            found[c.axis] = (c, low, c.threshold) if c.operator == "<=" else (c, c.threshold, high)
+            if c.direction is None:
+                _, low, high = found.get(c.axis, (c.axis, -math.inf, math.inf))
+                found[c.axis] = (c.axis, low, c.threshold) if c.operator == "<=" else (c.axis, c.threshold, high)
         return list(found.values())
 
-    def moved(self, latents: Tensor, place: Callable[[Condition, Tensor, float, float], Tensor]) -> Tensor:
-        """(N, k) -> (N, k) float32: each bounded coordinate c of the points becomes ``place(condition, c, low, high)``.
+    def nearest(self, latents: Tensor, margin: float = 0.0) -> Tensor:
+        """(N, k) -> (N, k) float32: each point moved just inside by the smallest step.
 
-        All that is orthogonal to the bounded coordinates stays.
+        ``margin`` is the distance kept from a bound, as far as there is room. Points stay inside float32: a bound on an
+        axis that float32 cannot hold is rounded towards the inside, and from bounds along directions, where the
+        coordinate is rounded too, a distance of 1e-5 is kept.
         """
-        moved = latents.float().clone()
-        for condition, low, high in self.intervals():
-            old = condition.coordinate(moved)
-            new = place(condition, old, low, high)
-            if condition.direction is None:
-                moved[:, condition.axis] = new
-            else:
-                step = (new.double() - old.double())[:, None] * torch.tensor(condition.direction, dtype=torch.float64)
-                moved = (moved.double() + step).float()
+        if all(c.direction is None for c in self.conditions):
+            return self._clamped(latents, margin)
+        moved, rows = latents.float().clone(), torch.arange(len(latents))
+        for share in (1.0, 0.5, 0.25, 0.125, 0.0):
+            moved[rows] = self._projected(latents[rows], max(share * margin, 1e-5))
+            rows = rows[~self.covers(moved[rows])]
+            if not len(rows):
+                break
         return moved
 
-    def nearest(self, latents: Tensor, margin: float = 0.0) -> Tensor:
-        """(N, k) -> (N, k) float32: each point moved just inside the box by the smallest step.
-
-        ``margin`` is the distance kept from a bound, as far as the box is wide enough. Points stay inside float32:
-        a bound that float32 cannot hold is rounded towards the inside, and from bounds along directions, where a
-        rotation rounds too, a distance of 1e-5 is kept.
-        """
-
-        def inside(condition: Condition, c: Tensor, low: float, high: float) -> Tensor:
-            room = min(margin if condition.direction is None else max(margin, 1e-5), (high - low) / 2)
+    def _clamped(self, latents: Tensor, margin: float) -> Tensor:
+        moved = latents.float().clone()
+        for axis, low, high in self.intervals():
+            room = min(margin, (high - low) / 2)
             bounds = torch.tensor([low, high], dtype=torch.float64)
             first, last = _first_above(bounds[0]), _last_below(bounds[1])
-            return c.clamp((bounds[0] + room).float().clamp(first, last), (bounds[1] - room).float().clamp(first, last))
+            inside = (bounds[0] + room).float().clamp(first, last), (bounds[1] - room).float().clamp(first, last)
+            moved[:, axis] = moved[:, axis].clamp(*inside)
+        return moved
 
-        return self.moved(latents, inside)
+    def _projected(self, latents: Tensor, margin: float) -> Tensor:
+        """The points of a polytope nearest to points: least distance programming (Lawson & Hanson 1974, chapter 23).
+
+        Where the polytope less ``margin`` is empty, a point stays where it is.
+        """
+        axes = np.eye(latents.shape[1])
+        signs = np.array([1.0 if c.operator == "<=" else -1.0 for c in self.conditions])
+        places = [axes[c.axis] if c.direction is None else np.array(c.direction) for c in self.conditions]
+        normals = signs[:, None] * np.stack(places)
+        points = latents.double().numpy().copy()
+        excess = points @ normals.T - signs * np.array([c.threshold for c in self.conditions]) + margin
+        for row in np.flatnonzero(excess.max(axis=1) > 0):
+            system = np.concatenate([-normals.T, excess[row][None]])
+            goal = np.eye(len(system))[-1]
+            rest = system @ nnls(system, goal)[0] - goal
+            if rest[-1] < -1e-12:  # 0: no point meets all conditions
+                points[row] -= rest[:-1] / rest[-1]
+        return torch.from_numpy(points).float()
 
     def words(self, name: Callable[[int], str] = str) -> str:
         """The rule as a sentence; ``name`` gives the name of a label."""

@@ -1,17 +1,17 @@
-"""The surrogate: a weighted, pruned decision tree on labelled latent points, how faithful it is, and its rules.
+"""The surrogate: a weighted decision tree on labelled latent points, how faithful it is, and its rules.
 
-Its splits lie along the axes, or along directions that are learned from the labels: classes rarely meet along an axis.
+Its splits lie along the axes, or where two labels meet: they rarely meet along an axis.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
+from .linear_machine import along, linear_machine
 from .rules import CounterfactualRule, Rule
 from .trees import Trees, from_sklearn, leaves, prune, pruning_alphas, without_idle_splits
 
@@ -47,26 +47,27 @@ class Surrogate:
     Attributes:
         tree: the tree as arrays.
         classes: (K',) int64, the black box's label of each column of ``tree.value``.
-        directions: (k, k) float64, orthonormal rows: the tree tests the coordinates along them. None: the axes.
-        towards: (m,) int64, the labels that the first m directions lead to; None without directions.
+        directions: (m, k) float64, unit rows: the tree tests the coordinates along them. None: the axes.
+        pairs: (m, 2) int64, the labels that each direction leads from and to; None without directions.
     """
 
     tree: Trees
     classes: Tensor
     directions: Tensor | None = None
-    towards: Tensor | None = None
+    pairs: Tensor | None = None
 
     def coordinates(self, latents: Tensor) -> Tensor:
-        """(N, k) -> (N, k) float32: what the tree tests."""
-        return _along(self.directions, latents)
+        """(N, k) -> (N, m) float32: what the tree tests."""
+        return latents if self.directions is None else along(self.directions, latents)
 
     def rule(self, lower: Tensor, upper: Tensor, label: int) -> Rule:
-        """The rule of a box of these coordinates, bounds (k,)."""
-        if self.directions is None or self.towards is None:
+        """The rule of a box of these coordinates, bounds (m,)."""
+        if self.directions is None or self.pairs is None:
             return Rule.from_box(lower, upper, label)
-        directions = [tuple(direction) for direction in self.directions.tolist()]
-        others = [None] * (len(directions) - len(self.towards))
-        return Rule.from_box(lower, upper, label, directions, [*self.towards.tolist(), *others])
+        own = int(self.pairs[0, 0]) if len(self.pairs) else label
+        pairs = [(end, None if start == own else start) for start, end in self.pairs.tolist()]
+        places = [(tuple(v), *pair) for v, pair in zip(self.directions.tolist(), pairs, strict=True)]
+        return Rule.from_box(lower, upper, label, places)
 
     @property
     def n_leaves(self) -> int:
@@ -93,13 +94,14 @@ def fit_surrogate(
     n_prunings: int = 8,
     oblique: bool = False,
 ) -> tuple[Surrogate, Fidelity]:
-    """Fit a tree, prune it, and measure it on points that neither saw.
+    """Fit a tree, and measure it on points that it did not see.
 
-    The points are split at random into 50 % to fit, 25 % to choose the pruning and 25 % held out; row 0 is always
-    fitted on. Prunings are those of minimal cost-complexity; of those within one standard error of the best, the
-    simplest is taken that is no worse than the constant answer (Breiman et al. 1984, sections 3.3 and 3.4.3), and
-    fitted again on the first two parts: two fits in all. Only trees that give row 0 its label are chosen from (the
-    unpruned one always does): a rule that does not cover the explained decision would explain another one.
+    The points are split at random into 50 % to fit, 25 % to choose and 25 % held out; row 0 is always fitted on. Of the
+    prunings (minimal cost-complexity) within one standard error of the best, the simplest is chosen that is no worse
+    than the constant answer (Breiman et al. 1984, sections 3.3 and 3.4.3). With ``oblique``, the tree of
+    :func:`~abele_py.linear_machine.linear_machine` is preferred where it is as good as that. What was chosen is fitted
+    again on the first two parts. Only trees that give row 0 its label are chosen from (the unpruned one and the linear
+    machine always do): a rule that does not cover the explained decision would explain another one.
 
     Args:
         latents: (N, k) float32, rows unique, row 0 the explained point.
@@ -107,42 +109,44 @@ def fit_surrogate(
         weights: (N,) positive.
         generator: decides the split and the trees' ties.
         n_prunings: number of prunings tried.
-        oblique: split along directions, see :func:`decision_directions`, learned from the points to fit; else along
-            the axes.
+        oblique: splits may lie where two labels meet; else along the axes only.
     """
     order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(len(labels) - 1, generator=generator)])
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
+    known = torch.cat([fit, choose])
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
-    directions, towards = decision_directions(latents[fit], labels[fit], weights[fit]) if oblique else (None, None)
-    coordinates = _along(directions, latents)
 
-    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], tuple[Surrogate, Tensor]]]:
-        """The costs at which the tree of these rows changes; and for a cost the pruned tree and where it is right."""
+    def right(surrogate: Surrogate) -> Tensor:
+        return (surrogate.predict(latents) == labels).double()
+
+    def machine(rows: Tensor) -> Surrogate:
+        return Surrogate(*linear_machine(latents[rows], labels[rows], weights[rows]))
+
+    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], Surrogate]]:
+        """The costs at which the tree of these rows changes; and for a cost the pruned tree."""
         model = DecisionTreeClassifier(random_state=seed)
-        model.fit(coordinates[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
+        model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
-
-        def pruned(alpha: float) -> tuple[Surrogate, Tensor]:
-            surrogate = Surrogate(prune(tree, alphas, alpha), classes, directions, towards)
-            return surrogate, (surrogate.predict(latents) == labels).double()
-
-        return alphas, pruned
+        return alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
 
     alphas, pruned = prunings(fit)
     steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
-    right = {alpha: pruned(alpha)[1] for alpha in steps.tolist()}
-    scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in right.items() if r[0]}
+    found = {alpha: right(pruned(alpha)) for alpha in steps.tolist()}
+    scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
     best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((share**2).sum())) ** 0.5
     enough = max(best - error, scores.get(float(steps[-1]), 0.0))  # the last step leaves the root: the constant answer
-    good = [alpha for alpha, score in scores.items() if score >= enough and alpha < steps[-1]]
-    others = sorted(scores.keys() - good, key=lambda alpha: (scores[alpha], alpha), reverse=True)
-    ranked = [*sorted(good, reverse=True), *others]  # the last resort, no pruning, tells row 0 from all others
-    known = torch.cat([fit, choose])
-    _, pruned = prunings(known)
-    surrogate, agree = next((found for found in map(pruned, ranked) if found[1][0]), pruned(0.0))
-    same = (labels == labels[0]).double()
-    return replace(surrogate, tree=without_idle_splits(surrogate.tree)), Fidelity(
+    if oblique and _mean(right(machine(fit))[choose], weights[choose]) >= enough:
+        surrogate = machine(known)
+    else:
+        good = [alpha for alpha, score in scores.items() if score >= enough and alpha < steps[-1]]
+        others = sorted(scores.keys() - good, key=lambda alpha: (scores[alpha], alpha), reverse=True)
+        _, pruned = prunings(known)
+        ranked = map(pruned, [*sorted(good, reverse=True), *others])
+        # the last resort, no pruning, tells row 0 from all others
+        surrogate = next((tree for tree in ranked if right(tree)[0]), pruned(0.0))
+    agree, same = right(surrogate), (labels == labels[0]).double()
+    return surrogate, Fidelity(
         held_out=_mean(agree[held_out], weights[held_out]),
         held_out_unweighted=_mean(agree[held_out]),
         in_sample=_mean(agree[known]),
@@ -155,43 +159,9 @@ def fit_surrogate(
 
 def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
     """The path of one point (k,) through the tree, as a rule."""
-    lower, upper = _boxes(surrogate, len(latent))
+    lower, upper = _boxes(surrogate, latent)
     node = surrogate.leaf(latent[None])
     return surrogate.rule(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
-
-
-def decision_directions(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """The directions along which the label of row 0 meets the others, and the labels they lead to.
-
-    A logistic regression on the points gives, for each other label, the direction in which its odds against the label
-    of row 0 grow fastest. Made orthonormal in the order of how often the labels occur (so that the first, which
-    decides most, stays as it is), they turn the coordinates: a tree on them has oblique splits, whose boxes can be
-    handled as those of the axes are. (Oblique trees: Murthy et al. 1994, JAIR 2; here one turn serves all splits.)
-
-    Args:
-        latents: (N, k).
-        labels: (N,) int64.
-        weights: (N,) positive.
-
-    Returns:
-        (k, k) float64, orthonormal rows, and (m,) int64, the labels of the first m of them; the others, orthogonal to
-        those, are there so that nothing is lost. (None, None) where all labels are one.
-    """
-    own, (classes, counts) = int(labels[0]), labels.unique(return_counts=True)
-    if len(classes) < 2:
-        return None, None
-    points = (latents - latents[0]).double()
-    points = points / points.norm(dim=1).median().clamp(min=1e-12)
-    model = LogisticRegression(C=10.0, max_iter=300)
-    model.fit(points.numpy(), labels.numpy(), sample_weight=weights.numpy())
-    slopes = torch.from_numpy(model.coef_)
-    slopes = torch.cat([-slopes, slopes]) / 2 if len(classes) == 2 else slopes  # of two classes only the second's
-    others = counts.where(classes != own, 0).argsort(descending=True, stable=True)[: len(classes) - 1]
-    others = others[: latents.shape[1]]
-    steps = slopes[others] - slopes[(classes == own).nonzero()[0]]
-    q, r = torch.linalg.qr(steps.T, mode="complete")
-    q[:, : len(others)] *= torch.where(r.diagonal() < 0, -1.0, 1.0)  # such that each leads towards its label
-    return q.T.contiguous(), classes[others]
 
 
 def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
@@ -199,7 +169,7 @@ def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 
 
     Of equals, those nearest to the point. Sorted by label, then best first.
     """
-    lower, upper = _boxes(surrogate, len(latent))
+    lower, upper = _boxes(surrogate, latent)
     nodes = (surrogate.tree.axis < 0).nonzero()[:, 0]
     labels = surrogate.label(nodes)
     z = surrogate.coordinates(latent[None])[0].double()
@@ -218,15 +188,12 @@ def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 
     return tuple(found)
 
 
-def _along(directions: Tensor | None, latents: Tensor) -> Tensor:
-    return latents if directions is None else (latents.double() @ directions.T).float()
-
-
-def _boxes(surrogate: Surrogate, k: int) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds of every node, each (M, k) float64: children are numbered after their parents."""
+def _boxes(surrogate: Surrogate, latent: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds of the coordinates in every node, each (M, m) float64: children come after parents."""
     tree = surrogate.tree
-    lower = torch.full((len(tree.axis), k), -torch.inf, dtype=torch.float64)
-    upper = torch.full((len(tree.axis), k), torch.inf, dtype=torch.float64)
+    m = surrogate.coordinates(latent[None]).shape[1]
+    lower = torch.full((len(tree.axis), m), -torch.inf, dtype=torch.float64)
+    upper = torch.full((len(tree.axis), m), torch.inf, dtype=torch.float64)
     links = zip(tree.axis.tolist(), tree.threshold.tolist(), tree.left.tolist(), tree.right.tolist(), strict=True)
     for node, (axis, threshold, left, right) in enumerate(links):
         if axis < 0:

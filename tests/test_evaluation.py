@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -127,6 +128,8 @@ def test_summary_is_that_of_the_rows(whole):
     values = [figures["agreement"] for key, figures in figures_of(folder).items() if key[3] == "sphere 1.0"]
     row = next(r for r in summary["rows"] if r["at"] == "sphere 1.0" and r["figure"] == "agreement")
     assert row["mean"] == pytest.approx(math.fsum(values) / len(values), rel=1e-5)
+    low = next(r for r in summary["rows"] if r["at"] == "sphere 1.0" and r["figure"] == "agreement_low")
+    assert low["mean"] == pytest.approx(np.quantile(values, 0.05), rel=1e-5)
 
 
 @pytest.mark.slow

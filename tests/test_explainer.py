@@ -40,8 +40,10 @@ def test_the_known_answer_is_found(black_box, neighborhood, pixels, splits):
     label = int(pixels[0] > EDGE)
     assert e.label == e.reconstruction_label == e.rule.label == label
     (condition,) = e.rule.conditions
-    assert (condition.axis, condition.towards) == (0, None if splits == "axis" else 1 - label)
-    assert condition.operator == (">" if label and splits == "axis" else "<=")
+    assert condition.axis == 0
+    # The edge lies along an axis: with oblique splits too the axis itself may be the better split.
+    assert condition.towards in ((None,) if splits == "axis" else (None, 1 - label))
+    assert condition.operator == (">" if label and condition.towards is None else "<=")
     edge = torch.tensor([[EDGE, pixels[1]]])
     assert float(condition.coordinate(edge)) == pytest.approx(condition.threshold, abs=0.03)
     (counterfactual,) = e.counterfactual_rules

@@ -23,6 +23,7 @@ from abele_py.metrics_surrogate import (
     labels_present,
     leaves,
     nearest_real,
+    nowhere_below_constant,
     rule_length,
     sphere,
     typical_distance,
@@ -105,9 +106,14 @@ def test_what_describes_a_surrogate_and_its_rule():
     assert labels_present(torch.tensor([5, 5])) == 1
 
 
+def test_one_place_below_the_constant_answer_is_enough():
+    assert nowhere_below_constant([0.9, 0.6], [0.9, 0.5]) == 1
+    assert nowhere_below_constant([0.99, 0.6], [0.5, 0.61]) == 0
+
+
 def test_every_figure_says_what_it_is():
     figures = [f for f in vars(metrics).values() if hasattr(f, "metric")]
-    assert len(figures) == 7
+    assert len(figures) == 8
     for figure in figures:
         declared = metric_of(figure)
         assert declared.low < declared.high

@@ -120,6 +120,42 @@ def test_nearest_keeps_the_margin_where_the_box_is_wide_enough():
     assert rule.nearest(torch.tensor([[-5.0], [5.0]]), 9.0).tolist() == [[0.5], [0.5]]
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 5))
+def test_nearest_projects_onto_polytopes(seed, n_conditions, k):
+    """Any polytope that holds a ball: the answer lies inside, and no nearer point does."""
+    normals = torch.nn.functional.normalize(torch.randn(n_conditions, k, generator=seeded(seed)).double(), dim=1)
+    center = torch.randn(k, generator=seeded(seed + 1)).double()
+    bounds = normals @ center + 0.2
+    signs = [1 if i % 2 else -1 for i in range(n_conditions)]
+    conditions = [
+        Condition(i, "<=" if sign > 0 else ">", float(sign * bound), tuple((sign * v).tolist()))
+        for i, (sign, bound, v) in enumerate(zip(signs, bounds, normals, strict=True))
+    ]
+    rule = Rule(tuple(conditions), 0)
+    points = 3 * torch.randn(20, k, generator=seeded(seed + 2))
+    moved = rule.nearest(points)
+    assert bool(rule.covers(moved).all())
+    inside = rule.covers(points) & (points.double() @ normals.T < bounds - 1e-4).all(dim=1)
+    assert torch.equal(moved[inside], points[inside])
+    # Of a convex set p is the point nearest to x where (x - p)(q - p) <= 0 for all q of it (Kolmogorov's criterion).
+    others = center + 0.19 * torch.nn.functional.normalize(
+        torch.randn(50, k, generator=seeded(seed + 3)).double(), dim=1
+    )
+    gaps = (points - moved).double()
+    angles = gaps @ others.T - (gaps * moved.double()).sum(dim=1, keepdim=True)
+    assert float(angles.max()) < 1e-2
+
+
+def test_a_margin_without_room_is_kept_as_far_as_possible():
+    direction = (0.6, 0.8)
+    rule = Rule((Condition(0, "<=", 1.0, direction), Condition(0, ">", 0.0, direction)), 0)
+    moved = rule.nearest(torch.tensor([[5.0, 5.0], [-5.0, -5.0]]), 100.0)
+    assert bool(rule.covers(moved).all())
+    kept = rule.nearest(torch.tensor([[5.0, 5.0]]), 0.25)
+    assert float(kept @ torch.tensor(direction)) == pytest.approx(0.75, abs=1e-5)
+
+
 def test_no_conditions_cover_everything():
     rule = Rule((), 3)
     points = torch.randn(5, 2, generator=seeded())
@@ -132,7 +168,7 @@ def test_intervals_are_the_bounds_of_the_box():
     lower, upper = torch.tensor([-math.inf, -1.0, -math.inf]), torch.tensor([0.5, 0.0, math.inf])
     rule = Rule.from_box(lower.double(), upper.double(), 4)
     assert rule == Rule((Condition(0, "<=", 0.5), Condition(1, ">", -1.0), Condition(1, "<=", 0.0)), 4)
-    assert [(c.axis, low, high) for c, low, high in rule.intervals()] == [(0, -math.inf, 0.5), (1, -1.0, 0.0)]
+    assert rule.intervals() == [(0, -math.inf, 0.5), (1, -1.0, 0.0)]
 
 
 def test_broken_names_the_conditions_that_a_point_does_not_meet():

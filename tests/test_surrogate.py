@@ -4,13 +4,16 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 from worlds import seeded
 
 from abele_py import surrogate as surrogate_module
+from abele_py.linear_machine import linear_machine
 from abele_py.neighborhood import kernel_weights
 from abele_py.rules import Condition
-from abele_py.surrogate import counterfactual_rules, decision_directions, fit_surrogate, rule_of
+from abele_py.surrogate import Surrogate, counterfactual_rules, fit_surrogate, rule_of
 
 LATENTS = torch.randn(400, 3, generator=seeded(3))
 WEIGHTS = kernel_weights(LATENTS)
@@ -67,19 +70,50 @@ def test_an_oblique_split_lies_where_the_labels_meet():
     assert worse.held_out < fidelity.held_out
 
 
-def test_directions_are_orthonormal_and_the_most_frequent_label_comes_first():
-    latents = torch.randn(600, 4, generator=seeded(8))
-    labels = torch.where(latents[:, 1] > 0.8, 3, torch.where(latents[:, 2] + latents[:, 1] < -0.5, 9, 1))
-    labels[0] = 1
-    directions, towards = decision_directions(latents, labels, torch.ones(600).double())
-    torch.testing.assert_close(directions @ directions.T, torch.eye(4, dtype=torch.float64))
-    assert towards.tolist() == [9, 3]
-    steps = (
-        directions[:2] @ torch.stack([-latents.new_tensor([0, 1, 1, 0]), latents.new_tensor([0, 1, 0, 0])]).double().T
-    )
-    assert float(steps[0, 0]) > 0
-    assert float(steps[1, 1]) > 0
-    assert decision_directions(latents, torch.ones(600, dtype=torch.int64), torch.ones(600).double()) == (None, None)
+def three_wedges(n=600):
+    """Three labels that meet in the origin of the first two of three coordinates, and their discriminants."""
+    latents = torch.randn(n, 3, generator=seeded(8))
+    corners = torch.tensor([[1.0, 0.0, 0.0], [-0.5, 0.9, 0.0], [-0.5, -0.9, 0.0]])
+    winners = (latents @ corners.T).argmax(dim=1)
+    winners[0] = int((latents[0] @ corners.T).argmax())
+    return latents, torch.tensor([4, 1, 9])[winners]
+
+
+def test_the_machine_finds_where_labels_meet_and_its_rule_is_about_the_own_label():
+    latents, labels = three_wedges()
+    surrogate = Surrogate(*linear_machine(latents, labels, torch.ones(600).double()))
+    assert float((surrogate.predict(latents) == labels).double().mean()) > 0.97
+    own = int(labels[0])
+    rule = rule_of(surrogate, latents[0])
+    assert 1 <= len(rule.conditions) <= 2
+    assert all(c.away_from is None and c.towards != own and c.operator == "<=" for c in rule.conditions)
+    lengths = surrogate.directions.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+    assert (surrogate.directions[:, 2].abs() < 0.2).all(), "the third coordinate decides nothing"
+    of_others = [c for r in counterfactual_rules(surrogate, latents[0]) for c in r.rule.conditions if c.away_from]
+    assert all(str(c).startswith(f"d{c.axis} (from {c.away_from} towards {c.towards})") for c in of_others)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 60), st.integers(1, 4))
+def test_the_machine_is_a_tree_that_knows_row_0_whatever_the_labels(seed, n_labels, n, k):
+    latents = torch.randn(n, k, generator=seeded(seed))
+    labels = torch.randint(n_labels, (n,), generator=seeded(seed + 1)) * 3
+    surrogate = Surrogate(*linear_machine(latents, labels, kernel_weights(latents)))
+    assert int(surrogate.predict(latents[:1])) == int(labels[0])
+    assert set(surrogate.predict(latents).tolist()) <= set(labels.tolist())
+    points = torch.randn(200, k, generator=seeded(seed + 2))
+    rule = rule_of(surrogate, latents[0])
+    assert torch.equal(rule.covers(points), surrogate.leaf(points) == surrogate.leaf(latents[:1]))
+    assert all(c.away_from is None for c in rule.conditions)
+    for found in counterfactual_rules(surrogate, latents[0]):
+        assert found.changes
+        assert not bool(found.rule.covers(latents[:1]))
+
+
+def test_copies_of_a_point_with_two_labels_do_not_break_the_machine():
+    surrogate = Surrogate(*linear_machine(torch.zeros(6, 2), torch.tensor([3, 3, 5, 5, 5, 7]), torch.ones(6).double()))
+    assert surrogate.predict(torch.randn(4, 2, generator=seeded())).tolist() == [3, 3, 3, 3]
 
 
 def test_what_no_single_direction_tells_is_learned_all_the_same():

@@ -2,12 +2,14 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
 from real_data import data_dir_of
+from torch.nn import functional
 
 from abele_py.checkpoints import load_autoencoder, load_classifier, read_manifest
 from abele_py.data_module import ImageData
@@ -122,6 +124,30 @@ def test_edges_count_as_much_as_asked(module, images):
         loss, _, _ = module.autoencoder_loss(images)
         edges = edge_loss(module.network.decoder(latents), images)
     torch.testing.assert_close(loss - without, 3 * edges)
+
+
+def test_labels_are_seen_with_a_weight_only(images):
+    labels = torch.arange(len(images)) % 3
+
+    def gradients(weight):
+        torch.manual_seed(0)
+        sizes = {"latent_dim": 3, "hidden": (16, 16), "discriminator_hidden": (8, 8)}
+        module = AutoencoderModule((1, 8, 8), 3, label_weight=weight, **sizes)
+        module.trainer = SimpleNamespace(log_every_n_steps=0, is_last_batch=False, global_step=0)
+        torch.manual_seed(1)
+        module.training_step((images, labels), 0).backward()
+        return module, [p.grad for p in parameters(module.network.encoder)]
+
+    without, plain = gradients(0.0)
+    assert without.head is None
+    with_labels, pulled = gradients(0.5)
+    expected = torch.autograd.grad(
+        0.5 * functional.cross_entropy(with_labels.head(with_labels.network.encoder(images)), labels),
+        parameters(with_labels.network.encoder),
+    )
+    for a, b, step in zip(plain, pulled, expected, strict=True):
+        torch.testing.assert_close(b - a, step, atol=1e-5, rtol=1e-3)
+    assert not any("head" in name for name in with_labels.network.state_dict()), "it is thrown away"
 
 
 @pytest.mark.parametrize("sample", [torch.randn, torch.rand])
