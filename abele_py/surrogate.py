@@ -167,14 +167,17 @@ def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
 def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
     """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
 
-    Of equals, those nearest to the point. Sorted by label, then best first.
+    Of equals, those whose broken boundaries are the label's own (it may also win by beating one that beats the point's),
+    then those nearest to the point. Sorted by label, then best first.
     """
     lower, upper = _boxes(surrogate, latent)
     nodes = (surrogate.tree.axis < 0).nonzero()[:, 0]
     labels = surrogate.label(nodes)
     z = surrogate.coordinates(latent[None])[0].double()
     below, above = z <= lower[nodes], z > upper[nodes]  # a point breaks at most one bound of an axis
-    broken = (below | above).sum(dim=1)
+    broken = below | above
+    ends = labels[:, None].expand(broken.shape) if surrogate.pairs is None else surrogate.pairs[:, 1]
+    detours = (broken & (ends != labels[:, None])).sum(dim=1)
     step = torch.where(below, lower[nodes] - z, torch.where(above, z - upper[nodes], 0.0)).norm(dim=1)
     own = int(surrogate.label(surrogate.leaf(latent[None])))
     found = []
@@ -182,7 +185,7 @@ def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 
         rows = (labels == label).nonzero()[:, 0].tolist()
         if label == own:
             continue
-        for row in sorted(rows, key=lambda r: (int(broken[r]), float(step[r])))[:per_label]:
+        for row in sorted(rows, key=lambda r: (int(broken[r].sum()), int(detours[r]), float(step[r])))[:per_label]:
             rule = surrogate.rule(lower[nodes[row]], upper[nodes[row]], label)
             found.append(CounterfactualRule(rule, rule.broken(latent)))
     return tuple(found)

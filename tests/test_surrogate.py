@@ -90,6 +90,8 @@ def test_the_machine_finds_where_labels_meet_and_its_rule_is_about_the_own_label
     lengths = surrogate.directions.norm(dim=1)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
     assert (surrogate.directions[:, 2].abs() < 0.2).all(), "the third coordinate decides nothing"
+    found = counterfactual_rules(surrogate, latents[0])
+    assert all(c.towards == r.label for r in found for c in r.changes if len(r.changes) == 1), "no detour"
     of_others = [c for r in counterfactual_rules(surrogate, latents[0]) for c in r.rule.conditions if c.away_from]
     assert all(str(c).startswith(f"d{c.axis} (from {c.away_from} towards {c.towards})") for c in of_others)
 
