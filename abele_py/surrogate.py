@@ -167,7 +167,7 @@ def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
 def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
     """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
 
-    Of equals, those whose broken boundaries are the label's own (it may also win by beating one that beats the point's),
+    Of equals, those that break boundaries of the label itself (it may also win by beating another that beats the own),
     then those nearest to the point. Sorted by label, then best first.
     """
     lower, upper = _boxes(surrogate, latent)
