@@ -30,19 +30,21 @@ types: $(READY)
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
-# The figures of README.md and docs/results.md. A forest for MNIST is trained once; finished measurements are kept.
+# The figures of README.md and docs/results.md. Two forests are trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
 MEASURE = $(BIN)/python benchmarks/quality.py --images 100 --data_dir $(DATA_DIR) --out benchmarks/results
 FOREST := runs/mnist-forest/checkpoint
+FASHION_FOREST := runs/fashion-mnist-forest/checkpoint
 
-$(FOREST): | $(READY)
-	$(BIN)/abele train training/mnist-forest.yaml --data-dir $(DATA_DIR) --overwrite
+runs/%-forest/checkpoint: | $(READY)
+	$(BIN)/abele train training/$*-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
-EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR)
+EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR) --costly-images 20
 ON_MNIST = mnist:test:100 --autoencoder mnist --oracle mnist-oracle
+ON_FASHION = fashion-mnist:test:100 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
 ON_DIGITS = digits:test:100 --autoencoder digits --oracle digits-oracle
 
-bench: $(FOREST)
+bench: $(FOREST) $(FASHION_FOREST)
 	$(MEASURE) mnist-cnn mnist-cnn
 	$(MEASURE) $(FOREST) mnist-forest
 	$(MEASURE) digits-cnn digits-cnn --autoencoder digits --data digits:test
@@ -50,6 +52,8 @@ bench: $(FOREST)
 	$(BIN)/python benchmarks/table.py
 	$(EVALUATE) $(ON_MNIST) --black-box mnist-cnn --out benchmarks/evaluation/mnist-cnn
 	$(EVALUATE) $(ON_MNIST) --black-box $(FOREST) --out benchmarks/evaluation/mnist-forest
+	$(EVALUATE) $(ON_FASHION) --black-box fashion-mnist-cnn --out benchmarks/evaluation/fashion-mnist-cnn
+	$(EVALUATE) $(ON_FASHION) --black-box $(FASHION_FOREST) --out benchmarks/evaluation/fashion-mnist-forest
 	$(EVALUATE) $(ON_DIGITS) --black-box digits-cnn --out benchmarks/evaluation/digits-cnn
 	$(EVALUATE) $(ON_DIGITS) --black-box digits-forest --out benchmarks/evaluation/digits-forest
 	$(BIN)/abele compare digits:test:7 digits:test:44 --autoencoder digits --black-box digits-cnn --out runs/comparison
