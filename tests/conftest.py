@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from shapes import draw_shapes
 from worlds import Identity, image, soft
 
 from abele_py import Abele, load_autoencoder, load_classifier
@@ -32,3 +33,9 @@ def digit_explanation(digits_models, digit_images):
 def explanation():
     """One explanation of the identity world, with scores and a counter-exemplar."""
     return Abele(soft, Identity(), n_samples=300, class_names=("dark", "bright")).explain(image(0.6, 0.5))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of drawn pictures, ten of each of three classes."""
+    return draw_shapes(tmp_path / "shapes")

@@ -20,7 +20,7 @@ from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "training").glob("*.yaml"))
-OF_DATA_SETS = [path for path in RECIPES if not path.stem.startswith("folder")]  # the others: test_own_images.py
+OF_DATA_SETS = [path for path in RECIPES if not path.stem.startswith("folder")]  # the others: test_own_training.py
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
