@@ -99,9 +99,10 @@ def fit_surrogate(
     The points are split at random into 50 % to fit, 25 % to choose and 25 % held out; row 0 is always fitted on. Of the
     prunings (minimal cost-complexity) within one standard error of the best, the simplest is chosen that is no worse
     than the constant answer (Breiman et al. 1984, sections 3.3 and 3.4.3). With ``oblique``, the tree of
-    :func:`~abele_py.linear_machine.linear_machine` is preferred where it is as good as that. What was chosen is fitted
-    again on the first two parts. Only trees that give row 0 its label are chosen from (the unpruned one and the linear
-    machine always do): a rule that does not cover the explained decision would explain another one.
+    :func:`~abele_py.linear_machine.linear_machine` is preferred where it is as good as that, or the others have a rule
+    for row 0 alone. What was chosen is fitted again on the first two parts. Only trees that give row 0 its label are
+    chosen from (the unpruned one and the linear machine always do): a rule that does not cover the explained decision
+    would explain another one.
 
     Args:
         latents: (N, k) float32, rows unique, row 0 the explained point.
@@ -119,6 +120,11 @@ def fit_surrogate(
     def right(surrogate: Surrogate) -> Tensor:
         return (surrogate.predict(latents) == labels).double()
 
+    def general(surrogate: Surrogate) -> bool:
+        """Does the leaf of row 0 hold more than itself: 1 % of the points? Else its rule is row 0, learned by heart."""
+        leaf = surrogate.leaf(latents[fit])
+        return int((leaf == leaf[0]).sum()) > max(1, len(fit) // 100)
+
     def machine(rows: Tensor) -> Surrogate:
         return Surrogate(*linear_machine(latents[rows], labels[rows], weights[rows]))
 
@@ -131,7 +137,8 @@ def fit_surrogate(
 
     alphas, pruned = prunings(fit)
     steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
-    found = {alpha: right(pruned(alpha)) for alpha in steps.tolist()}
+    trees = {alpha: pruned(alpha) for alpha in steps.tolist()}
+    found = {alpha: right(tree) for alpha, tree in trees.items() if not oblique or general(tree)}
     scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
     best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((share**2).sum())) ** 0.5

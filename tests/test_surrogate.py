@@ -113,6 +113,18 @@ def test_the_machine_is_a_tree_that_knows_row_0_whatever_the_labels(seed, n_labe
         assert not bool(found.rule.covers(latents[:1]))
 
 
+def test_a_rule_is_not_about_the_explained_point_alone():
+    """Where the label of row 0 is found nowhere else, a tree along the axes would put it into a box of its own."""
+    labels = (LATENTS[:, 0] > 0).long()
+    labels[0] = 2
+    (learned_by_heart, _), (surrogate, _) = (
+        fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=oblique) for oblique in (False, True)
+    )
+    assert int(rule_of(learned_by_heart, LATENTS[0]).covers(LATENTS).sum()) == 1
+    assert int(rule_of(surrogate, LATENTS[0]).covers(LATENTS).sum()) > 1
+    assert int(surrogate.predict(LATENTS[:1])) == 2
+
+
 def test_copies_of_a_point_with_two_labels_do_not_break_the_machine():
     surrogate = Surrogate(*linear_machine(torch.zeros(6, 2), torch.tensor([3, 3, 5, 5, 5, 7]), torch.ones(6).double()))
     assert surrogate.predict(torch.randn(4, 2, generator=seeded())).tolist() == [3, 3, 3, 3]
