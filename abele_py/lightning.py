@@ -24,6 +24,8 @@ from .classifiers import ConvolutionalClassifier, Forest
 from .data_module import Batch, ImageData, blur, crop, jitter
 from .datasets import to_unit
 from .errors import ParameterError
+from .latent_labels import LatentLabels
+from .losses import edge_loss, mmd_loss
 from .pictures import png
 
 
@@ -54,6 +56,9 @@ class AutoencoderModule(pl.LightningModule):
             from the labels of the training images and is thrown away (a supervised autoencoder: Le, Patterson, White
             2018, NeurIPS). It brings images of one class closer together, so that a small tree can say more; it costs
             balance: raise ``adversarial_weight`` with it. With 0 the autoencoder sees no labels.
+        consistency_weight: of the demand that images decoded between the codes have the labels that this classifier
+            gives to the points there, see ``LatentLabels.consistency``: what a black box says becomes simpler to
+            describe around an image. Needs a ``label_weight``, and costs reconstruction and twice the time.
         refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
@@ -75,6 +80,7 @@ class AutoencoderModule(pl.LightningModule):
         edge_weight: float = 0.0,
         mmd_weight: float = 0.0,
         label_weight: float = 0.0,
+        consistency_weight: float = 0.0,
         refinement: int = 10,
         learning_rate: float = 2e-3,
         discriminator_learning_rate: float = 5e-4,
@@ -86,15 +92,22 @@ class AutoencoderModule(pl.LightningModule):
         self.network = AdversarialAutoencoder(
             image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement
         )
-        self.head = nn.Linear(latent_dim, n_classes) if label_weight else None
+        if consistency_weight and not label_weight:
+            raise ParameterError(
+                f"got consistency_weight={consistency_weight} and label_weight=0; expected both: images are made "
+                "consistent with a classifier that learns from labels; set label_weight, 0.03 for instance"
+            )
+        self.labels = (
+            LatentLabels(image_shape, latent_dim, n_classes, bool(consistency_weight)) if label_weight else None
+        )
         self.adversarial_weight, self.edge_weight, self.mmd_weight = adversarial_weight, edge_weight, mmd_weight
-        self.label_weight = label_weight
+        self.label_weight, self.consistency_weight = label_weight, consistency_weight
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.jitter = (shift, rotation, scale)
 
-    def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of encoder and decoder, the error in it, and the codes; the discriminator gets no gradient."""
+    def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss of encoder and decoder, the error in it, codes, decoded images; the discriminator gets no gradient."""
         latents = self.network.encoder(images)
         decoded = self.network.decoder(latents)
         error = functional.mse_loss(decoded, images)
@@ -102,7 +115,7 @@ class AutoencoderModule(pl.LightningModule):
         discriminator = self.network.discriminator
         fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         adversarial = functional.softplus(-torch.func.functional_call(discriminator, fixed, latents)).mean()
-        return loss + self.adversarial_weight * adversarial, error, latents
+        return loss + self.adversarial_weight * adversarial, error, latents, decoded
 
     def discriminator_loss(self, latents: Tensor) -> Tensor:
         """Loss of the discriminator on codes and as many samples of the prior; the encoder gets no gradient."""
@@ -112,11 +125,14 @@ class AutoencoderModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = jitter(batch[0], *self.jitter) if any(self.jitter) else batch[0]
-        loss, error, latents = self.autoencoder_loss(images)
+        loss, error, latents, decoded = self.autoencoder_loss(images)
         if self.mmd_weight:
             loss = loss + self.mmd_weight * mmd_loss(latents, torch.randn_like(latents))
-        if self.head is not None:
-            loss = loss + self.label_weight * functional.cross_entropy(self.head(latents), batch[1])
+        if self.labels is not None:
+            loss = loss + self.label_weight * self.labels.classification(latents, batch[1])
+            if self.consistency_weight:
+                parts = self.labels.consistency(self.network.decoder, latents, images, decoded, batch[1])
+                loss = loss + self.consistency_weight * parts[0] + parts[1]
         discriminator_loss = self.discriminator_loss(latents)
         if _is_logged(self.trainer):
             self.log("train/rmse_255", 255 * error.detach().sqrt(), prog_bar=True)
@@ -134,9 +150,12 @@ class AutoencoderModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         network = self.network
-        head = [] if self.head is None else self.head.parameters()
+        labels = [] if self.labels is None else self.labels.parameters()
         parts = [
-            {"params": [*network.encoder.parameters(), *network.decoder.parameters(), *head], "lr": self.learning_rate},
+            {
+                "params": [*network.encoder.parameters(), *network.decoder.parameters(), *labels],
+                "lr": self.learning_rate,
+            },
             # momentum 0.5, as usual for discriminators: their target moves
             {
                 "params": network.discriminator.parameters(),
@@ -339,32 +358,6 @@ def _weights_of(start: str, network: nn.Module) -> dict[str, Tensor]:
             "change channels, hidden and convolutions"
         )
     return weights
-
-
-def edge_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error of the differences between neighboring pixels, down and across, of images (N, C, H, W)."""
-    difference = x - y
-    return difference.diff(dim=2).square().mean() + difference.diff(dim=3).square().mean()
-
-
-def mmd_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of two samples (N, k): 0 on average where both have one distribution.
-
-    Inverse multiquadratic kernels of seven widths around the expected squared distance 2 k of two samples of N(0, I)
-    (Tolstikhin et al. 2018, Wasserstein auto-encoders, arXiv 1711.01558, section 4).
-    """
-    k = x.shape[1]
-
-    def mean(kernel: Tensor) -> Tensor:
-        """Over pairs of different points; a point's kernel with itself is 1."""
-        return (kernel.sum() - len(kernel)) / (len(kernel) * (len(kernel) - 1))
-
-    total = x.new_zeros(())
-    for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):
-        width = 2 * k * scale
-        xx, yy, xy = (width / (width + torch.cdist(a, b).square()) for a, b in ((x, x), (y, y), (x, y)))
-        total = total + mean(xx) + mean(yy) - 2 * xy.mean()
-    return total
 
 
 def _is_logged(trainer: pl.Trainer) -> bool:

@@ -15,7 +15,8 @@ from abele_py.checkpoints import load_autoencoder, load_classifier, read_manifes
 from abele_py.data_module import ImageData
 from abele_py.datasets import DATASETS
 from abele_py.errors import AbeleError, DataError, ParameterError
-from abele_py.lightning import AutoencoderModule, ClassifierModule, edge_loss, mmd_loss
+from abele_py.lightning import AutoencoderModule, ClassifierModule
+from abele_py.losses import edge_loss, mmd_loss
 from abele_py.training import main, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,21 +53,21 @@ def small(tmp_path, *options):
 
 def test_autoencoder_loss_reaches_all_of_encoder_and_decoder(module, images):
     network = module.network
-    loss, _, _ = module.autoencoder_loss(images)
+    loss, *_ = module.autoencoder_loss(images)
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.encoder, network.decoder))
     assert all(p.grad is None for p in parameters(network.discriminator))
 
 
 def test_adversarial_term_alone_reaches_the_encoder(module, images):
-    loss, error, _ = module.autoencoder_loss(images)
+    loss, error, *_ = module.autoencoder_loss(images)
     ((loss - error) / module.adversarial_weight).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(module.network.encoder))
 
 
 def test_discriminator_loss_reaches_all_of_the_discriminator_and_nothing_else(module, images):
     network = module.network
-    _, _, latents = module.autoencoder_loss(images)
+    _, _, latents, _ = module.autoencoder_loss(images)
     module.discriminator_loss(latents).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.discriminator))
     assert all(p.grad is None for p in parameters(network.encoder, network.decoder))
@@ -100,7 +101,7 @@ def test_losses_are_those_of_the_paper(module, images):
     """Written with probabilities instead of logits."""
     network = module.network
     with torch.no_grad():
-        loss, error, latents = module.autoencoder_loss(images)
+        loss, error, latents, _ = module.autoencoder_loss(images)
         on_codes = torch.sigmoid(network.discriminator_logits(latents))
         torch.testing.assert_close(loss, error - module.adversarial_weight * on_codes.log().mean())
         torch.manual_seed(5)
@@ -119,9 +120,9 @@ def test_edge_loss_counts_differences_between_neighbors():
 
 def test_edges_count_as_much_as_asked(module, images):
     with torch.no_grad():
-        without, _, latents = module.autoencoder_loss(images)
+        without, _, latents, _ = module.autoencoder_loss(images)
         module.edge_weight = 3.0
-        loss, _, _ = module.autoencoder_loss(images)
+        loss, *_ = module.autoencoder_loss(images)
         edges = edge_loss(module.network.decoder(latents), images)
     torch.testing.assert_close(loss - without, 3 * edges)
 
@@ -139,15 +140,15 @@ def test_labels_are_seen_with_a_weight_only(images):
         return module, [p.grad for p in parameters(module.network.encoder)]
 
     without, plain = gradients(0.0)
-    assert without.head is None
+    assert without.labels is None
     with_labels, pulled = gradients(0.5)
     expected = torch.autograd.grad(
-        0.5 * functional.cross_entropy(with_labels.head(with_labels.network.encoder(images)), labels),
+        0.5 * functional.cross_entropy(with_labels.labels.head(with_labels.network.encoder(images)), labels),
         parameters(with_labels.network.encoder),
     )
     for a, b, step in zip(plain, pulled, expected, strict=True):
         torch.testing.assert_close(b - a, step, atol=1e-5, rtol=1e-3)
-    assert not any("head" in name for name in with_labels.network.state_dict()), "it is thrown away"
+    assert not any("head" in name or "labels" in name for name in with_labels.network.state_dict()), "it is thrown away"
 
 
 @pytest.mark.parametrize("sample", [torch.randn, torch.rand])
