@@ -54,7 +54,8 @@ class Abele:
         splits: of the surrogate tree: ``"oblique"``, where two labels meet, see
             :func:`~abele_py.linear_machine.linear_machine`; or ``"axis"``, along the latent axes.
         n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
-            construction, of which exemplars are made and towards which counter-exemplars are looked for.
+            construction. The surrogate is fitted on the nearest of them too (a third of ``n_samples``), exemplars are
+            made of them, and counter-exemplars are looked for towards them.
         counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from
             there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
             from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
@@ -102,7 +103,7 @@ class Abele:
         if self.splits not in ("oblique", "axis"):
             raise unknown_name("splits", self.splits, ("oblique", "axis"))
         self.kernel_width = 0.75 * math.sqrt(self._space.k) if self.paper and kernel_width is None else kernel_width
-        self.n_landmarks = (0 if self.paper else 500) if n_landmarks is None else n_landmarks
+        self.n_landmarks = (0 if self.paper else 2000) if n_landmarks is None else n_landmarks
         self.counter_depth = (None if self.paper else 0.35) if counter_depth is None else float(counter_depth)
         self.n_samples, self.n_exemplars, self.n_frames = int(n_samples), int(n_exemplars), int(n_frames)
         for name, value, least in (
@@ -164,14 +165,20 @@ class Abele:
 
         neighbors = generate(self.neighborhood, space, anchor, self.n_samples, self.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, self.kernel_width)
+        real = self._landmarks[:0] if self.paper else self._landmarks
+        near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: self.n_samples // 3]]
         surrogate, fidelity = fit_surrogate(
-            neighbors.latents, neighbors.labels, weights, generator, oblique=self.splits == "oblique"
+            neighbors.latents,
+            neighbors.labels,
+            weights,
+            generator,
+            oblique=self.splits == "oblique",
+            real=(near.latents, near.labels),
         )
         rule = rule_of(surrogate, z)
 
         radius = local_radius(space, z)
         center, scale = (torch.zeros(space.k), 1.0) if self.paper else (z, 0.5 * radius / math.sqrt(space.k))
-        real = None if self.paper else self._landmarks
         exemplars = find_exemplars(space, rule, label, center, scale, self.n_exemplars, generator, real)
         made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
         made += [] if self.paper else [neighbors]

@@ -93,6 +93,7 @@ def fit_surrogate(
     generator: torch.Generator,
     n_prunings: int = 8,
     oblique: bool = False,
+    real: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Surrogate, Fidelity]:
     """Fit a tree, and measure it on points that it did not see.
 
@@ -111,9 +112,15 @@ def fit_surrogate(
         generator: decides the split and the trees' ties.
         n_prunings: number of prunings tried.
         oblique: splits may lie where two labels meet; else along the axes only.
+        real: latents (M, k) and labels (M,) of real images' codes, fitted on too, each with the mean weight. The
+            neighbors fill a ball evenly, real images only a part of it, about which a user asks.
     """
     order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(len(labels) - 1, generator=generator)])
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
+    if real is not None:
+        fit = torch.cat([fit, torch.arange(len(labels), len(labels) + len(real[1]))])
+        latents, labels = torch.cat([latents, real[0]]), torch.cat([labels, real[1]])
+        weights = torch.cat([weights, weights.mean().expand(len(real[1]))])
     known = torch.cat([fit, choose])
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
 

@@ -170,6 +170,22 @@ def test_held_out_points_decide_neither_fit_nor_pruning():
     assert worse.in_sample == fidelity.in_sample
 
 
+@pytest.mark.parametrize("oblique", [False, True])
+def test_real_codes_are_learned_from_and_never_measured_on(oblique):
+    """The neighbors know of labels 0 and 1; beyond them lie real codes with label 2."""
+    labels = (LATENTS[:, 1] > 0.3).long()
+    real = LATENTS[:100] + torch.tensor([20.0, 0.0, 0.0]), torch.full((100,), 2)
+    without, before = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=oblique)
+    surrogate, fidelity = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=oblique, real=real)
+    assert not (without.predict(real[0]) == 2).any()
+    assert (surrogate.predict(real[0]) == 2).all()
+    assert fidelity.n_held_out == before.n_held_out
+    assert fidelity.constant == before.constant
+    assert fidelity.held_out > 0.95
+    empty = fit_surrogate(LATENTS, labels, WEIGHTS, seeded(), oblique=oblique, real=(real[0][:0], real[1][:0]))
+    assert empty[1] == before
+
+
 def test_near_points_count_more_than_far_ones():
     latents = torch.linspace(0, 1, 400)[:, None]
     far = latents[:, 0] > 0.5
