@@ -18,7 +18,7 @@ def mosaic_map(
     others: Tensor,
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
-    n_mosaics: int = 400,
+    n_mosaics: int = 800,
     n_nearest: int = 50,
     width: float = 0.11,
     ridge: float = 0.1,
