@@ -7,11 +7,13 @@ given URL is ever asked: redirects are refused.
 import email.utils
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from time import sleep
 from typing import Any, NoReturn
 
 import numpy as np
@@ -93,7 +95,7 @@ class HttpClassifier:
                 )
             if wait > LONGEST_WAIT:
                 self._fail(reason, f"it asks to come back in {wait:.0f} seconds; do so", cause)
-            time.sleep(min(max(wait, self.backoff * 2**attempt), LONGEST_WAIT))
+            sleep(min(max(wait, self.backoff * 2**attempt), LONGEST_WAIT))
             attempt += 1
 
     def _once(self, body: bytes) -> bytes:
@@ -170,6 +172,8 @@ def _parts(url: str) -> urllib.parse.SplitResult:
         _ = parts.port  # a wrong one is found only now
     except ValueError as error:
         raise ParameterError(f"got the URL {url!r} ({error}); expected http://HOST:PORT/PATH; correct it") from error
+    if re.search(r"[^!-~]", url):
+        raise ParameterError(f"got the URL {url!r}; expected printable ASCII without spaces; write others as %20, ...")
     return parts
 
 
