@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import sys
 import warnings
 import zipfile
 from io import BytesIO
@@ -252,7 +253,7 @@ def test_onnx_takes_as_many_threads_as_torch(tmp_path):
 
 @pytest.mark.parametrize(("library", "suffix"), [("onnxruntime", ".onnx"), ("skops", ".skops")])
 def test_a_missing_extra_is_named(library, suffix, monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, library, None)
+    monkeypatch.setitem(sys.modules, library, None)
     extra = suffix[1:]
     assert f"pip install 'abele-py[{extra}]'" in refused(tmp_path / f"model{suffix}", MissingExtraError)
 

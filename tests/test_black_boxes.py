@@ -156,11 +156,11 @@ def test_retry_after_a_day_is_an_error_at_once(slept):
 
 
 def test_a_timeout_is_tried_again():
-    with endpoint(0.6, soft) as (url, requests):
-        answer = BlackBox(HttpClassifier(url, timeout=0.3, backoff=0.01))(IMAGES)
+    with endpoint(3.0, soft) as (url, requests):
+        answer = BlackBox(HttpClassifier(url, timeout=1, backoff=0.01))(IMAGES)
         assert torch.equal(answer.scores, soft(IMAGES))
-        assert len(requests) == 2
-    with endpoint(0.6) as (url, _):
+        assert len(requests) >= 2
+    with endpoint(3.0) as (url, _):
         assert "timed out" in failure(url, timeout=0.2, retries=0)
 
 
@@ -170,7 +170,7 @@ def test_an_answer_that_drips_is_a_timeout():
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
             self.end_headers()
-            for _ in range(30):
+            for _ in range(200):
                 self.wfile.write(b" ")
                 time.sleep(0.05)
 
@@ -179,8 +179,8 @@ def test_an_answer_that_drips_is_a_timeout():
 
     with serving(Server(("127.0.0.1", 0), Dripping)) as url:
         start = time.monotonic()
-        assert "longer than 0.2 s" in failure(url, timeout=0.2, retries=0)
-        assert time.monotonic() - start < 1
+        assert "longer than 0.5 s" in failure(url, timeout=0.5, retries=0)
+        assert time.monotonic() - start < 5
 
 
 def test_a_server_that_is_not_there_or_hangs_up_is_tried_again(slept):
@@ -360,14 +360,19 @@ def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models):
         torch.testing.assert_close(found.scores, reference.scores, rtol=0, atol=1e-4)
         assert found.fidelity == pytest.approx(reference.fidelity, abs=0.1)
     found = explained("model.skops", capsys=capsys)
-    assert found.class_names[found.label] == "four" if reference.label == 4 else len(found.class_names) == 10
+    words = ("eight", "five", "four", "nine", "one", "seven", "six", "three", "two", "zero")
+    assert found.class_names == words
+    assert (
+        words[found.label]
+        == ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[reference.label]
+    )
 
     def ask(images):
         with torch.no_grad():
             return digits_models[1](images)
 
     with endpoint(ask) as (url, _):
-        found = explained(url, "--timeout", "5", capsys=capsys)
+        found = explained(url, "--timeout", "60", capsys=capsys)
     assert found.label == reference.label
     # what a network learned on normalised pixels: here the same pixels, turned round twice
     Path("turned.py").write_text(
@@ -456,6 +461,7 @@ def test_the_server_of_the_page_serves(digits_models, digit_images):
     torch.testing.assert_close(answer.scores, digits_models[1](digit_images[:9]))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the export that needs no library but onnx
 def test_the_python_of_the_page_runs(tmp_path, monkeypatch, digits_models):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOKEN", "secret")
@@ -463,7 +469,6 @@ def test_the_python_of_the_page_runs(tmp_path, monkeypatch, digits_models):
     names["forest"] = RandomForestClassifier(2).fit(np.random.default_rng(0).random((20, 784)), np.arange(20) % 2)
     blocks = [block for block in page_blocks() if "serve_forever" not in block]
     for block in sorted(blocks, key=lambda b: "load_black_box" in b):  # files are written before one is read
-        block = block.replace('input_names=["images"])', 'input_names=["images"], dynamo=False)')
         exec(compile(block, "docs/black-boxes.md", "exec"), names)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "model.pt2", "model.skops"]
 
