@@ -2,6 +2,7 @@
 
 from .autoencoder import AdversarialAutoencoder, Autoencoder
 from .black_box import BlackBox
+from .black_boxes import load_black_box
 from .checkpoints import load_autoencoder, load_classifier
 from .comparison import Comparison, compare
 from .datasets import load_image
@@ -20,6 +21,7 @@ __all__ = [
     "Explanation",
     "compare",
     "load_autoencoder",
+    "load_black_box",
     "load_classifier",
     "load_image",
     "read_image",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import BlackBoxError, ParameterError
+from .errors import AbeleError, BlackBoxError, ParameterError
 from .padding import padded
 
 
@@ -64,7 +64,7 @@ class BlackBox:
         if batch_size < 1:
             raise ParameterError(f"got batch_size={batch_size}; expected at least 1; 256 suits most machines")
         self.classifier = classifier
-        self._function = _as_function(classifier)
+        self._function = as_function(classifier)
         self.batch_size = batch_size
         self.calls = 0
         self.images = 0
@@ -98,6 +98,8 @@ class BlackBox:
         self.images += len(batch)
         try:
             raw = self._function(batch.clone())  # a copy: a black box that normalises in place must not change ours
+        except AbeleError:  # ours, which say what to do
+            raise
         except Exception as error:
             raise BlackBoxError(
                 f"the black box raised {type(error).__name__}: {error}; it was given a float32 tensor of shape "
@@ -162,7 +164,12 @@ def _checked(raw: Any, n: int) -> Answer:
     return Answer(scores.argmax(dim=1), scores)
 
 
-def _as_function(classifier: Any) -> Callable[[Tensor], Any]:
+def as_function(classifier: Any) -> Callable[[Tensor], Any]:
+    """The function from a batch of images to labels or scores that a callable, module or estimator stands for.
+
+    Raises:
+        BlackBoxError: it is none of these.
+    """
     if isinstance(classifier, nn.Module):
         return lambda images: _ask_module(classifier, images)
     if hasattr(classifier, "predict") and hasattr(classifier, "fit"):

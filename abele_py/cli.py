@@ -1,6 +1,5 @@
 """The ``abele`` command, one function per subcommand. A user's mistake is one clear line and exit code 2."""
 
-import importlib
 import os
 import re
 import sys
@@ -16,10 +15,12 @@ from torch import Tensor
 
 from .attribution import families
 from .autoencoder import AdversarialAutoencoder
-from .checkpoints import WEIGHTS, Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
+from .black_box_pixels import ORDERS
+from .black_boxes import LoadedBlackBox, identity, load_black_box
+from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
 from .comparison import compare
 from .datasets import DATASETS, load_image, load_split, to_unit
-from .errors import AbeleError, BlackBoxError, ParameterError
+from .errors import AbeleError, ParameterError
 from .evaluation import evaluate
 from .explainer import Abele
 from .explanation import Explanation, write_atomically
@@ -110,7 +111,7 @@ def _parser() -> ArgumentParser:
     )
     evaluate_.add_argument("data", type=str, help="DATASET:SPLIT or DATASET:SPLIT:N, such as mnist:test:100")
     _add_models(evaluate_)
-    evaluate_.add_argument("--oracle", type=str, help="a second classifier, trained apart, for figures that need one")
+    evaluate_.add_argument("--oracle", type=str, help="a second black box, trained apart, for figures that need one")
     evaluate_.add_argument("--methods", type=str, help="names with commas between; default: all")
     evaluate_.add_argument("--parts", type=str, help="names with commas between; default: all")
     evaluate_.add_argument(
@@ -149,8 +150,18 @@ def _add_models(parser: ArgumentParser) -> None:
         "--black-box",
         type=str,
         required=True,
-        help="name of a shipped classifier, a checkpoint folder, or package.module:name of a function or module",
+        help="name of a shipped classifier, a checkpoint folder, a file .onnx, .pt2 or .skops, http://... of an "
+        "endpoint, or package.module:name of a function, torch module or scikit-learn classifier",
     )
+    parser.add_argument(
+        "--mean", type=str, help="of pixels in [0, 1], as the black box wants them: 0.5, or one a channel"
+    )
+    parser.add_argument(
+        "--std", type=str, help="the same; --std 0.229,0.224,0.225: divided by it after --mean is taken off"
+    )
+    parser.add_argument("--channel-order", type=str, default="rgb", help=f"of the black box: {' or '.join(ORDERS)}")
+    parser.add_argument("--channels-last", action="store_true", help="the black box takes (N, H, W, C)")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of one attempt at an HTTP endpoint")
     parser.add_argument("--out", type=str, default="abele_out", help="folder for the results")
     parser.add_argument(
         "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
@@ -163,7 +174,7 @@ def _add_models(parser: ArgumentParser) -> None:
 def _explain(options: Namespace, write: Write) -> None:
     autoencoder = load_autoencoder(options.autoencoder)
     name, image = _image(options.image, options, autoencoder.image_shape)
-    black_box, class_names = _black_box(options.black_box, autoencoder)
+    black_box, class_names = _black_box(options, autoencoder)
     explainer = Abele(
         black_box,
         autoencoder,
@@ -180,7 +191,7 @@ def _explain(options: Namespace, write: Write) -> None:
 def _compare(options: Namespace, write: Write) -> None:
     autoencoder = load_autoencoder(options.autoencoder)
     names, images = zip(*(_image(spec, options, autoencoder.image_shape) for spec in options.images), strict=True)
-    black_box, class_names = _black_box(options.black_box, autoencoder)
+    black_box, class_names = _black_box(options, autoencoder)
     comparison = compare(
         images,
         black_box,
@@ -201,9 +212,15 @@ def _compare(options: Namespace, write: Write) -> None:
 
 def _evaluate(options: Namespace, write: Write) -> None:
     autoencoder = load_autoencoder(options.autoencoder)
-    black_box, _ = _black_box(options.black_box, autoencoder)
-    oracle = None if options.oracle is None else _black_box(options.oracle, autoencoder)[0]
-    specs = {"autoencoder": options.autoencoder, "black_box": options.black_box, "oracle": options.oracle}
+    black_box, _ = _black_box(options, autoencoder)
+    models = {
+        "autoencoder": identity(options.autoencoder),
+        "black_box": identity(options.black_box, **_pixels(options)),
+    }
+    oracle = None
+    if options.oracle is not None:
+        oracle = load_black_box(options.oracle, image_shape=autoencoder.image_shape, timeout=options.timeout).classifier
+        models["oracle"] = identity(options.oracle)
     with _writing_to(options.out):
         evaluate(
             options.data,
@@ -218,7 +235,7 @@ def _evaluate(options: Namespace, write: Write) -> None:
             batch_size=options.batch_size,
             data_dir=options.data_dir,
             download=options.download,
-            models={role: _identity(spec) for role, spec in specs.items() if spec is not None},
+            models=models,
         )
     write((Path(options.out) / "table.md").read_text(encoding="utf-8"))
     for name in ("table.md", "table.csv", "summary.json"):
@@ -227,14 +244,6 @@ def _evaluate(options: Namespace, write: Write) -> None:
 
 def _names(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(name.strip() for name in text.split(","))
-
-
-def _identity(spec: str) -> dict[str, str]:
-    """What a model is called, and what it is: the hash of its weights, where it is a checkpoint."""
-    if ":" in spec and not Path(spec).is_dir():
-        return {"name": spec}
-    manifest = read_manifest(spec)
-    return {"name": manifest.name, "sha256": manifest.files[WEIGHTS]}
 
 
 def _demo(options: Namespace, write: Write) -> None:
@@ -337,29 +346,14 @@ def _image(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tuple[
     return path.stem, read_image(path, shape, options.resize)
 
 
-def _black_box(spec: str, autoencoder: AdversarialAutoencoder) -> tuple[Any, tuple[str, ...]]:
-    """The classifier that a specification names, and its class names where it has some."""
-    module, colon, function = spec.partition(":")
-    if not colon or Path(spec).is_dir():
-        manifest = read_manifest(spec)
-        shape = tuple(manifest.config["image_shape"])
-        if shape != autoencoder.image_shape:
-            raise BlackBoxError(
-                f"got the black box {manifest.name!r} for images {shape} and an autoencoder for "
-                f"{autoencoder.image_shape}; expected the same; choose two trained on one data set"
-            )
-        return load_classifier(spec), tuple(manifest.class_names)
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's own module beside the images
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # the user's module may fail in any way
-        raise BlackBoxError(
-            f"got the black box {spec!r}, which cannot be imported ({error}); expected package.module:function, "
-            "importable from this folder"
-        ) from error
-    finally:
-        sys.path.pop(0)
-    return found, ()
+def _black_box(options: Namespace, autoencoder: AdversarialAutoencoder) -> LoadedBlackBox:
+    return load_black_box(
+        options.black_box, image_shape=autoencoder.image_shape, timeout=options.timeout, **_pixels(options)
+    )
+
+
+def _pixels(options: Namespace) -> dict[str, Any]:
+    return {name: options[name] for name in ("mean", "std", "channel_order", "channels_last")}
 
 
 if __name__ == "__main__":

@@ -17,3 +17,16 @@ def padded(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     if missing == 0:
         return function(*arguments)
     return function(*(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) for rows in arguments))[:n]
+
+
+def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor, low: int = 1, high: int | None = None) -> Tensor:
+    """Call with batches of ``low`` to ``high`` rows only, as a network with a fixed batch size wants it.
+
+    A batch that is too small is filled with its last row again; what answers for those is dropped.
+    """
+    answers = []
+    for part in rows.split(high or len(rows)):
+        missing = max(low - len(part), 0)
+        filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+        answers.append(function(filled)[: len(part)])
+    return torch.cat(answers)

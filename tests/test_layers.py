@@ -16,6 +16,9 @@ LEVELS = {
     "padding": 0,
     "trees": 0,
     "anchor": 1,
+    "black_box_http": 1,
+    "black_box_pixels": 1,
+    "black_box_skops": 1,
     "class_autoencoders": 1,
     "images": 1,
     "linear_machine": 1,
@@ -28,6 +31,8 @@ LEVELS = {
     "saliency": 1,
     "autoencoder": 2,
     "black_box": 2,
+    "black_box_onnx": 2,
+    "black_box_pt2": 2,
     "classifiers": 2,
     "datasets": 2,
     "metrics_autoencoder": 2,
@@ -41,6 +46,7 @@ LEVELS = {
     "own_images": 3,
     "metrics_counter_exemplars": 3,
     "metrics_saliency": 3,
+    "black_boxes": 4,
     "counter_exemplars": 4,
     "exemplars": 4,
     "metrics_surrogate": 4,
@@ -133,7 +139,7 @@ def test_the_reader_of_imports_finds_every_form(source, found):
 
 def test_import_is_light():
     heavy = ["pytorch_lightning", "lightning", "torchvision", "torchmetrics", "tensorboard"]
-    heavy += ["captum", "skimage", "matplotlib", "gradio"]
+    heavy += ["captum", "skimage", "matplotlib", "gradio", "onnxruntime", "skops"]
     code = f"import sys, json, abele_py; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == []
