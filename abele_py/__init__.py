@@ -9,6 +9,7 @@ from .errors import AbeleError
 from .explainer import Abele
 from .explanation import Explanation
 from .images import read_image
+from .pages import write_pages
 
 __all__ = [
     "Abele",
@@ -23,4 +24,5 @@ __all__ = [
     "load_classifier",
     "load_image",
     "read_image",
+    "write_pages",
 ]
