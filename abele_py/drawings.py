@@ -19,24 +19,26 @@ DIVERGING = (
 # Shapes differ where colours do (Okabe & Ito's, without yellow and black): no label is known by its colour alone.
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "wedge", "saltire")
 N_COLORS = 6  # --c0 to --c5 of page.css
-_GOOD_AS_PNG = 64  # pixels a side; larger images are drawn as photographs where that is shorter
+_GOOD_AS_PNG = 64  # pixels a side; larger images are encoded as photographs
 
 
 def data_uri(image: Tensor, room: int = 40_000) -> str:
     """An image (C, H, W) in [0, 1], grey or in colour, as a ``data:`` address of about ``room`` bytes at most.
 
-    PNG, exact to 1/255, where that fits; else JPEG, scaled down as far as it must be.
+    PNG, exact to 1/255, for a small image where that fits; else JPEG, scaled down as far as it must be.
     """
     pixels = (255 * image.clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] != 3 else pixels)
-    content = _encoded(picture, "PNG", optimize=True)
-    if len(content) <= room and max(picture.size) <= _GOOD_AS_PNG:
-        return _address(content, "png")
-    small = _encoded(picture, "JPEG", quality=88)
-    while len(small) > room and max(picture.size) > 16:
-        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
-        small = _encoded(picture, "JPEG", quality=82)
-    return _address(small, "jpeg") if len(small) < len(content) else _address(content, "png")
+    if max(picture.size) <= _GOOD_AS_PNG:
+        content = _encoded(picture, "PNG", optimize=True)
+        if len(content) <= room:
+            return _address(content, "png")
+    content = _encoded(picture, "JPEG", quality=85)
+    while len(content) > room and max(picture.size) > 16:
+        share = min(0.8, (room / len(content)) ** 0.5)
+        picture = picture.resize((max(1, int(picture.width * share)), max(1, int(picture.height * share))))
+        content = _encoded(picture, "JPEG", quality=85)
+    return _address(content, "jpeg")
 
 
 def map_uri(values: Tensor) -> str:
