@@ -65,7 +65,19 @@ def _top(e: "Explanation", title: str) -> Html:
     range_ = "in colour" if len(e.image) == 3 else "from black, 0, to white, 1"
     scale = f"{f'{title}: ' if title else ''}{size} pixels, {range_}"
     answers = [
-        ("Why?", tag("p", words.reason(e), " ", link("#why", "See the boundaries"))),
+        (
+            "Why?",
+            tag(
+                "p",
+                words.reason(e),
+                " ",
+                link("#why", "See the rule"),
+                ". ",
+                words.evidence(e),
+                " ",
+                link("#where", "See the map"),
+            ),
+        ),
         ("What would change it?", tag("p", words.change(e), " ", link("#change", "See the ways there"))),
         ("Can I believe this?", tag("p", badge(e), " ", text, " ", link("#trust", "See the checks"))),
     ]
@@ -119,7 +131,7 @@ def _where(e: "Explanation") -> Html:
         read += (
             f" Red parts were tried out: where they give way to what images of other labels have there, {name} loses."
         )
-    alt = f"Saliency map of {name} over a pale copy of the image. {_strongest(e.saliency)}"
+    alt = f"Saliency map of {name} over a pale copy of the image. {words.evidence(e)}"
     layers = tag(
         "div",
         picture(e, pale(e.image), "", 60_000),
@@ -151,17 +163,6 @@ def _where(e: "Explanation") -> Html:
         ),
         controls,
     )
-
-
-def _strongest(saliency: Tensor) -> str:
-    """Where the map is strongest, for those who do not see it."""
-    if not bool(saliency.any()):
-        return "It is 0 everywhere."
-    height, width = saliency.shape
-    y, x = divmod(int(saliency.argmax()), width)
-    vertical = ("upper", "middle", "lower")[min(2, 3 * y // height)]
-    horizontal = ("left", "centre", "right")[min(2, 3 * x // width)]
-    return f"Strongest evidence: {vertical} {horizontal}, {float(saliency.max()):.2f} of 1."
 
 
 def _why(e: "Explanation") -> Html:

@@ -68,6 +68,19 @@ def reason(e: "Explanation") -> str:
     )
 
 
+def evidence(e: "Explanation") -> str:
+    """Where the saliency map is strongest."""
+    strongest = float(e.saliency.max())
+    if strongest <= 0:
+        return "No part of the image stands out."
+    height, width = e.saliency.shape
+    y, x = divmod(int(e.saliency.argmax()), width)
+    vertical, horizontal = min(2, 3 * y // height), min(2, 3 * x // width)
+    place = f"{('upper', 'middle', 'lower')[vertical]} {('left', 'centre', 'right')[horizontal]}"
+    says = "What may change most" if e.params.get("saliency") == "median" else f"What speaks most for {e.name(e.label)}"
+    return f"{says} lies {'in the centre' if place == 'middle centre' else f'at the {place}'}."
+
+
 def change(e: "Explanation") -> str:
     """What would make it something else, as the counter-exemplars have it."""
     names = [e.name(y) for y in e.counter_exemplars.labels.tolist()]

@@ -76,6 +76,22 @@ def test_the_reason_names_the_boundaries_the_nearest_first():
     assert "No rule" in words.reason(explained(always_one))
 
 
+@pytest.mark.parametrize(
+    ("pixel", "place"),
+    [
+        ((0, 0), "at the upper left"),
+        ((4, 4), "in the centre"),
+        ((8, 4), "at the lower centre"),
+        ((3, 8), "at the middle right"),
+    ],
+)
+def test_the_strongest_evidence_is_placed(good, pixel, place):
+    saliency = torch.full((9, 9), -0.5)
+    assert words.evidence(dataclasses.replace(good, saliency=saliency)) == "No part of the image stands out."
+    saliency[pixel] = 0.3
+    assert words.evidence(dataclasses.replace(good, saliency=saliency)) == f"What speaks most for bright lies {place}."
+
+
 def test_change_and_certainty(good):
     assert words.change(good) == "The nearest image that was found with another label is seen as dark."
     assert words.certainty(good) == "Its score is 0.80. Next comes dark, 0.20."
