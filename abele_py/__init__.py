@@ -10,6 +10,7 @@ from .errors import AbeleError
 from .explainer import Abele
 from .explanation import Explanation
 from .images import read_image
+from .pages import write_pages
 
 __all__ = [
     "Abele",
@@ -25,4 +26,5 @@ __all__ = [
     "load_classifier",
     "load_image",
     "read_image",
+    "write_pages",
 ]

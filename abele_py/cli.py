@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,12 +27,14 @@ from .explanation import Explanation, write_atomically
 from .images import read_image
 from .measurements import PARTS
 from .neighborhood import STRATEGIES
+from .pages import page_path, write_index
 from .results import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Write = Callable[[str], Any]
+_SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json"}
 _IMAGE_HELP = "picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
 
 
@@ -75,15 +77,20 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subcommands(required=True, dest="command")
 
     explain = ArgumentParser(
-        description="Explain one decision: figure (PNG), explanation (.npz) and JSON.", exit_on_error=False
+        description="Explain decisions, one for each image: figure (PNG), explanation (.npz), JSON, and a page (HTML) "
+        "if asked for.",
+        exit_on_error=False,
     )
-    explain.add_argument("image", type=str, help=_IMAGE_HELP)
+    explain.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
     _add_models(explain)
     explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
     explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
     explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
     explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
     explain.add_argument("--samples", type=int, default=1000, help="number of neighbors")
+    explain.add_argument(
+        "--html", action="store_true", help="write pages for a browser too, of several images also index.html"
+    )
 
     compare_ = ArgumentParser(
         description="Compare what ABELE and other explainers say of the same decisions: one figure (PNG), and the raw "
@@ -173,7 +180,7 @@ def _add_models(parser: ArgumentParser) -> None:
 
 def _explain(options: Namespace, write: Write) -> None:
     autoencoder = load_autoencoder(options.autoencoder)
-    name, image = _image(options.image, options, autoencoder.image_shape)
+    images = [_image(spec, options, autoencoder.image_shape) for spec in options.images]
     black_box, class_names = _black_box(options, autoencoder)
     explainer = Abele(
         black_box,
@@ -185,7 +192,9 @@ def _explain(options: Namespace, write: Write) -> None:
         class_names=class_names,
         preset=options.preset,
     )
-    _report(name, explainer.explain(image, options.target), Path(options.out), write)
+    named = zip(_different([name for name, _ in images]), images, strict=True)
+    explained = ((name, explainer.explain(image, options.target)) for name, (_, image) in named)
+    _report(explained, Path(options.out), options.html, write)
 
 
 def _compare(options: Namespace, write: Write) -> None:
@@ -253,9 +262,8 @@ def _demo(options: Namespace, write: Write) -> None:
     explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"), random_state=options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
-    for index in chosen:
-        explanation = explainer.explain(to_unit(images.images[index]))
-        _report(f"digits-test-{index}", explanation, Path(options.out), write)
+    explained = ((f"digits-test-{i}", explainer.explain(to_unit(images.images[i]))) for i in chosen)
+    _report(explained, Path(options.out), True, write)
 
 
 def _models(options: Namespace, write: Write) -> None:
@@ -302,15 +310,33 @@ _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
 }
 
 
-def _report(name: str, explanation: Explanation, out: Path, write: Write) -> None:
-    """Write figure, explanation and JSON, and say in words what they hold and where they are."""
-    paths = [out / f"{name}-explanation{suffix}" for suffix in (".png", ".npz", ".json")]
-    with _writing_to(out):
-        _write_figure(paths[0], explanation.plot())
-        explanation.save(paths[1])
-        write_atomically(paths[2], lambda file: file.write(explanation.to_json().encode()))
-    files = dict(zip(("figure", "explanation", "JSON"), paths, strict=True))
-    _write_block(name, str(explanation), files, write)
+def _report(explained: Iterable[tuple[str, Explanation]], out: Path, html: bool, write: Write) -> None:
+    """Write figures, explanations, JSON and, if asked for, pages; say in words what they hold and where they are."""
+    found: dict[str, Explanation] = {}
+    for name, explanation in explained:
+        files = {kind: out / f"{name}-explanation{suffix}" for kind, suffix in _SUFFIXES.items()}
+        with _writing_to(out):
+            _write_figure(files["figure"], explanation.plot())
+            explanation.save(files["explanation"])
+            _write_text(files["JSON"], explanation.to_json())
+            if html:
+                files["page"] = explanation.to_html(page_path(out, name), title=name)
+        _write_block(name, str(explanation), files, write)
+        found[name] = explanation
+    if html and len(found) > 1:
+        with _writing_to(out):
+            write(f"index: {write_index(found, out)}")
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """The names, with numbers where results would overwrite each other."""
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        tries = (name, *(f"{name}-{i}" for i in range(2, len(names) + len(taken) + 2)))
+        found.append(next(n for n in tries if n.casefold() not in taken))
+        taken.add(found[-1].casefold())
+    return found
 
 
 @contextmanager
@@ -323,6 +349,10 @@ def _writing_to(out: str | Path) -> Iterator[None]:
         raise ParameterError(
             f"got --out {str(out)!r}, which cannot be written ({error}); choose another folder"
         ) from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _write_figure(path: Path, figure: "Figure") -> None:

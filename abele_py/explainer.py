@@ -28,6 +28,7 @@ from .latent_space import LatentSpace, Points, local_radius
 from .neighborhood import Hybrid, Local, Neighborhood, Strategy, generate, kernel_weights, strategy
 from .saliency import change_map, contiguous_areas, contrast_map, median_map, mosaic_map
 from .surrogate import counterfactual_rules, fit_surrogate, rule_of
+from .traversals import traverse
 from .trust import judge, notes_on
 
 
@@ -45,7 +46,7 @@ class Abele:
         n_samples: number of neighbors, the image's code among them.
         random_state: seed of all randomness; the same seed gives the same explanation, whatever was explained before.
         n_exemplars: number of exemplars looked for.
-        n_frames: frames of the morph from the image to each counter-exemplar.
+        n_frames: frames of the morph from the image to each counter-exemplar, and of each traversal.
         min_class_fraction: least share of neighbors with another label, in [0, 0.5].
         validity_threshold: least answer of the discriminator; the autoencoder's own, calibrated one if None.
         kernel_width: of the neighbors' weights, see :func:`~abele_py.neighborhood.kernel_weights`.
@@ -186,6 +187,10 @@ class Abele:
         reconstruction = space.classify(z[None])
         counters = self._counter_exemplars(anchor, reconstruction, candidates, wanted)
 
+        counterfactuals = counterfactual_rules(surrogate, z)
+        bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
+        traversals = traverse(space, z, bounds, self.n_frames, 0.5 * radius)
+
         saliency = self._saliency(x, label, neighbors, exemplars)
         typicality = space.typicality(z[None])
         trust = judge(
@@ -210,7 +215,7 @@ class Abele:
             reconstruction=reconstruction.images[0],
             reconstruction_label=int(reconstruction.labels),
             rule=rule,
-            counterfactual_rules=counterfactual_rules(surrogate, z),
+            counterfactual_rules=counterfactuals,
             exemplars=exemplars,
             counter_exemplars=counters,
             saliency=saliency,
@@ -222,6 +227,7 @@ class Abele:
             params=params | {"black_box_images": space.black_box.images - asked},
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
+            traversals=traversals,
         )
 
     def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> Tensor:

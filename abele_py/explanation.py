@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from .latent_space import Points
 from .neighborhood import Neighborhood
 from .rules import Condition, CounterfactualRule, Rule
 from .surrogate import Surrogate
+from .traversals import Traversals
 from .trees import Trees
 from .trust import Note, Trust
 
@@ -54,6 +55,8 @@ class Explanation:
         params: what made this explanation: options, seed, versions, number of black-box calls.
         exemplar_typicality, counter_exemplar_typicality: how typical each of them is, float32 in [0, 1], see
             :meth:`~abele_py.mixture.Mixture.typicality`; None for an autoencoder without a mixture of its codes.
+        traversals: what changes along each coordinate of the rule and the counterfactual rules; None in files of a
+            time without them.
     """
 
     image: Tensor
@@ -76,6 +79,7 @@ class Explanation:
     params: dict[str, Any]
     exemplar_typicality: Tensor | None = None  # files of a time without mixtures lack these two
     counter_exemplar_typicality: Tensor | None = None
+    traversals: Traversals | None = None
 
     @property
     def fidelity(self) -> float:
@@ -91,6 +95,31 @@ class Explanation:
         from .plots import plot_explanation
 
         return plot_explanation(self)
+
+    @overload
+    def to_html(self, path: None = None, *, title: str = "") -> str: ...
+
+    @overload
+    def to_html(self, path: str | Path, *, title: str = "") -> Path: ...
+
+    def to_html(self, path: str | Path | None = None, *, title: str = "") -> str | Path:
+        """The explanation as one HTML page that needs no network and no other file.
+
+        Args:
+            path: the file to write (atomically).
+            title: what the image is called, such as its file name.
+
+        Returns:
+            The path; without one, the page itself.
+        """
+        from .page import page_of
+
+        page = page_of(self, title)
+        if path is None:
+            return page
+        path = Path(path)
+        write_atomically(path, lambda file: file.write(page.encode()))
+        return path
 
     def save(self, path: str | Path) -> Path:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
@@ -207,6 +236,7 @@ _RECORDS: dict[str, type] = {
         CounterExemplars,
         Neighborhood,
         Surrogate,
+        Traversals,
         Trees,
     )
 }

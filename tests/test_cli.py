@@ -34,13 +34,14 @@ def pictures(here, digit_images):
     return here
 
 
-def written(folder: Path, name: str) -> Explanation:
-    """The explanation in a folder, after a look at the two files beside it."""
+def written(folder: Path, name: str, *more: str) -> Explanation:
+    """The explanation in a folder, after a look at the files beside it."""
     explanation = Explanation.load(folder / f"{name}-explanation.npz")
     assert Explanation.from_json((folder / f"{name}-explanation.json").read_text()).to_json() == explanation.to_json()
     with Image.open(folder / f"{name}-explanation.png") as figure:
         assert min(figure.size) > 500
-    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".npz", ".png"]
+    expected = [*(f"{name}-explanation{suffix}" for suffix in (".json", ".npz", ".png")), *more]
+    assert sorted(p.name for p in folder.iterdir()) == sorted(expected)
     return explanation
 
 
@@ -52,6 +53,37 @@ def test_a_digit_of_the_data_set(here, capsys):
     assert str(Path("abele_out") / "digits-test-7-explanation.png") in out
     assert "abele:" not in err
     assert explanation.class_names == tuple("0123456789")
+
+
+def test_a_page_if_asked_for(here, capsys):
+    assert main(["explain", "digits:test:7", *PAIR, *FEW, "--html"]) == 0
+    explanation = written(here / "abele_out", "digits-test-7", "digits-test-7-explanation.html")
+    page = here / "abele_out" / "digits-test-7-explanation.html"
+    assert page.read_text(encoding="utf-8") == explanation.to_html(title="digits-test-7")
+    assert f"  page: {Path('abele_out') / page.name}" in capsys.readouterr().out.splitlines()
+
+
+def test_several_images_are_explained_under_different_names_with_an_index(pictures, capsys):
+    arguments = ["explain", "seven.png", "digits:test:8", "seven.npy", *PAIR, *FEW]
+    assert main([*arguments, "--html", "--out", "with"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line for line in out if not line.startswith(" ")] == [
+        "seven:", "digits-test-8:", "seven-2:", f"index: {Path('with') / 'index.html'}",
+    ]  # fmt: skip
+    for name in ("seven", "digits-test-8", "seven-2"):
+        assert f'href="{name}-explanation.html"' in Path("with/index.html").read_text(encoding="utf-8")
+    assert len(list(Path("with").iterdir())) == 3 * 4 + 1
+    assert Explanation.load("with/seven-explanation.npz").to_json() == (
+        Explanation.load("with/seven-2-explanation.npz").to_json()
+    )
+
+
+def test_a_missing_picture_among_several_is_said_before_anything_is_explained(here, capsys):
+    assert main(["explain", "digits:test:7", "nowhere.png", *PAIR, *FEW, "--html"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nowhere.png" in err
+    assert not Path("abele_out").exists()
 
 
 @pytest.mark.slow
@@ -106,6 +138,8 @@ def test_demo_explains_digits(here, capsys):
     out, _ = capsys.readouterr()
     for word in ("label", "fidelity", "rule", "counterfactual rule", "figure: d/", "explanation: d/", "JSON: d/"):
         assert word in out
+    assert "page: d/" in out
+    assert not (here / "d" / "index.html").exists(), "of one there is none"
     (path,) = (here / "d").glob("*.json")
     assert json.loads(path.read_text())["@"] == "Explanation"
 
@@ -200,6 +234,7 @@ MISTAKES = {
     "no samples": [*EXPLAIN, *PAIR, "--samples", "0"],
     "no batch": [*EXPLAIN, *PAIR, "--batch-size", "0"],
     "seed too large": [*EXPLAIN, *PAIR, "--seed", str(10**30)],
+    "one picture of several missing": ["explain", "digits:test:7", "nowhere.png", *PAIR],
     "out is a file": [*EXPLAIN, *PAIR, *FEW, "--out", "text.png"],
     "no module": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "no_such_module:f"],
     "no function": [*EXPLAIN, "--autoencoder", "digits", "--black-box", "models_here:missing"],
@@ -277,7 +312,7 @@ def test_the_own_label_as_target_is_a_mistake(here, capsys, digit_explanation):
             ["compare", "--help"],
             ["--methods", "--no-overlay", *(f"{f}: {names[0]}" for f, names in families().items())],
         ),
-        (["explain", "--help"], ["--autoencoder", "--black-box", "--target", "DATASET:SPLIT:INDEX", "--out"]),
+        (["explain", "--help"], ["--autoencoder", "--black-box", "--target", "DATASET:SPLIT:INDEX", "--html", "--out"]),
         (["demo", "--help"], ["--images"]),
         (["models", "--help"], ["checkpoints"]),
     ],

@@ -126,6 +126,7 @@ def check(e, space):
     assert float(e.saliency.abs().max()) <= 1
     assert bool(((e.saliency_areas == e.saliency) | (e.saliency_areas == 0)).all())
     assert c.saliency.shape == (len(c), *e.image.shape[1:])
+    assert torch.equal(space.black_box(e.traversals.images.flatten(0, 1)).labels, e.traversals.labels.flatten())
     other = float((n.labels != e.label).double().mean())
     assert e.trust.other_fraction == other
     assert (other < e.params["min_class_fraction"]) == bool(codes(e) & {"one-label", "min-class-fraction"})

@@ -123,6 +123,7 @@ def test_the_golden_explanation_still_loads_with_its_values():
     assert golden.surrogate.predict(golden.latent[None]).tolist() == [1]
     assert golden.params["n_samples"] == 30
     assert golden.trust.typicality is golden.exemplar_typicality is golden.counter_exemplar_typicality is None
+    assert golden.traversals is None
     assert same(Explanation.from_json(golden.to_json()), golden)
 
 

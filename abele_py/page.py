@@ -1,0 +1,382 @@
+"""An explanation as one HTML page: no network, no other file, no script for what matters.
+
+Sliders and buttons are ``page.js``, looks are ``page.css``; both end up in the page.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import words
+from .drawings import DIVERGING, bytes_of, map_uri, pale, projection, scatter, swatch
+from .markup import Content, Html, tag
+from .walks import card, legend, link, picture, slider, strip
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
+
+MOST_GROUPS = 12  # labels with a colour and shape of their own on the map
+GRADES = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
+_FILES = Path(__file__).parent
+
+
+def page_of(e: "Explanation", title: str = "") -> str:
+    """The page of one explanation.
+
+    Args:
+        e: the explanation.
+        title: what the image is called, such as its file name.
+    """
+    parts = [_top(e, title), _trust(e), _where(e), _why(e), _exemplars(e), _others(e), _further(e), _map(e), _made(e)]
+    return document(f"{title}: {words.decision(e)}" if title else words.decision(e), parts)
+
+
+def document(title: str, content: Content) -> str:
+    """A whole HTML document that may load nothing and run no script but its own."""
+    script = (_FILES / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    head = [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Html((_FILES / "page.css").read_text(encoding="utf-8"))),
+    ]
+    body = [tag("main", content), tag("script", Html(script))]
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"
+
+
+def badge(e: "Explanation") -> Html:
+    """How far to trust it, as a word; its colour says nothing more."""
+    grade = words.belief(e)[0]
+    return tag("span", words.HEADLINES[grade], class_=f"badge {grade}")
+
+
+def _top(e: "Explanation", title: str) -> Html:
+    name, text = e.name(e.label), words.belief(e)[1]
+    size = " x ".join(str(n) for n in reversed(e.image.shape[1:]))
+    range_ = "in colour" if len(e.image) == 3 else "from black, 0, to white, 1"
+    scale = f"{f'{title}: ' if title else ''}{size} pixels, {range_}"
+    answers = [
+        (
+            "Why?",
+            tag(
+                "p",
+                words.reason(e),
+                " ",
+                link("#why", "See the rule"),
+                ". ",
+                words.evidence(e),
+                " ",
+                link("#where", "See the map"),
+            ),
+        ),
+        ("What would change it?", tag("p", words.change(e), " ", link("#change", "See the ways there"))),
+        ("Can I believe this?", tag("p", badge(e), " ", text, " ", link("#trust", "See the checks"))),
+    ]
+    return tag(
+        "header",
+        tag(
+            "figure",
+            picture(e, e.image, f"The explained image, which the black box calls {name}", 60_000),
+            tag("figcaption", scale),
+        ),
+        tag(
+            "div",
+            tag("h1", "The black box sees ", tag("strong", name)),
+            tag("p", words.certainty(e), class_="certainty"),
+            _bars(e),
+            tag("dl", ([tag("dt", question), tag("dd", answer)] for question, answer in answers)),
+        ),
+        class_="top",
+    )
+
+
+def _bars(e: "Explanation") -> Html | None:
+    """The highest scores as bars, where they are between 0 and 1."""
+    if e.scores is None or float(e.scores.min()) < 0 or float(e.scores.max()) > 1:
+        return None
+    best = e.scores.argsort(descending=True, stable=True)[:4].tolist()
+    rows = [
+        tag(
+            "tr",
+            tag("th", e.name(y), scope="row"),
+            tag("td", tag("i", style=f"width:{100 * float(e.scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
+            tag("td", words.score(e.scores[y])),
+        )
+        for y in best
+    ]
+    return tag("table", tag("caption", "Highest scores, from 0 to 1"), rows, class_="bars")
+
+
+def _where(e: "Explanation") -> Html:
+    name, kind = e.name(e.label), e.params.get("saliency")
+    median = kind == "median"
+    ends = (
+        ("may be brighter", "0 does not vary", "may be darker") if median else ("against", "0 neutral", f"for {name}")
+    )
+    read = (
+        "Red: exemplars are darker there. Blue: they are brighter there. Both may change and the label stays."
+        if median
+        else f"Red: where the image speaks for {name}. Blue: where it speaks against it. White: no difference."
+    )
+    if kind == "mosaic":
+        read += (
+            f" Red parts were tried out: where they give way to what images of other labels have there, {name} loses."
+        )
+    alt = f"Saliency map of {name} over a pale copy of the image. {words.evidence(e)}"
+    layers = tag(
+        "div",
+        picture(e, pale(e.image), "", 60_000),
+        tag(
+            "img", src=map_uri(e.saliency), alt=alt, class_="map pixels", data_values=bytes_of(e.saliency),
+            data_areas=bytes_of(e.saliency_areas), data_colors=" ".join(DIVERGING),
+            width=e.saliency.shape[1], height=e.saliency.shape[0],
+        ),
+        class_="layers",
+    )  # fmt: skip
+    controls = tag(
+        "div",
+        slider("opacity", "Opacity of the colours", 0, 100, 100, "%"),
+        slider("threshold", "Hide what is weaker than", 0, 100, 0, "% of the scale"),
+        tag("label", tag("input", type="checkbox", class_="areas"), " Only contiguous areas"),
+        class_="controls scripted",
+    )
+    copy = f"The autoencoder's copy, which the black box calls {e.name(e.reconstruction_label)}"
+    return _section(
+        "where",
+        f"Where the image speaks for {name}" if not median else "Where the image may change",
+        tag("p", read),
+        tag(
+            "div",
+            tag("figure", picture(e, e.image, "The explained image", 60_000), tag("figcaption", "The image")),
+            tag("figure", layers, tag("figcaption", "What speaks for and against", legend(*ends))),
+            tag("figure", picture(e, e.reconstruction, copy, 60_000), tag("figcaption", copy)),
+            class_="saliency row3",
+        ),
+        controls,
+    )
+
+
+def _why(e: "Explanation") -> Html:
+    conditions = words.nearest_first(e)
+    parts: list[Content] = [tag("p", words.reason(e))]
+    if conditions and e.traversals is not None:
+        parts.append(
+            tag(
+                "p",
+                "Each strip walks through the latent space along one condition of the rule, both ways from the "
+                "autoencoder's copy of the image. The upright line is the boundary that the rule draws. Under each "
+                "picture stands what the black box sees in it, and the score of that.",
+            )
+        )
+        parts.append(_keys(e))
+    axes = list(dict.fromkeys(c.axis for c in conditions))
+    parts += [strip(e, [c for c in conditions if c.axis == axis]) for axis in axes]
+    if e.traversals is None and conditions:
+        parts.append(_no_strips())
+    parts.append(tag("p", "The whole rule: ", tag("code", e.rule.words(e.name)), class_="whole"))
+    return _section("why", f"Why {e.name(e.label)}: the rule", parts)
+
+
+def _keys(e: "Explanation") -> Html:
+    """What the lines under the pictures of a walk mean."""
+    same, other = tag("i", class_="key"), tag("i", class_="key else")
+    return tag("p", same, f"seen as {e.name(e.label)} ", other, "seen as something else", class_="hint")
+
+
+def _no_strips() -> Html:
+    return tag(
+        "p",
+        "This explanation was saved without pictures of its conditions. Explain the image again to see them.",
+        class_="note",
+    )
+
+
+def _further(e: "Explanation") -> Html | None:
+    """Strips of coordinates that only counterfactual rules use."""
+    known = {c.axis for c in e.rule.conditions}
+    changes = [c for rule in e.counterfactual_rules for c in rule.changes if c.axis not in known]
+    if not changes or e.traversals is None:
+        return None
+    axes = dict.fromkeys(c.axis for c in changes)
+    strips = [strip(e, [c for c in dict.fromkeys(changes) if c.axis == axis]) for axis in axes]
+    return _section(
+        "further",
+        "Further directions",
+        tag(
+            "p",
+            "Some rules for other labels use boundaries that the rule of this image does not have. They matter once it "
+            "has crossed one of its own.",
+        ),
+        tag("details", tag("summary", f"Show {words.counted(len(strips), 'strip')}"), strips),
+    )
+
+
+def _exemplars(e: "Explanation") -> Html:
+    name, found = e.name(e.label), e.exemplars
+    heading = f"Similar images that are seen as {name} too"
+    if len(found) == 0:
+        return _section("same", heading, tag("p", "None were found inside the rule."))
+    frames = [
+        tag(
+            "figure",
+            picture(e, found.images[i], f"Exemplar {i + 1} of {len(found)}: seen as {name}"),
+            _typical(e.exemplar_typicality, i),
+        )
+        for i in range(len(found))
+    ]
+    return _section(
+        "same",
+        heading,
+        tag(
+            "p",
+            "Made by the autoencoder, inside the rule. The black box was asked about each: what differs between them "
+            "does not change the label.",
+        ),
+        tag("div", frames, class_="exemplars"),
+        None if e.exemplar_typicality is None else tag("p", _TYPICAL, class_="hint"),
+    )  # fmt: skip
+
+
+_TYPICAL = "Below each: how typical it is of real images, from 0 (hardly one like it) to 1 (usual)."
+
+
+def _typical(values: Tensor | None, i: int) -> Html | None:
+    return None if values is None else tag("figcaption", f"{float(values[i]):.2f}")
+
+
+def _others(e: "Explanation") -> Html:
+    rules = [rule.label for rule in e.counterfactual_rules]
+    labels = list(dict.fromkeys([*e.counter_exemplars.labels.tolist(), *rules]))
+    return _section(
+        "change",
+        "What would make it something else",
+        tag(
+            "p",
+            words.change(e),
+            " For each label: the way from this image to a counter-exemplar, a near image that the black box gives "
+            "that label, and what it says on the way.",
+        ),
+        tag("p", "Go to: ", (link(f"#to-{label}", e.name(label)) for label in labels), class_="jump"),
+        tag("div", (card(e, label) for label in labels), class_="cards"),
+    )
+
+
+def _trust(e: "Explanation") -> Html:
+    rows = [
+        tag(
+            "tr",
+            tag("th", check.question, scope="row"),
+            tag("td", tag("span", GRADES[check.grade], class_=f"badge {check.grade}")),
+            tag("td", check.answer),
+        )
+        for check in words.checks(e)
+    ]
+    notes = [tag("li", _capital(note.text), ".") for note in e.notes]
+    return _section(
+        "trust",
+        "Can I believe this?",
+        tag("table", rows, class_="checks"),
+        tag("div", tag("h3", "What else must be known"), tag("ul", notes)) if notes else None,
+    )
+
+
+def _map(e: "Explanation") -> Html:
+    n = e.neighborhood
+    basis, share = projection(n.latents, n.labels)
+    basis = basis.double()
+    center = n.latents.double().mean(dim=0)
+    points, here = (n.latents.double() - center) @ basis, (e.latent.double() - center) @ basis
+    found, counts = n.labels.unique(return_counts=True)
+    order = [e.label, *(y for y in found[counts.argsort(descending=True, stable=True)].tolist() if y != e.label)]
+    own, rest = order[:MOST_GROUPS], order[MOST_GROUPS:]
+    groups = [(e.name(y), i, points[n.labels == y]) for i, y in enumerate(own)]
+    if rest:
+        groups.append(("other labels", -1, points[torch.isin(n.labels, torch.tensor(rest))]))
+    c = e.counter_exemplars
+    ends = (c.latents.double() - center) @ basis
+    marks = [(e.name(int(y)), end) for y, end in zip(c.labels, ends, strict=True)]
+    told = f"Map of {len(n)} similar images around this one, marked by a star: " + ", ".join(
+        f"{name} {len(p)}" for name, _, p in groups
+    )
+    buttons = [
+        tag(
+            "button",
+            swatch(number),
+            f" {name} ",
+            tag("small", len(inside)),
+            type="button",
+            aria_pressed="false",
+            data_group=number,
+        )
+        for name, number, inside in groups
+    ]
+    kept = f"It keeps {share:.0%} of what sets the labels' centres apart" if len(found) > 1 else "All have one label"
+    return _section(
+        "map",
+        "The images it was learned from",
+        tag(
+            "p",
+            f"{len(n)} images around this one, each labelled by the black box. The map is the flat view of their "
+            f"{n.latents.shape[1]}-dimensional latent space in which the labels lie farthest apart. {kept}; what is "
+            "near here may be far apart there. Star: this image. Rings: counter-exemplars.",
+            tag("span", " A label's button shows it alone.", class_="scripted"),
+        ),
+        tag(
+            "figure",
+            scatter(groups[::-1], marks, here, told),
+            tag("figcaption", buttons, class_="labels"),
+            class_="map2d",
+        ),
+    )
+
+
+def _made(e: "Explanation") -> Html:
+    rows = [tag("tr", tag("th", key, scope="row"), tag("td", value)) for key, value in _flat(e.params)]
+    terms = [
+        ("Black box", "The classifier that is explained. It is only asked for answers, never looked into."),
+        ("Autoencoder", "Networks that turn an image into a few numbers, its code, and a code into an image."),
+        (
+            "Latent space",
+            "The space of these codes. Near codes give similar images. z0, z1, ... are its axes; d0, d1, ... are "
+            "directions in it that lead from one label towards another.",
+        ),
+        ("Rule", "The way of a decision tree to this image, learned from the black box's answers about similar ones."),
+        ("Counter-exemplar", "A near image that gets another label, made by the autoencoder."),
+    ]
+    return _section(
+        "made",
+        "How this was made",
+        tag("dl", ([tag("dt", term), tag("dd", text)] for term, text in terms), class_="terms"),
+        tag("details", tag("summary", "Parameters and versions"), tag("table", rows, class_="params")),
+        tag(
+            "p",
+            "Made by abele_py. Method: Guidotti, Monreale, Matwin, Pedreschi: Black Box Explanation by Learning Image "
+            "Exemplars in the Latent Feature Space, ECML PKDD 2019.",
+            class_="hint",
+        ),
+    )
+
+
+def _flat(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}: ")
+        else:
+            yield f"{prefix}{key}", "none" if value is None else str(value)
+
+
+def _section(name: str, title: str, *content: Content) -> Html:
+    return tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
