@@ -39,9 +39,9 @@ FASHION_FOREST := runs/fashion-mnist-forest/checkpoint
 runs/%-forest/checkpoint: | $(READY)
 	$(BIN)/abele train training/$*-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
-EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR) --costly-images 20
-ON_MNIST = mnist:test:100 --autoencoder mnist --oracle mnist-oracle
-ON_FASHION = fashion-mnist:test:100 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
+EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR) --costly-images 10
+ON_MNIST = mnist:test:200 --autoencoder mnist --oracle mnist-oracle
+ON_FASHION = fashion-mnist:test:200 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
 ON_DIGITS = digits:test:100 --autoencoder digits --oracle digits-oracle
 
 bench: $(FOREST) $(FASHION_FOREST)
