@@ -121,6 +121,7 @@ def _parser() -> ArgumentParser:
     evaluate_.add_argument("--oracle", type=str, help="a second black box, trained apart, for figures that need one")
     evaluate_.add_argument("--methods", type=str, help="names with commas between; default: all")
     evaluate_.add_argument("--parts", type=str, help="names with commas between; default: all")
+    evaluate_.add_argument("--map-images", type=int, help="images of which every method makes a map; default: all")
     evaluate_.add_argument(
         "--costly-images",
         type=int,
@@ -239,6 +240,7 @@ def _evaluate(options: Namespace, write: Write) -> None:
             oracle=oracle,
             methods=_names(options.methods),
             parts=_names(options.parts),
+            n_maps=options.map_images,
             n_costly=options.costly_images,
             seed=options.seed,
             batch_size=options.batch_size,

@@ -50,6 +50,7 @@ def evaluate(
     oracle: Any = None,
     methods: Sequence[str] = (),
     parts: Sequence[str] = (),
+    n_maps: int | None = None,
     n_costly: int = 30,
     seed: int = 0,
     batch_size: int = 256,
@@ -72,6 +73,7 @@ def evaluate(
         oracle: a second classifier, trained apart, for the figures that need one.
         methods: names of explainers to compare, see ``abele_py.attribution``; all if none is named.
         parts: names of ``PARTS``; all if none is named. More can be added to a folder later.
+        n_maps: the first so many of the images serve for the parts that ask every method for a map; None: all of them.
         n_costly: the first so many of the images serve for the parts that ask every method many times per image.
         seed: of the draw and of all else.
         batch_size: most images in one call of a model.
@@ -92,8 +94,9 @@ def evaluate(
     for part in parts:
         if part not in PARTS:
             raise unknown_name("part", part, PARTS)
-    if n_costly < 1:
-        raise ParameterError(f"got n_costly={n_costly}; expected at least 1")
+    for option, value in (("n_maps", n_maps), ("n_costly", n_costly)):
+        if value is not None and value < 1:
+            raise ParameterError(f"got {option}={value}; expected at least 1")
     name, split, n = _specification(data)
     found = methods_of(autoencoder, methods, seed)
     test = load_split(name, split, data_dir, download)
@@ -107,14 +110,15 @@ def evaluate(
     rivals = load_split(name, "val", data_dir, download) if split == "test" else train
     chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
     box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
-    folder = Path(out)
-    subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_costly, found, seed, folder)
+    folder, n_maps = Path(out), min(n_maps or n, n)
+    subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_maps, n_costly, found, seed, folder)
     left_out = _left_out(subject)
     settings = {
         "schema": SCHEMA,
         "data": f"{name}:{split}",
         "data_title": dataset_of(name).title,
         "n_images": n,
+        "n_maps": n_maps,
         "n_costly": min(n_costly, n),
         "seed": seed,
         "models": {

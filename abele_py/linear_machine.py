@@ -16,7 +16,8 @@ def linear_machine(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tr
     Brodley & Utgoff 1995, Multivariate decision trees, Machine Learning 19). As a tree it is a tournament (Platt et al.
     2000, Large margin DAGs for multiclass classification): the label of row 0 meets the most frequent other label, the
     winner the next, and so on, so that the conditions on row 0's own path are boundaries of its own label. Splits with
-    all points on one side are left out. A boundary that row 0 lies beyond is moved up to it.
+    all points on one side are left out, and on row 0's path those with at most one in 200 of all points beyond: a rule
+    speaks of the labels that are near. A boundary that row 0 lies beyond is moved up to it.
 
     Args:
         latents: (N, k) float32.
@@ -85,11 +86,13 @@ class _Tournament:
     def grow(self, rows: Tensor, winner: int, challenger: int) -> int:
         """The number of a new node that tells the points of some rows apart, the classes from challenger on to come."""
         node, n_classes = len(self.splits), len(self.slopes)
+        few = len(self.latents) // 200 if winner == 0 else 0  # the class of row 0 wins on its path alone
         for b in range(challenger, n_classes):
             first = self.meeting(winner, b)[2][rows]
-            if bool(first.any()) and not bool(first.all()):
+            beyond = int((~first).sum())
+            if few < beyond < len(rows):
                 break
-            winner = winner if bool(first.all()) else b
+            winner = winner if beyond <= few else b
         else:
             self.splits.append(None)
             self.children.append((node, node))

@@ -161,10 +161,10 @@ def stability(s: Subject) -> Measure:
 
 def coherence(s: Subject) -> Measure:
     """How much each map changes between real images of one predicted class."""
-    labels = {index: s.label(index) for index in s.chosen}
-    values: dict[int, dict[str, float]] = {index: {} for index in s.chosen}
+    labels = {index: s.label(index) for index in _mapped(s)}
+    values: dict[int, dict[str, float]] = {index: {} for index in labels}
     for y in set(labels.values()):
-        of_class = [index for index in s.chosen if labels[index] == y]
+        of_class = [index for index in labels if labels[index] == y]
         maps = {index: s.maps(index)[0] for index in of_class}
         for name in s.methods:
             having = [index for index in of_class if name in maps[index]]
@@ -376,6 +376,10 @@ def _all(s: Subject) -> tuple[int, ...]:
     return s.chosen
 
 
+def _mapped(s: Subject) -> tuple[int, ...]:
+    return s.chosen[: s.n_maps]
+
+
 def _few(s: Subject) -> tuple[int, ...]:
     return s.chosen[: s.n_costly]
 
@@ -389,8 +393,8 @@ PARTS: dict[str, Part] = {
     "surrogate": Part(surrogate, _all),
     "counter-exemplars": Part(counter_exemplars, _all),
     "exemplars": Part(exemplars, _all),
-    "saliency": Part(saliency, _all),
-    "coherence": Part(coherence, _all),
+    "saliency": Part(saliency, _mapped),
+    "coherence": Part(coherence, _mapped),
     "stability": Part(stability, _few),
     "sanity": Part(sanity, _few),
 }

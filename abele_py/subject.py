@@ -32,6 +32,7 @@ class Subject:
         rivals: real images of another split, of which other methods choose prototypes and counter-exemplars.
         test: the split of which images are explained.
         chosen: numbers of the images to explain.
+        n_maps: number of images for the parts that ask every method for a map.
         n_costly: number of images for the parts that ask each method many times per image.
         methods: the explainers that answer with maps.
         seed: of all randomness.
@@ -45,6 +46,7 @@ class Subject:
     rivals: ImageSet
     test: ImageSet
     chosen: tuple[int, ...]
+    n_maps: int
     n_costly: int
     methods: Mapping[str, Method]
     seed: int

@@ -48,11 +48,11 @@ def figures_of(folder):
 
 @pytest.fixture(scope="module")
 def whole(digits_models, tmp_path_factory):
-    """Four digits, all parts, five methods."""
+    """Four digits, maps of three of them, all parts, five methods."""
     folder = tmp_path_factory.mktemp("whole")
     autoencoder, classifier = digits_models
     oracle = load_classifier("digits-oracle")
-    options = {"methods": FEW, "n_costly": 1, "oracle": oracle, "progress": silent}
+    options = {"methods": FEW, "n_maps": 3, "n_costly": 1, "oracle": oracle, "progress": silent}
     with pytest.MonkeyPatch.context() as patch:  # a yardstick good enough to be used, not to be trusted
         patch.setattr(measurements, "fit_class_autoencoders", partial(fit_class_autoencoders, steps=100))
         return folder, options, evaluate("digits:test:4", classifier, autoencoder, folder, **options)
@@ -64,7 +64,7 @@ def test_every_part_measures_every_figure(whole):
     rows = summary["rows"]
     assert {row["part"] for row in rows} == set(PARTS)
     assert {row["figure"] for row in rows} == set(FIGURES)
-    numbers = {"autoencoder": 1, "stability": 1, "sanity": 1}
+    numbers = {"autoencoder": 1, "saliency": 3, "coherence": 3, "stability": 1, "sanity": 1}
     for row in rows:
         may_lack = row["figure"] in ("balanced_agreement", "coherence", "diversity")
         assert row["n"] == numbers.get(row["part"], 4) or may_lack, row
@@ -288,6 +288,7 @@ def test_every_metric_is_measured_and_has_a_source(room):
         ("digits:test:3", {"methods": ("lime", "lime")}, ParameterError, "each once"),
         ("digits:test:3", {"parts": ("salience",)}, UnknownNameError, "Did you mean 'saliency'"),
         ("digits:test:3", {"n_costly": 0}, ParameterError, "at least 1"),
+        ("digits:test:3", {"n_maps": 0}, ParameterError, "at least 1"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(

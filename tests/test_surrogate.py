@@ -170,6 +170,25 @@ def test_held_out_points_decide_neither_fit_nor_pruning():
     assert worse.in_sample == fidelity.in_sample
 
 
+def test_the_rule_does_not_speak_of_a_label_that_is_hardly_there():
+    """Three of 1,000 points are a 2, thirty a 3: one more condition for the latter alone, and all others stay told apart."""
+    points = torch.randn(1000, 2, generator=seeded(8)).clamp(-1.5, 1.5)
+    labels = (points[:, 0] > 0.5).long()
+    points[0], labels[0] = torch.tensor([-0.5, 0.0]), 0
+
+    def with_label(label, n):
+        latents, names = points.clone(), labels.clone()
+        latents[-n:] = torch.tensor([-0.5, 6.0]) + 0.1 * latents[-n:]
+        names[-n:] = label
+        tree, classes, directions, pairs = linear_machine(latents, names, torch.ones(1000).double())
+        surrogate = Surrogate(tree, classes, directions, pairs)
+        assert (surrogate.predict(latents[:-n]) == names[:-n]).double().mean() > 0.99
+        return {c.towards for c in rule_of(surrogate, latents[0]).conditions}
+
+    assert with_label(2, 3) == {1}
+    assert with_label(3, 30) == {1, 3}
+
+
 @pytest.mark.parametrize("oblique", [False, True])
 def test_real_codes_are_learned_from_and_never_measured_on(oblique):
     """The neighbors know of labels 0 and 1; beyond them lie real codes with label 2."""
