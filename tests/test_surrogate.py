@@ -171,7 +171,7 @@ def test_held_out_points_decide_neither_fit_nor_pruning():
 
 
 def test_the_rule_does_not_speak_of_a_label_that_is_hardly_there():
-    """Three of 1,000 points are a 2, thirty a 3: one more condition for the latter alone, and all others stay told apart."""
+    """Three of 1,000 points are a 2, thirty a 3: a condition for the latter alone, and all others stay told apart."""
     points = torch.randn(1000, 2, generator=seeded(8)).clamp(-1.5, 1.5)
     labels = (points[:, 0] > 0.5).long()
     points[0], labels[0] = torch.tensor([-0.5, 0.0]), 0
