@@ -113,10 +113,17 @@ def test_figures_of_a_page_are_those_measured(path):
 # docs/results.md says the same in words.
 MISSING = {
     "mnist-forest": {"saliency", "coherence", "stability"},
-    "fashion-mnist-cnn": {"coherence", "stability", "sanity"},
+    "fashion-mnist-cnn": {"sanity"},
     "fashion-mnist-forest": {"saliency", "coherence", "stability"},
 }
-STOPPED = {("fashion-mnist-cnn", "saliency"): 68, ("mnist-cnn", "sanity"): 8}
+STOPPED = {
+    ("mnist-forest", "exemplars"): 100,
+    ("fashion-mnist-cnn", "counter-exemplars"): 100,
+    ("fashion-mnist-cnn", "exemplars"): 40,
+    ("fashion-mnist-cnn", "stability"): 3,
+    ("fashion-mnist-forest", "counter-exemplars"): 100,
+    ("fashion-mnist-forest", "exemplars"): 40,
+}
 
 
 def test_evaluations_are_stored_whole_but_for_what_is_named():
@@ -129,11 +136,11 @@ def test_evaluations_are_stored_whole_but_for_what_is_named():
         missing = MISSING.get(name, set()) | run["left_out"]["parts"].keys()
         if name.endswith("forest"):
             missing = missing | {"sanity"}  # a forest has no weights
-        costly = dict.fromkeys(("stability", "sanity"), run["n_costly"])
+        sizes = dict.fromkeys(("stability", "sanity"), run["n_costly"]) | {"autoencoder": 1}
+        sizes |= dict.fromkeys(("saliency", "coherence"), run["n_maps"])
         assert set(numbers) == set(PARTS) - missing
         for part, n in numbers.items():
-            expected = 1 if part == "autoencoder" else STOPPED.get((name, part), costly.get(part, 100))
-            assert n == expected, (name, part)
+            assert n == STOPPED.get((name, part), sizes.get(part, run["n_images"])), (name, part)
         if "saliency" in numbers and (name, "saliency") not in STOPPED:
             assert set(summary["curves"]) == set(run["methods"]) - set(run["left_out"]["methods"])
 
