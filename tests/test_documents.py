@@ -117,7 +117,8 @@ MISSING = {
     "fashion-mnist-forest": {"saliency", "coherence", "stability"},
 }
 STOPPED = {
-    ("mnist-forest", "exemplars"): 100,
+    ("mnist-forest", "counter-exemplars"): 100,
+    ("mnist-forest", "exemplars"): 40,
     ("fashion-mnist-cnn", "counter-exemplars"): 100,
     ("fashion-mnist-cnn", "exemplars"): 40,
     ("fashion-mnist-cnn", "stability"): 3,
