@@ -39,10 +39,10 @@ FASHION_FOREST := runs/fashion-mnist-forest/checkpoint
 runs/%-forest/checkpoint: | $(READY)
 	$(BIN)/abele train training/$*-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
-EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR) --costly-images 10
-ON_MNIST = mnist:test:200 --autoencoder mnist --oracle mnist-oracle
-ON_FASHION = fashion-mnist:test:200 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
-ON_DIGITS = digits:test:100 --autoencoder digits --oracle digits-oracle
+EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR)
+ON_MNIST = mnist:test:200 --map-images 100 --costly-images 10 --autoencoder mnist --oracle mnist-oracle
+ON_FASHION = fashion-mnist:test:200 --map-images 40 --costly-images 10 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
+ON_DIGITS = digits:test:100 --costly-images 30 --autoencoder digits --oracle digits-oracle
 
 bench: $(FOREST) $(FASHION_FOREST)
 	$(MEASURE) mnist-cnn mnist-cnn

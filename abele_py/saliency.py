@@ -175,7 +175,7 @@ def _scaled(values: Tensor) -> Tensor:
 def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: int = 5) -> Tensor:
     """(n, H, W) bool: random areas, smooth in outline, that cover 10 to 90 % of the pixels.
 
-    Noise on a coarse grid, enlarged and moved at random as RISE's masks are; the highest pixels of each are inside.
+    Noise on a coarse grid, enlarged and moved at random as RISE's masks are; the lowest pixels of each are inside.
     """
     steps = math.ceil(height / cells), math.ceil(width / cells)
     noise = torch.randn(n, 1, cells + 3, cells + 3, generator=generator)
@@ -185,8 +185,9 @@ def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: i
     rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
     noise = large[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
     share = 0.1 + 0.8 * torch.rand(n, 1, generator=generator)
-    ranks = noise.argsort(dim=1, stable=True).argsort(dim=1)
-    return (ranks < share * noise.shape[1]).reshape(n, height, width)
+    last = (share * noise.shape[1]).ceil().long() - 1
+    highest = noise.sort(dim=1).values.gather(1, last)  # the highest value inside
+    return (noise <= highest).reshape(n, height, width)
 
 
 def _smooth_weights(changes: Tensor, answers: Tensor, width: float, ridge: float) -> Tensor:
