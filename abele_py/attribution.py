@@ -13,7 +13,7 @@ from torch import Tensor
 from . import gradients, perturbation, superpixels
 from .autoencoder import Autoencoder
 from .black_box import BlackBox
-from .errors import BlackBoxError, MissingExtraError, ParameterError, unknown_name
+from .errors import BlackBoxError, ParameterError, missing_extra, unknown_name
 from .explainer import Abele
 
 Family = Literal["latent", "gradient", "perturbation", "superpixel", "control"]
@@ -51,10 +51,7 @@ class Method:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in EXTRA:
                 raise
-            raise MissingExtraError(
-                f"got no library {error.name!r}, which the method {self.name!r} needs; expected the extra [compare]; "
-                "install it with: pip install 'abele_py[compare]'"
-            ) from error
+            raise missing_extra(error, f"the method {self.name!r}", "compare") from error
         if not bool(torch.isfinite(values).all()):
             raise BlackBoxError(
                 f"got NaN or infinite values from the method {self.name!r}; expected finite ones; look whether the "

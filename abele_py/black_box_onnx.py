@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .black_box_pixels import as_input
-from .errors import BlackBoxError, MissingExtraError
+from .errors import BlackBoxError, missing_extra
 from .padding import in_batches, padded
 
 _DTYPES = {
@@ -48,10 +48,7 @@ class OnnxClassifier:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                f"got no library {error.name!r}, which {name!r} needs; expected the extra [onnx]; install it with: "
-                "pip install 'abele-py[onnx]'"
-            ) from error
+            raise missing_extra(error, repr(name), "onnx") from error
         if not Path(path).is_file():
             raise BlackBoxError(f"got {name!r}, which is no file; expected an ONNX model; check the path")
         options = onnxruntime.SessionOptions()

@@ -18,7 +18,7 @@ from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 from torch import Tensor
 
-from .errors import BlackBoxError, MissingExtraError
+from .errors import BlackBoxError, missing_extra
 
 TREE = "sklearn.tree._tree.Tree"
 WAY_OUT = "save it with skops.io.dump, convert it to .onnx, or pass package.module:function, which runs your own code"
@@ -52,10 +52,7 @@ def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
     try:
         import skops.io
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"got no library {error.name!r}, which {name!r} needs; expected the extra [skops]; install it with: "
-            "pip install 'abele-py[skops]'"
-        ) from error
+        raise missing_extra(error, repr(name), "skops") from error
     if not Path(path).is_file():
         raise BlackBoxError(f"got {name!r}, which is no file; expected a classifier saved by skops; check the path")
     content = Path(path).read_bytes()

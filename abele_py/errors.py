@@ -53,3 +53,11 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNam
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return UnknownNameError(f"got {kind} {str(name)!r}; expected one of: {', '.join(names) or 'none'}.{hint}")
+
+
+def missing_extra(error: ModuleNotFoundError, needed_by: str, extra: str) -> MissingExtraError:
+    """The error for a library that belongs to an extra of this package."""
+    return MissingExtraError(
+        f"got no library {error.name!r}, which {needed_by} needs; expected the extra [{extra}]; install it with: "
+        f"pip install 'abele_py[{extra}]'"
+    )

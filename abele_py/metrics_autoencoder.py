@@ -9,7 +9,7 @@ import torch
 from scipy import special
 from torch import Tensor, nn
 
-from .errors import MissingExtraError, ParameterError
+from .errors import ParameterError, missing_extra
 from .metrics import metric
 
 
@@ -206,10 +206,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     try:
         from torchmetrics.image.fid import FrechetInceptionDistance
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"got no library {error.name!r}, which the Frechet distance needs; expected the extra [compare]; install "
-            "it with: pip install 'abele_py[compare]'"
-        ) from error
+        raise missing_extra(error, "the Frechet distance", "compare") from error
     as_they_are = nn.Identity()
     as_they_are.register_buffer("num_features", torch.tensor(real.shape[1]))
     distance = FrechetInceptionDistance(feature=as_they_are)

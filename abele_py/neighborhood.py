@@ -20,7 +20,7 @@ from .latent_space import LatentSpace, Points, concatenate, local_radius
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """The labelled points on which the surrogate is learned.
+    """The labelled points around the image on which the surrogate is learned, by default together with real codes.
 
     Attributes:
         latents: (N, k) float32, rows unique, row 0 the code of the image.

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from .black_box import evaluating
-from .errors import BlackBoxError, ImageError, MissingExtraError
+from .errors import BlackBoxError, ImageError, missing_extra
 from .explanation import Explanation
 from .metrics import metric
 from .saliency import on_one_scale
@@ -87,10 +87,7 @@ def structural_similarity(a: Tensor, b: Tensor) -> float:
     try:
         from skimage import metrics
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"got no library {error.name!r}, which structural_similarity needs; expected the extra [compare]; install "
-            "it with: pip install 'abele_py[compare]'"
-        ) from error
+        raise missing_extra(error, "structural_similarity", "compare") from error
     x, y = _pair(on_one_scale(a), on_one_scale(b))
     side = min(7, *x.shape)
     if side < 3:

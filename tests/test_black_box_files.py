@@ -255,7 +255,7 @@ def test_onnx_takes_as_many_threads_as_torch(tmp_path):
 def test_a_missing_extra_is_named(library, suffix, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, library, None)
     extra = suffix[1:]
-    assert f"pip install 'abele-py[{extra}]'" in refused(tmp_path / f"model{suffix}", MissingExtraError)
+    assert f"pip install 'abele_py[{extra}]'" in refused(tmp_path / f"model{suffix}", MissingExtraError)
 
 
 # --- torch.export -----------------------------------------------------------------------------------------------------
