@@ -1,4 +1,4 @@
-"""Tables, plots, docs/results.md and README.md anew from the measurements stored in benchmarks/evaluation.
+"""Tables, plots and figures of README.md and pages of docs/ anew from the measurements stored in benchmarks/evaluation.
 
 python benchmarks/page.py          # measures nothing
 """
@@ -12,7 +12,7 @@ from abele_py.figures import FIGURES
 from abele_py.report import with_tables, write_report
 
 ROOT = Path(__file__).parent.parent
-PAGES = ROOT / "docs" / "results.md", ROOT / "README.md"
+PAGES = *(ROOT / "docs" / name for name in ("results.md", "limits.md", "faq.md")), ROOT / "README.md"
 RUNS = sorted(path.parent for path in (ROOT / "benchmarks" / "evaluation").glob("*/run.json"))
 
 
