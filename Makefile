@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types bench sweep page clean
+.PHONY: demo test check lint types bench sweep page docs pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,7 +30,7 @@ types: $(READY)
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
-# The figures of README.md and docs/results.md. Two forests are trained once; finished measurements are kept.
+# The figures of README.md and of pages in docs/. Two forests are trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
 MEASURE = $(BIN)/python benchmarks/quality.py --images 100 --data_dir $(DATA_DIR) --out benchmarks/results
 FOREST := runs/mnist-forest/checkpoint
@@ -70,3 +70,10 @@ page: $(READY)
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/sweep_page.py
+
+# The documentation as a site: strictly (a warning is an error, every name must be known), and without a network.
+docs: $(READY)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
+
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py

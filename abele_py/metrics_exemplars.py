@@ -64,8 +64,8 @@ def mmd_critic(
 ) -> tuple[Tensor, Tensor]:
     """Prototypes and criticisms by MMD-critic (Kim, Khanna & Koyejo 2016, NeurIPS), both greedy.
 
-    With ``k(x, z) = exp(-gamma ||x - z||^2)``, prototypes S maximise what of the squared maximum mean discrepancy between
-    all points and S depends on S::
+    With ``k(x, z) = exp(-gamma ||x - z||^2)``, prototypes S maximise what of the squared maximum mean discrepancy
+    between all points and S depends on S::
 
         J(S) = 2 / (N |S|) sum_{i, j in S} k(x_i, x_j) - 1 / |S|^2 sum_{i, j in S} k(x_i, x_j),
 

@@ -1,13 +1,14 @@
-"""Write the README's table of results from the measurements stored in benchmarks/results.
+"""Write the tables of results of README.md and docs/results.md from the measurements stored in benchmarks/results.
 
 python benchmarks/table.py          # after measuring with benchmarks/quality.py
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-START, END = "<!-- results: python benchmarks/table.py -->", "<!-- end of results -->"
+END = "<!-- end of results -->"
 COLUMNS = {
     "MNIST, CNN": "mnist-cnn",
     "MNIST, forest": "mnist-forest",
@@ -35,28 +36,41 @@ ROWS = {
     "seconds": ("seconds of one explanation", "median"),
     "bare_cost_ratio": ("... over the bare cost of its own decode and black-box calls", "median"),
 }
+# page -> the mark before its table, and the figures in it
+PAGES = {
+    ROOT / "docs" / "results.md": ("<!-- all results: python benchmarks/table.py -->", tuple(ROWS)),
+    ROOT / "README.md": (
+        "<!-- results: python benchmarks/table.py -->",
+        (
+            *("fidelity", "constant", "sphere_fidelity", "sphere_constant", "label_preserved"),
+            *("conditions", "counter_exemplar_per_class", "black_box_images", "seconds"),
+        ),
+    ),
+}
 
 
-def table() -> str:
-    """The table as Markdown."""
+def table(figures: Iterable[str]) -> str:
+    """Some figures as a table in Markdown."""
     results = {
         title: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for title, name in COLUMNS.items()
     }
     lines = [f"| figure | {' | '.join(results)} |", "| --- |" + " --- |" * len(results)]
-    for key, (title, part) in ROWS.items():
+    for key in figures:
+        title, part = ROWS[key]
         cells = [f"{result[part][key]:.{0 if key == 'black_box_images' else 3}f}" for result in results.values()]
         lines.append(f"| {title}{' (median)' if part == 'median' else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def with_table(page: str) -> str:
-    """The page with today's table between its marks."""
-    before, _, rest = page.partition(START)
+def with_table(path: Path) -> str:
+    """A page with today's table between its marks."""
+    start, figures = PAGES[path]
+    before, _, rest = path.read_text(encoding="utf-8").partition(start)
     _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table()}\n{END}{after}"
+    return f"{before}{start}\n{table(figures)}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(with_table(path), encoding="utf-8")
