@@ -64,12 +64,13 @@ def with_links_of_the_site(text: str, folder: Path) -> str:
 
     def link(found: re.Match[str]) -> str:
         words, target, anchor = found[1], folder / found[2], found[3] or ""
-        if not target.exists() or (folder == DOCS and target.resolve().parent == DOCS):
+        if not target.exists():
             return found[0]
         path = target.resolve().relative_to(ROOT).as_posix()
-        if path in SHOWN or path.startswith("docs/"):
-            return f"[{words}](/{SHOWN.get(path, path).removeprefix('docs/')}{anchor})"
-        return f"`{path}`" if words.strip("`") == path else f"{words} (`{path}`)"
+        named = words.strip("`") in (path, path.removeprefix("docs/"))
+        if path in SHOWN or path.startswith("docs/"):  # without words, the page's title is shown
+            return f"[{'' if named else words}](/{SHOWN.get(path, path).removeprefix('docs/')}{anchor})"
+        return f"`{path}`" if named else f"{words} (`{path}`)"
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)", link, text)
 

@@ -33,6 +33,13 @@ def show(ax: Axes, image: Tensor, title: str = "", label: int | None = None) -> 
     frame(ax, title, label)
 
 
+def show_map(ax: Axes, e: Explanation, values: Tensor, title: str) -> None:
+    """A map over a pale copy of the image."""
+    ax.imshow(1 - 0.25 * e.image[0], cmap="gray", vmin=0, vmax=1)
+    ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, alpha=(2 * values.abs()).clamp(0, 0.9).numpy())
+    frame(ax, title)
+
+
 def frame(ax: Axes, title: str = "", label: int | None = None) -> None:
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9, pad=3)
@@ -56,6 +63,18 @@ def plane_of(e: Explanation) -> tuple[Tensor, Tensor]:
     first = first / first.norm()
     second = second - (second @ first) * first
     return first, second / second.norm()
+
+
+def overview_picture(e: Explanation) -> Figure:
+    """The image, what speaks for its label, images with the same label, near images with another."""
+    figure, axes = plt.subplots(1, 8, figsize=(8.2, 1.45), layout="constrained")
+    show(axes[0], e.image, f"\u201ca {e.label}\u201d", e.label)
+    show_map(axes[1], e, e.saliency, "because of")
+    for i, (ax, row) in enumerate(zip(axes[2:5], (1, 7, 4), strict=True)):
+        show(ax, e.exemplars.images[row], f"still a {e.label}" if i == 1 else "", int(e.exemplars.labels[row]))
+    for ax, label in zip(axes[5:], (*NEAR, 5), strict=True):
+        show(ax, e.counter_exemplars.images[position(e, label)], f"a {label} instead", label)
+    return figure
 
 
 def autoencoder_picture(space: LatentSpace) -> Figure:
@@ -195,11 +214,8 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
         chosen = scores.argsort()[torch.linspace(20, len(scores) - 1, 5).long()].tolist()
         for column, i in enumerate(chosen, start=1):
             show(figure.add_subplot(grid[row, column]), mosaics[i], f"{float(scores[i]):.2f}")
-    for column, values, title in ((6, e.saliency, "the map"), (7, e.saliency_areas, "its areas")):
-        ax = figure.add_subplot(grid[:, column])
-        ax.imshow(1 - 0.25 * e.image[0], cmap="gray", vmin=0, vmax=1)
-        ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, alpha=(2 * values.abs()).clamp(0, 0.9).numpy())
-        frame(ax, title)
+    show_map(figure.add_subplot(grid[:, 6]), e, e.saliency, "the map")
+    show_map(figure.add_subplot(grid[:, 7]), e, e.saliency_areas, "its areas")
     return figure
 
 
@@ -209,6 +225,7 @@ def main() -> None:
     space = LatentSpace(autoencoder, BlackBox(black_box))
     e = Abele(black_box, autoencoder, random_state=0).explain(load_image(DIGIT))
     for name, figure in {
+        "overview": overview_picture(e),
         "autoencoder": autoencoder_picture(space),
         "neighborhood": neighborhood_picture(e, space),
         "surrogate": surrogate_picture(e, space),

@@ -117,6 +117,14 @@ def test_pages_that_are_tested_elsewhere_are():
         assert not where.endswith(".py") or page in (ROOT / "tests" / where).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_begins_with_a_figure(page):
+    """In Markdown a comment at the beginning of a line ends the paragraph before it."""
+    assert (
+        re.findall(r"^ *<!-- (?:figure|sweep): [^>\n]* -->[^\n<]*<!-- end -->", PAGES[page], flags=re.MULTILINE) == []
+    )
+
+
 def test_readme_shows_the_two_commands_first():
     assert commands("README.md")[:2] == ["make demo", "make test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -186,8 +194,8 @@ def test_the_site_says_what_the_commands_say(site):
         assert word in text
 
 
-def test_pictures_of_the_method_are_small_and_shown():
-    shown = set(re.findall(r"\]\(pictures/([\w-]+)\.png\)", PAGES["method.md"]))
+def test_pictures_are_small_and_shown():
+    shown = {name for text in PAGES.values() for name in re.findall(r"\]\(pictures/([\w-]+)\.png\)", text)}
     assert shown == {path.stem for path in (DOCS / "pictures").glob("*.png")}
     source = (DOCS / "pictures.py").read_text(encoding="utf-8")
     assert all(f'"{name}": ' in source for name in shown)
