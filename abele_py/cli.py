@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Write = Callable[[str], Any]
 _SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json"}
 _IMAGE_HELP = "picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
+_NAMES_HELP = "of the labels 0, 1, ..., with commas between; default: those that the black box carries, else numbers"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +85,7 @@ def _parser() -> ArgumentParser:
     explain.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
     _add_models(explain)
     explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
+    explain.add_argument("--class-names", type=str, help=_NAMES_HELP)
     explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
     explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
     explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
@@ -103,6 +105,7 @@ def _parser() -> ArgumentParser:
     compare_.add_argument("--methods", type=str, help="names from the list above, with commas between; default: all")
     _add_models(compare_)
     compare_.add_argument("--resize", action="store_true", help="scale a picture of another size")
+    compare_.add_argument("--class-names", type=str, help=_NAMES_HELP)
     compare_.add_argument(
         "--overlay",
         action=ActionYesNo(no_prefix="no-"),
@@ -190,7 +193,7 @@ def _explain(options: Namespace, write: Write) -> None:
         n_samples=options.samples,
         random_state=options.seed,
         batch_size=options.batch_size,
-        class_names=class_names,
+        class_names=_names(options.class_names) or class_names,
         preset=options.preset,
     )
     named = zip(_different([name for name, _ in images]), images, strict=True)
@@ -209,7 +212,7 @@ def _compare(options: Namespace, write: Write) -> None:
         methods=_names(options.methods),
         random_state=options.seed,
         batch_size=options.batch_size,
-        class_names=class_names,
+        class_names=_names(options.class_names) or class_names,
         progress=True,
     )
     name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"

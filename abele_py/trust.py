@@ -107,7 +107,10 @@ def notes_on(
             "loses what decides here, and the explanation may speak of another image",
         )
     if not trust.code_valid:
-        yield Note("code-not-valid", "the image does not look like those the autoencoder was trained on")
+        yield Note(
+            "code-not-valid",
+            "the autoencoder's discriminator does not take the image for one like those it was trained on",
+        )
     if trust.typicality is not None and trust.typicality < NOT_TYPICAL:
         yield Note(
             "not-typical",

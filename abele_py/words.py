@@ -104,20 +104,26 @@ def belief(e: "Explanation") -> tuple[Grade, str]:
     return ("near", f"{text} {_sentence(enumeration(far))}") if far else ("good", text)
 
 
+_DOUBTS = {
+    "code-not-valid": "Its discriminator does not take the image for one like those it learned from.",
+    "not-typical": "Hardly one of the images it was checked with has so unlikely a code.",
+}
+
+
 def checks(e: "Explanation") -> Iterator[Check]:
     """The questions that decide, the weightiest first."""
     t, codes = e.trust, {note.code for note in e.notes}
     yield _faithful(e)
     yield _preserved(e)
-    known = not codes & {"code-not-valid", "not-typical"}
+    doubts = [text for code, text in _DOUBTS.items() if code in codes]  # two judges, who may differ
     typical = (
         "" if t.typicality is None else f" Typicality {t.typicality:.2f}, from 0 (hardly one like it) to 1 (usual)."
     )
     yield Check(
-        "good" if known else "care",
+        "care" if doubts else "good",
         "Does the autoencoder know such images?",
-        f"The image {'looks like' if known else 'is unlike most of'} those it learned from.{typical}",
-        "" if known else "the image is unusual",
+        (" ".join(doubts) or "The image looks like those it learned from.") + typical,
+        "the image is unusual" if doubts else "",
     )
     few = codes & {"min-class-fraction", "few-neighbors"}
     yield Check(

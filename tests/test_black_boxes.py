@@ -383,6 +383,19 @@ def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models):
     torch.testing.assert_close(explained("turned:f", *options, capsys=capsys).scores, reference.scores)
 
 
+def test_classes_of_a_file_get_names(here, capsys):
+    names = "zero,one,two,three,four,five,six,<b>seven</b>,eight,nine"
+    found = explained("model.onnx", "--class-names", names, "--target", "two", "--html", capsys=capsys)
+    assert found.class_names == tuple(names.split(","))
+    assert set(found.counter_exemplars.labels.tolist()) <= {2}
+    assert "<b>seven" not in Path("abele_out/digits-test-7-explanation.html").read_text()
+    assert main(["explain", "digits:test:7", *DIGITS, "--black-box", "model.onnx", "--class-names", "a,b"]) == 2
+    assert "got 2 class_names for 10 scores" in capsys.readouterr().err
+    arguments = ["compare", "digits:test:7", *DIGITS, "--black-box", "model.onnx", "--methods", "edge-detector"]
+    assert main([*arguments, "--class-names", names]) == 0
+    assert Comparison.load("abele_out/digits-test-7-comparison.npz").class_names == tuple(names.split(","))
+
+
 def test_an_exported_network_is_compared_with_gradients(here, capsys):
     for spec in ("digits-cnn", "model.pt2", "model.onnx"):
         arguments = ["compare", "digits:test:7", *DIGITS, "--methods", "saliency,grad-cam,lrp,edge-detector"]

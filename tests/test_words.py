@@ -7,6 +7,7 @@ import torch
 from worlds import Identity, always_one, hard, image, quarters
 
 from abele_py import Abele, words
+from abele_py.trust import Note
 
 
 def explained(black_box=quarters, pixels=(0.6, 0.8), **options):
@@ -56,6 +57,16 @@ def test_what_speaks_against_it_is_said(good, changes, grade, word):
     found, text = words.belief(with_trust(good, **changes))
     assert found == grade
     assert word.lower() in text.lower()
+
+
+def test_two_judges_of_the_image_may_differ(good):
+    """The discriminator and the mixture of codes: each speaks for itself, so that no sentence contradicts a figure."""
+    for code, says in (("code-not-valid", "discriminator"), ("not-typical", "unlikely a code")):
+        e = with_trust(dataclasses.replace(good, notes=(Note(code, "why"),)), typicality=0.72)
+        check = next(c for c in words.checks(e) if c.question == "Does the autoencoder know such images?")
+        assert check.grade == "care"
+        assert says in check.answer
+        assert "0.72" in check.answer
 
 
 def test_every_note_that_lowers_trust_does_so(explanation):
