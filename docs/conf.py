@@ -32,9 +32,9 @@ SHOWN = {
 project = "abele_py"
 copyright = "the abele_py authors, MIT licence"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "abele_py"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -76,15 +76,15 @@ def with_links_of_the_site(text: str, folder: Path) -> str:
 
 
 class CommandHelp(SphinxDirective):
-    """What `abele COMMAND --help` says, up to a line of it if one is given, as a literal block."""
+    """What a command such as `abele explain --help` says, up to a line of it if one is given, as a literal block."""
 
-    optional_arguments = 1
+    has_content = True
     option_spec = {"until": directives.unchanged}  # noqa: RUF012 - as docutils has it
 
     def run(self) -> list[nodes.Node]:
         os.environ["COLUMNS"] = "88"
         with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
-            main([*self.arguments, "--help"])
+            main(self.content[0].split()[1:])
         text = said.getvalue()
         if "until" in self.options:
             text = text.partition(self.options["until"])[0]

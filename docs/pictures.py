@@ -67,7 +67,7 @@ def plane_of(e: Explanation) -> tuple[Tensor, Tensor]:
 
 def overview_picture(e: Explanation) -> Figure:
     """The image, what speaks for its label, images with the same label, near images with another."""
-    figure, axes = plt.subplots(1, 8, figsize=(8.2, 1.45), layout="constrained")
+    figure, axes = plt.subplots(1, 8, figsize=(8.2, 1.3), layout="constrained")
     show(axes[0], e.image, f"\u201ca {e.label}\u201d", e.label)
     show_map(axes[1], e, e.saliency, "because of")
     for i, (ax, row) in enumerate(zip(axes[2:5], (1, 7, 4), strict=True)):
