@@ -52,7 +52,7 @@ class Condition:
         letter = "z" if self.direction is None else "d"
         origin = "" if self.away_from is None else f"from {name(self.away_from)} "
         way = "" if self.towards is None else f" ({origin}towards {name(self.towards)})"
-        return f"{letter}{self.axis}{way} {self.operator} {self.threshold:.2f}"
+        return f"{letter}{self.axis}{way} {self.operator} {self.threshold:z.2f}"
 
     def __str__(self) -> str:
         return self.words()

@@ -42,16 +42,16 @@ def strip(e: "Explanation", conditions: Sequence[Condition]) -> Html:
     def at(value: float) -> str:
         return f"left:{100 * (value - low) / span:.2f}%"
 
-    places = [f"{position:.2f}" for position in positions]
+    places = [f"{position:z.2f}" for position in positions]
     frames = _frames(e, t.images[row], t.labels[row], t.scores, row, "coordinate {}", places)
     lines = [
-        tag("span", tag("b", f"{c.threshold:.2f}"), style=at(c.threshold), class_="bound")
+        tag("span", tag("b", f"{c.threshold:z.2f}"), style=at(c.threshold), class_="bound")
         for c in {c.threshold: c for c in conditions}.values()
     ]
     scale = tag(
         "div",
-        tag("span", f"{positions[0]:.2f}", style=at(positions[0]), class_="end"),
-        tag("span", f"{positions[-1]:.2f}", style=at(positions[-1]), class_="end"),
+        tag("span", f"{positions[0]:z.2f}", style=at(positions[0]), class_="end"),
+        tag("span", f"{positions[-1]:z.2f}", style=at(positions[-1]), class_="end"),
         tag("span", "this image", style=at(own), class_="own"),
         class_="scale",
     )
@@ -187,8 +187,8 @@ def _heading(e: "Explanation", c: Condition) -> str:
 
 def _place(own: float, conditions: Sequence[Condition]) -> str:
     thresholds = dict.fromkeys(c.threshold for c in conditions)
-    bounds = [f"{threshold:.2f}, {abs(own - threshold):.2f} away" for threshold in thresholds]
-    return f"This image is at {own:.2f}; the boundary is at {words.enumeration(bounds)}."
+    bounds = [f"{threshold:z.2f}, {abs(own - threshold):.2f} away" for threshold in thresholds]
+    return f"This image is at {own:z.2f}; the boundary is at {words.enumeration(bounds)}."
 
 
 def _room(e: "Explanation") -> int:

@@ -183,6 +183,7 @@ def test_rules_in_words():
     assert str(rule) == "{z0 > -1.20, z3 <= 0.00} -> 7"
     assert rule.words() == "7, because z0 > -1.20 and z3 <= 0.00"
     assert rule.words(lambda y: "seven") == "seven, because z0 > -1.20 and z3 <= 0.00"
+    assert str(Rule((Condition(0, "<=", -0.004),), 7)) == "{z0 <= 0.00} -> 7"
     assert str(Rule((), 7)) == "{always} -> 7"
     assert Rule((), 7).words() == "7, always"
     counter = CounterfactualRule(rule, (high,))
