@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types bench sweep page docs pictures clean
+.PHONY: demo test check lint types notebooks bench sweep page docs pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,10 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# All notebooks, small, with the seconds of each; nothing is written back.
+notebooks: $(READY)
+	$(BIN)/python -m pytest tests/test_documents.py -k a_notebook --durations 0
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -162,13 +162,13 @@ def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
 def _draw_path(figure: SubFigure, e: "Explanation") -> None:
     c = e.counter_exemplars
     label = int(c.labels[0])
-    _heading(figure, "From the image to the nearest counter-exemplar, and what the black box sees on the way")
+    below = "" if c.path_scores is None else f"; below, the score of {_short(e.name(label), 60)}"
+    _heading(figure, f"From the image to the nearest counter-exemplar, and what the black box sees on the way{below}")
     frames = len(c.paths[0])
     shown = np.linspace(0, frames - 1, min(frames, COLUMNS)).round().astype(int).tolist()
     for axes, i in zip(_row(figure, 1)[0], shown, strict=False):
         seen = int(c.path_labels[0, i])
-        goal = _short(e.name(label), 6)
-        score = "" if c.path_scores is None else f"\nscore of {goal}: {float(c.path_scores[0, i, label]):.2f}"
+        score = "" if c.path_scores is None else f"\n{float(c.path_scores[0, i, label]):.2f}"
         show_image(axes, c.paths[0, i], f"{_short(e.name(seen))}{score}")
 
 
