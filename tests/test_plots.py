@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -100,6 +101,14 @@ def test_the_figure_says_what_a_reader_must_know(explanation):
     text = "\n".join(texts(explanation.plot()))
     for word in ("bright", "fidelity", "0.80", "Rule: bright, because", "It would be dark, if", "against", "neutral"):
         assert word in text
+
+
+def test_words_over_frames_of_the_way_do_not_touch(explanation):
+    page = dataclasses.replace(explanation, class_names=("normal lungs", "pneumonia")).plot()
+    page.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in page.subfigs[-1].axes if axes.title.get_text()]
+    assert len(boxes) > 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_notes_are_in_the_figure():
