@@ -1,4 +1,4 @@
-"""The pictures of the page that tells how the method works, made of one embedded digit: `make pictures`.
+"""The pictures of the pages that tell how the method works and how to read it, of embedded digits: `make pictures`.
 
 python docs/pictures.py          # writes docs/pictures/*.png
 """
@@ -22,6 +22,7 @@ from abele_py.saliency import mosaic_map
 
 OUT = Path(__file__).parent / "pictures"
 DIGIT = "digits:test:71"
+ROUND_DIGIT = "digits:test:44"  # the one of README
 NEAR = (8, 0)  # labels of two counter-exemplars
 COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#999933", "#44bb99", "#777777"]
 LABELS = {"cmap": ListedColormap(COLOURS), "vmin": -0.5, "vmax": 9.5}
@@ -223,8 +224,10 @@ def main() -> None:
     matplotlib.use("agg")
     black_box, autoencoder = load_classifier("digits-cnn"), load_autoencoder("digits")
     space = LatentSpace(autoencoder, BlackBox(black_box))
-    e = Abele(black_box, autoencoder, random_state=0).explain(load_image(DIGIT))
+    explainer = Abele(black_box, autoencoder, random_state=0)
+    e = explainer.explain(load_image(DIGIT))
     for name, figure in {
+        "explanation": explainer.explain(load_image(ROUND_DIGIT)).plot(),
         "overview": overview_picture(e),
         "autoencoder": autoencoder_picture(space),
         "neighborhood": neighborhood_picture(e, space),
