@@ -74,7 +74,9 @@ def overview_picture(e: Explanation) -> Figure:
     for i, (ax, row) in enumerate(zip(axes[2:5], (1, 7, 4), strict=True)):
         show(ax, e.exemplars.images[row], f"still a {e.label}" if i == 1 else "", int(e.exemplars.labels[row]))
     for ax, label in zip(axes[5:], (*NEAR, 5), strict=True):
-        show(ax, e.counter_exemplars.images[position(e, label)], f"a {label} instead", label)
+        show(
+            ax, e.counter_exemplars.images[position(e, label)], f"{'an' if label == 8 else 'a'} {label} instead", label
+        )
     return figure
 
 
