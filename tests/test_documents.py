@@ -4,6 +4,11 @@ import importlib.util
 import re
 import shlex
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +62,20 @@ def test_readme_python_runs(block, tmp_path, monkeypatch):
     exec(compile(block, "README.md", "exec"), {})
 
 
+def opens_and_ends(arguments):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "abele_py.cli", *arguments, "--no-browser", f"--port={port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("abele ")])
 def test_readme_command_runs(command, tmp_path, monkeypatch):
@@ -65,6 +84,9 @@ def test_readme_command_runs(command, tmp_path, monkeypatch):
     if "mnist:" in command:
         monkeypatch.setenv("ABELE_DATA_DIR", str(data_dir_of("mnist")))
     arguments = shlex.split(command)[1:]
+    if arguments[0] == "app":  # it runs until it is ended
+        opens_and_ends(arguments)
+        return
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     if "my_images/" in command:
