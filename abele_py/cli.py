@@ -5,17 +5,15 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, Namespace
 from torch import Tensor
 
-from .attribution import families
+from .app import serve
 from .autoencoder import AdversarialAutoencoder
-from .black_box_pixels import ORDERS
 from .black_boxes import LoadedBlackBox, identity, load_black_box
 from .checkpoints import Manifest, list_checkpoints, load_autoencoder, load_classifier, read_manifest
 from .comparison import compare
@@ -25,18 +23,16 @@ from .evaluation import evaluate
 from .explainer import Abele
 from .explanation import Explanation, write_atomically
 from .images import read_image
-from .measurements import PARTS
-from .neighborhood import STRATEGIES
+from .options import parser
 from .pages import page_path, write_index
 from .results import verdict
+from .studio import Studio
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Write = Callable[[str], Any]
 _SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json"}
-_IMAGE_HELP = "picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7"
-_NAMES_HELP = "of the labels 0, 1, ..., with commas between; default: those that the black box carries, else numbers"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         command = options.get("command")
         _COMMANDS[command](options[command], _say)
     except (AbeleError, ArgumentError) as error:
@@ -66,120 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="abele",
-        version=version("abele-py"),
-        description="Explain single decisions of image classifiers.",
-        exit_on_error=False,
-    )
-    commands = parser.add_subcommands(required=True, dest="command")
-
-    explain = ArgumentParser(
-        description="Explain decisions, one for each image: figure (PNG), explanation (.npz), JSON, and a page (HTML) "
-        "if asked for.",
-        exit_on_error=False,
-    )
-    explain.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
-    _add_models(explain)
-    explain.add_argument("--resize", action="store_true", help="scale a picture of another size")
-    explain.add_argument("--class-names", type=str, help=_NAMES_HELP)
-    explain.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
-    explain.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(STRATEGIES)}; default: the preset's")
-    explain.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
-    explain.add_argument("--samples", type=int, default=1000, help="number of neighbors")
-    explain.add_argument(
-        "--html", action="store_true", help="write pages for a browser too, of several images also index.html"
-    )
-
-    compare_ = ArgumentParser(
-        description="Compare what ABELE and other explainers say of the same decisions: one figure (PNG), and the raw "
-        "maps (.npz). Methods: "
-        + "; ".join(f"{family}: {', '.join(names)}" for family, names in families().items())
-        + ".",
-        exit_on_error=False,
-    )
-    compare_.add_argument("images", type=str, nargs="+", metavar="image", help=_IMAGE_HELP)
-    compare_.add_argument("--methods", type=str, help="names from the list above, with commas between; default: all")
-    _add_models(compare_)
-    compare_.add_argument("--resize", action="store_true", help="scale a picture of another size")
-    compare_.add_argument("--class-names", type=str, help=_NAMES_HELP)
-    compare_.add_argument(
-        "--overlay",
-        action=ActionYesNo(no_prefix="no-"),
-        default=True,
-        help="draw the maps over a pale copy of the image",
-    )
-
-    evaluate_ = ArgumentParser(
-        description="Measure the explanations of random images of a data set: every figure with a bootstrap interval, "
-        "tables (Markdown, CSV, JSON) and plots. Interrupted, the same command goes on where it stopped. "
-        f"Parts: {', '.join(PARTS)}. Methods: as in abele compare.",
-        exit_on_error=False,
-    )
-    evaluate_.add_argument("data", type=str, help="DATASET:SPLIT or DATASET:SPLIT:N, such as mnist:test:100")
-    _add_models(evaluate_)
-    evaluate_.add_argument("--oracle", type=str, help="a second black box, trained apart, for figures that need one")
-    evaluate_.add_argument("--methods", type=str, help="names with commas between; default: all")
-    evaluate_.add_argument("--parts", type=str, help="names with commas between; default: all")
-    evaluate_.add_argument("--map-images", type=int, help="images of which every method makes a map; default: all")
-    evaluate_.add_argument(
-        "--costly-images",
-        type=int,
-        default=30,
-        help="images for stability and sanity, which ask a method many times",
-    )
-
-    demo = ArgumentParser(
-        description="Explain a few of scikit-learn's digits with the shipped models.", exit_on_error=False
-    )
-    demo.add_argument("--out", type=str, default="abele_out", help="folder for the results")
-    demo.add_argument("--images", type=int, default=3, help="number of digits, drawn at random from the test split")
-    demo.add_argument("--seed", type=int, default=0, help="of the draw and of the explanations")
-
-    models = ArgumentParser(description="List the shipped checkpoints with their metrics.", exit_on_error=False)
-
-    commands.add_subcommand("explain", explain, help="explain one decision of a classifier")
-    commands.add_subcommand("compare", compare_, help="compare explainers on the same decisions")
-    commands.add_subcommand("evaluate", evaluate_, help="measure how good explanations are")
-    commands.add_subcommand(
-        "train", ArgumentParser(), help="train an autoencoder or a classifier: abele train RECIPE.yaml [options]"
-    )
-    commands.add_subcommand("models", models, help="list the shipped checkpoints")
-    commands.add_subcommand("demo", demo, help="explain a few digits, nothing needed")
-    return parser
-
-
-def _add_models(parser: ArgumentParser) -> None:
-    """What explaining and comparing have in common."""
-    parser.add_argument(
-        "--autoencoder", type=str, required=True, help="name of a shipped autoencoder, or a checkpoint folder"
-    )
-    parser.add_argument(
-        "--black-box",
-        type=str,
-        required=True,
-        help="name of a shipped classifier, a checkpoint folder, a file .onnx, .pt2 or .skops, http://... of an "
-        "endpoint, or package.module:name of a function, torch module or scikit-learn classifier",
-    )
-    parser.add_argument(
-        "--mean", type=str, help="of pixels in [0, 1], as the black box wants them: 0.5, or one a channel"
-    )
-    parser.add_argument(
-        "--std", type=str, help="the same; --std 0.229,0.224,0.225: divided by it after --mean is taken off"
-    )
-    parser.add_argument("--channel-order", type=str, default="rgb", help=f"of the black box: {' or '.join(ORDERS)}")
-    parser.add_argument("--channels-last", action="store_true", help="the black box takes (N, H, W, C)")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of one attempt at an HTTP endpoint")
-    parser.add_argument("--out", type=str, default="abele_out", help="folder for the results")
-    parser.add_argument(
-        "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
-    )
-    parser.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
-    parser.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
 
 
 def _explain(options: Namespace, write: Write) -> None:
@@ -260,6 +142,21 @@ def _names(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
+def _app(options: Namespace, write: Write) -> None:
+    studio = Studio(
+        options.autoencoder,
+        options.black_box,
+        data=options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        batch_size=options.batch_size,
+        random_state=options.seed,
+        class_names=_names(options.class_names),
+        options={"timeout": options.timeout, **_pixels(options)},
+    )
+    serve(studio, options.host, options.port, options.browser, write)
+
+
 def _demo(options: Namespace, write: Write) -> None:
     images = load_split("digits", "test")
     if not 1 <= options.images <= len(images):
@@ -309,6 +206,7 @@ def _say_reached(folder: Path) -> None:
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
     "explain": _explain,
     "compare": _compare,
+    "app": _app,
     "evaluate": _evaluate,
     "demo": _demo,
     "models": _models,

@@ -1,7 +1,7 @@
 """One image, many methods: all maps on one scale in one figure, and raw in one file."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -176,7 +176,7 @@ def compare(
     batch_size: int = 256,
     class_names: Sequence[str] = (),
     *,
-    progress: bool = False,
+    progress: bool | Callable[[str], object] = False,
 ) -> Comparison:
     """What ABELE and the field's other explainers say of the same decisions.
 
@@ -190,7 +190,8 @@ def compare(
         random_state: seed of every method that draws; the same seed gives the same maps.
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the labels 0..K-1.
-        progress: show a bar on standard error, where that is a terminal.
+        progress: show a bar on standard error, where that is a terminal; or a function that is given the title of each
+            method before it begins, and may end the comparison by raising.
 
     Raises:
         UnknownNameError, ParameterError: no such methods or options.
@@ -211,9 +212,12 @@ def compare(
     maps: dict[str, Tensor] = {}
     seconds: dict[str, Tensor] = {}
     failed: dict[str, AbeleError] = {}
-    with tqdm(total=len(chosen) * len(batch), unit="map", leave=False, disable=None if progress else True) as bar:
+    quiet = None if progress is True else True  # None: where standard error is no terminal
+    with tqdm(total=len(chosen) * len(batch), unit="map", leave=False, disable=quiet) as bar:
         for name, method in chosen.items():
             bar.set_description(method.title)
+            if callable(progress):
+                progress(method.title)
             try:
                 maps[name], seconds[name] = _maps(method, batch, box, answer.labels.tolist(), bar)
             except (BlackBoxError, MissingExtraError, NeighborhoodError) as error:

@@ -72,6 +72,8 @@ class Dataset:
         fetch: downloads the files into a data folder; None where nothing can be downloaded.
         preparation: how pictures became pixels, in words; empty where the data set gives them so.
         advice: what else must be known to get the files, as the end of an error.
+        drawn: where the images can be drawn by hand, how to make a drawing like them: ``box`` and ``detail`` of
+            :func:`~abele_py.sketches.as_drawn`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Dataset:
     fetch: Callable[[Path], None] | None = None
     preparation: str = ""
     advice: str = ""
+    drawn: tuple[int, int] | None = None
 
 
 def dataset_of(name: str) -> Dataset:
@@ -245,6 +248,7 @@ DATASETS: dict[str, Dataset] = {
             sizes={"train": 1197, "val": 300, "test": 300},
             splitting="stratified by class with scikit-learn's train_test_split, random_state 0: 300 test, 300 val",
             read=read_digits,
+            drawn=(28, 8),
         ),
         Dataset(
             name="mnist",
@@ -259,6 +263,7 @@ DATASETS: dict[str, Dataset] = {
             read=idx_reader("MNIST/raw/train", "MNIST/raw/t10k", 5000),
             files=_MNIST_FILES,
             fetch=fetch_with_torchvision("MNIST"),
+            drawn=(20, 28),
         ),
         Dataset(
             name="fashion-mnist",

@@ -5,7 +5,7 @@ Sliders and buttons are ``page.js``, looks are ``page.css``; both end up in the 
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,28 +92,32 @@ def _top(e: "Explanation", title: str) -> Html:
             "div",
             tag("h1", "The black box sees ", tag("strong", name)),
             tag("p", words.certainty(e), class_="certainty"),
-            _bars(e),
+            bars(e.scores, highest(e.scores), e.name, "Highest scores, from 0 to 1"),
             tag("dl", ([tag("dt", question), tag("dd", answer)] for question, answer in answers)),
         ),
         class_="top",
     )
 
 
-def _bars(e: "Explanation") -> Html | None:
-    """The highest scores as bars, where they are between 0 and 1."""
-    if e.scores is None or float(e.scores.min()) < 0 or float(e.scores.max()) > 1:
+def bars(scores: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:
+    """Scores (K,) of the labels to be shown as bars, where all scores are between 0 and 1."""
+    if scores is None or float(scores.min()) < 0 or float(scores.max()) > 1:
         return None
-    best = e.scores.argsort(descending=True, stable=True)[:4].tolist()
     rows = [
         tag(
             "tr",
-            tag("th", e.name(y), scope="row"),
-            tag("td", tag("i", style=f"width:{100 * float(e.scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
-            tag("td", words.score(e.scores[y])),
+            tag("th", name(y), scope="row"),
+            tag("td", tag("i", style=f"width:{100 * float(scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
+            tag("td", words.score(scores[y])),
         )
-        for y in best
+        for y in shown
     ]
-    return tag("table", tag("caption", "Highest scores, from 0 to 1"), rows, class_="bars")
+    return tag("table", tag("caption", caption), rows, class_="bars")
+
+
+def highest(scores: Tensor | None, n: int = 4) -> list[int]:
+    """The labels of the highest scores (K,), the best first."""
+    return [] if scores is None else scores.argsort(descending=True, stable=True)[:n].tolist()
 
 
 def _where(e: "Explanation") -> Html:

@@ -6,8 +6,11 @@ The site is built strictly, needs no network, and shows its pictures with words 
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,8 +19,9 @@ import pytest
 from PIL import Image
 from real_data import data_dir_of
 
-from abele_py.cli import _parser, main
+from abele_py.cli import main
 from abele_py.datasets import DATASETS, load_split
+from abele_py.options import parser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -72,6 +76,20 @@ def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
+def opens_and_ends(arguments):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "abele_py.cli", *arguments, "--no-browser", f"--port={port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", dict.fromkeys(c for page in RUN for c in commands(page) if c.startswith("abele ")))
 def test_command_of_a_page_runs(command, tmp_path, monkeypatch):
@@ -80,6 +98,9 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch):
     if "mnist:" in command:
         monkeypatch.setenv("ABELE_DATA_DIR", str(data_dir_of("mnist")))
     arguments = shlex.split(command)[1:]
+    if arguments[0] == "app":  # it runs until it is ended
+        opens_and_ends(arguments)
+        return
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     if "my_images/" in command:
@@ -101,7 +122,7 @@ def test_commands_of_a_page_are_all_tried(page):
 def test_commands_of_the_page_of_black_boxes_are_understood():
     """Its files and servers are tested with test_black_boxes.py; here the commands, as they stand."""
     for command in commands("black-boxes.md"):
-        _parser().parse_args(shlex.split(command)[1:])
+        parser().parse_args(shlex.split(command)[1:])
 
 
 def test_what_is_not_run_says_why():
