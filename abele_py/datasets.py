@@ -73,7 +73,7 @@ class Dataset:
         preparation: how pictures became pixels, in words; empty where the data set gives them so.
         advice: what else must be known to get the files, as the end of an error.
         drawn: where the images can be drawn by hand, how to make a drawing like them: ``box`` and ``detail`` of
-            :func:`~abele_py.sketches.as_drawn`.
+            ``sketches.as_drawn``.
     """
 
     name: str
