@@ -26,6 +26,7 @@ SHOWN = {
     "CITATION.cff": "citing.md",
     "CONTRIBUTING.md": "contributing.md",
     "LICENSE": "citing.md",
+    "notebooks/README.md": "notebooks.md",
     "training/README.md": "trained-models.md",
 }
 
