@@ -14,11 +14,12 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/abele demo
 
+# Files with long tests, of which there are few, would come last without --no-loadscope-reorder.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: lint types
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """What many tests share: one thread, the identity world's explainer, and the shipped digits models, loaded once."""
 
+import os
+
 import pytest
 import torch
 from shapes import draw_shapes
@@ -9,6 +11,7 @@ from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.datasets import load_split, to_unit
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

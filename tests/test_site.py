@@ -110,7 +110,7 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch):
             Image.fromarray(image[0].numpy()).save(tmp_path / "my_images" / str(int(label)) / f"{number}.png")
     if arguments[0] == "evaluate":  # the same on two images
         arguments[1] = arguments[1].rpartition(":")[0] + ":2"
-        arguments += ["--costly-images=1", "--parts=surrogate,saliency,stability"]
+        arguments += ["--costly-images=1", "--parts=surrogate,saliency"]
     assert main(arguments) == 0
 
 
@@ -149,7 +149,7 @@ def test_readme_shows_the_two_commands_first():
     assert commands("README.md")[:2] == ["make demo", "make test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^demo: .*\n\t.*abele demo$", makefile, flags=re.MULTILINE)
-    assert re.search(r"^test: .*\n\t.*pytest -n auto --dist loadfile$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^test: .*\n\t.*pytest -n auto --dist loadfile --no-loadscope-reorder$", makefile, flags=re.MULTILINE)
 
 
 # The site
