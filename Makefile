@@ -45,7 +45,7 @@ runs/%-forest/checkpoint: | $(READY)
 	$(BIN)/abele train training/$*-forest.yaml --data-dir $(DATA_DIR) --overwrite
 
 EVALUATE = OMP_NUM_THREADS=1 $(BIN)/abele evaluate --data-dir $(DATA_DIR)
-ON_MNIST = mnist:test:200 --map-images 100 --costly-images 10 --autoencoder mnist --oracle mnist-oracle
+ON_MNIST = mnist:test:200 --costly-images 10 --autoencoder mnist --oracle mnist-oracle
 ON_FASHION = fashion-mnist:test:200 --map-images 40 --costly-images 10 --autoencoder fashion-mnist --oracle fashion-mnist-oracle
 ON_DIGITS = digits:test:100 --costly-images 30 --autoencoder digits --oracle digits-oracle
 
