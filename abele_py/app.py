@@ -186,8 +186,7 @@ def build(studio: Studio, folder: Path) -> "gradio.Blocks":
 
             def do() -> Any:
                 chosen = read()
-                answer, _ = studio.seen(chosen.image, spec)
-                return chosen, answer, studio.load(spec).names
+                return chosen, studio.seen(chosen.image, spec), studio.load(spec).names
 
             def show(found: Any) -> Updates:
                 chosen, answer, names = found

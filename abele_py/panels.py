@@ -40,10 +40,10 @@ def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
     scores = None if answer.scores is None else answer.scores[0]
     return tag(
         "div",
-        tag(
-            "figure",
-            _picture(chosen.image, f"The chosen picture: {chosen.name}"),
-            tag("figcaption", f"{chosen.name}, {size} pixels, as the black box gets it"),
+        _figure(
+            chosen.image,
+            f"The chosen picture: {chosen.name}",
+            f"{chosen.name}, {size} pixels, as the black box gets it",
         ),
         _seen(int(answer.labels), scores, highest(scores), _namer(names)),
         class_="beside",
@@ -76,15 +76,11 @@ def moved(explained: Explained, points: Points, realistic: bool, names: Sequence
     shown = range(len(scores)) if scores is not None and len(scores) <= MOST_BARS else highest(scores, MOST_BARS)
     believed = "The autoencoder takes it for an image of its kind."
     doubted = "The autoencoder does not take it for an image of its kind: what is seen in it may mean little."
-    seen = _namer(names)(int(points.labels))
+    before, now = e.name(e.reconstruction_label), _namer(names)(int(points.labels))
     return tag(
         "div",
-        tag(
-            "figure",
-            _picture(e.reconstruction, f"The copy it began with, seen as {e.name(e.reconstruction_label)}"),
-            tag("figcaption", f"The copy it began with: {e.name(e.reconstruction_label)}"),
-        ),
-        tag("figure", _picture(points.images[0], f"The sliders' image, seen as {seen}"), tag("figcaption", "Now")),
+        _figure(e.reconstruction, f"The copy it began with, seen as {before}", f"The copy it began with: {before}"),
+        _figure(points.images[0], f"The sliders' image, seen as {now}", "Now"),
         tag(
             "div",
             _seen(int(points.labels), scores, shown, _namer(names)),
@@ -120,9 +116,10 @@ def compared(comparison: Comparison) -> Html:
     )
 
 
-def _picture(image: Tensor, alt: str) -> Html:
+def _figure(image: Tensor, alt: str, caption: str) -> Html:
     small = max(image.shape[1:]) <= 100  # enlarged pixel by pixel, as in the report
-    return tag("img", src=data_uri(image), alt=alt, class_="pixels" if small else None)
+    picture = tag("img", src=data_uri(image), alt=alt, class_="pixels" if small else None)
+    return tag("figure", picture, tag("figcaption", caption))
 
 
 def _seen(label: int, scores: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:

@@ -233,10 +233,9 @@ class Studio:
             raise ParameterError(f"got a drawing; {self.data_set} cannot be drawn; choose another picture")
         return Chosen("drawing", as_drawn(read_drawing(address), self.autoencoder.image_shape, *self.drawn))
 
-    def seen(self, image: Tensor, spec: str) -> tuple[Answer, Tensor]:
-        """What a black box says of one image, and the image's code (k,)."""
-        space = self.load(spec).space
-        return space.black_box(image[None]), space.encode(image[None])[0]
+    def seen(self, image: Tensor, spec: str) -> Answer:
+        """What a black box says of one image."""
+        return self.load(spec).space.black_box(image[None])
 
     def explain(self, chosen: Chosen, spec: str, target: int | None = None) -> Explained:
         """Why a black box sees in a picture what it sees; counter-exemplars of one label only if it is named."""

@@ -53,6 +53,18 @@ def test_an_explanation_is_the_library_s(explained, digits_models, digit_images)
     assert explained.name == "digits:test:7"
 
 
+def test_names_are_those_of_the_given_black_box_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "def box(images):\n    return (images.mean(dim=(1, 2, 3)) > 0.3).long()\n"
+    (tmp_path / "nameless_box.py").write_text(source)
+    studio = Studio(black_box="nameless_box:box", class_names=("dark", "bright"))
+    assert done(studio, lambda: studio.load("nameless_box:box").names) == ("dark", "bright")
+    assert done(studio, lambda: studio.load("digits-cnn").names) == tuple("0123456789")
+    studio.close()
+    with pytest.raises(ParameterError, match="got 3 class_names for 10 scores"):
+        Studio(black_box="digits-cnn", class_names=("a", "b", "c"))
+
+
 def test_a_target_is_looked_for_alone(studio, explained):
     e = done(studio, lambda: studio.explain(studio.picked(7), "digits-cnn", 8)).explanation
     assert e.label == explained.explanation.label
@@ -149,7 +161,7 @@ def test_work_that_has_not_begun_is_never_begun(slow):
     second = studio.start(lambda: begun.append(1))
     second.stop()
     box.free.set()
-    assert int(first.result()[0].labels) in (0, 1)
+    assert int(first.result().labels) in (0, 1)
     with pytest.raises(Stopped):
         second.result()
     assert second.done(0)
