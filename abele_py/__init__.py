@@ -1,30 +1,12 @@
-"""Explain single decisions of image classifiers with images: ABELE on today's libraries."""
+"""Explain single decisions of image classifiers with images: ABELE on today's libraries.
 
-from .autoencoder import AdversarialAutoencoder, Autoencoder
-from .black_box import BlackBox
-from .black_boxes import load_black_box
-from .checkpoints import load_autoencoder, load_classifier
-from .comparison import Comparison, compare
-from .datasets import load_image
-from .errors import AbeleError
-from .explainer import Abele
-from .explanation import Explanation
-from .images import read_image
-from .pages import write_pages
+Names are imported when they are first used, so that ``import abele_py`` costs nothing (PEP 562; the names are in
+``__init__.pyi``).
+"""
 
-__all__ = [
-    "Abele",
-    "AbeleError",
-    "AdversarialAutoencoder",
-    "Autoencoder",
-    "BlackBox",
-    "Comparison",
-    "Explanation",
-    "compare",
-    "load_autoencoder",
-    "load_black_box",
-    "load_classifier",
-    "load_image",
-    "read_image",
-    "write_pages",
-]
+import lazy_loader
+
+from . import moved as _moved
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_moved.keep_old_paths()

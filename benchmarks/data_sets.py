@@ -6,7 +6,9 @@ python benchmarks/data_sets.py          # measures nothing, reads no data
 import re
 from pathlib import Path
 
-from abele_py.datasets import DATASETS, SPLITS, Dataset, how_to_get
+from abele_py.datasets.catalog import DATASETS
+from abele_py.datasets.loading import how_to_get
+from abele_py.datasets.records import SPLITS, Dataset
 
 PAGE = Path(__file__).parent.parent / "docs" / "data-sets.md"
 MARKS = ("<!-- data sets: python benchmarks/data_sets.py -->", "<!-- end -->")

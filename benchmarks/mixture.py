@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from abele_py import load_autoencoder, load_classifier
-from abele_py.checkpoints import read_manifest
-from abele_py.datasets import load_split, to_unit
-from abele_py.explanation import write_atomically
-from abele_py.metrics_autoencoder import fid
-from abele_py.mixture import fit_mixture
-from abele_py.results import in_batches
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import to_unit
+from abele_py.files import write_atomically
+from abele_py.metrics.autoencoder import fid
+from abele_py.models.checkpoints import read_manifest
+from abele_py.models.mixture import fit_mixture
+from abele_py.training.finishing import in_batches
 
 ROOT = Path(__file__).resolve().parent.parent
 N = 5000

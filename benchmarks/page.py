@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from abele_py.evaluation import summarise
-from abele_py.figures import FIGURES
-from abele_py.report import with_tables, write_report
+from abele_py.evaluation.report import with_tables, write_report
+from abele_py.evaluation.summary import summarise
+from abele_py.metrics.registry import FIGURES
 
 ROOT = Path(__file__).parent.parent
 PAGES = *(ROOT / "docs" / name for name in ("results.md", "limits.md", "faq.md")), ROOT / "README.md"

@@ -21,7 +21,8 @@ from jsonargparse import auto_cli
 from tqdm import tqdm
 
 from abele_py import Abele, Explanation, load_autoencoder, load_classifier
-from abele_py.datasets import load_split, to_unit
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import to_unit
 
 
 def measure(explainer: Abele, autoencoder: Any, black_box: Any, image: torch.Tensor) -> dict[str, float]:

@@ -15,11 +15,12 @@ import torch
 from jsonargparse import auto_cli
 
 from abele_py import Abele, load_autoencoder, load_classifier
-from abele_py.checkpoints import read_manifest
-from abele_py.datasets import load_split, to_unit
-from abele_py.explanation import write_atomically
-from abele_py.metrics_autoencoder import discriminator_mean, label_preservation, rmse
-from abele_py.results import in_batches
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import to_unit
+from abele_py.files import write_atomically
+from abele_py.metrics.autoencoder import discriminator_mean, label_preservation, rmse
+from abele_py.models.checkpoints import read_manifest
+from abele_py.training.finishing import in_batches
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STEPS, EXPLAINED = (0, 5, 10, 20), 40

@@ -18,12 +18,12 @@ from jsonargparse import auto_cli
 from tqdm import tqdm
 
 from abele_py import load_autoencoder, load_classifier
-from abele_py.black_box import BlackBox
-from abele_py.checkpoints import read_manifest
-from abele_py.datasets import load_split
-from abele_py.explanation import write_atomically
-from abele_py.measurements import surrogate
-from abele_py.subject import Subject
+from abele_py.black_boxes.black_box import BlackBox
+from abele_py.datasets.loading import load_split
+from abele_py.evaluation.explanation_parts import surrogate
+from abele_py.evaluation.subject import Subject
+from abele_py.files import write_atomically
+from abele_py.models.checkpoints import read_manifest
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

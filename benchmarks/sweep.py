@@ -28,20 +28,23 @@ from safetensors.torch import save_file
 from torch import nn
 
 from abele_py import Abele, load_classifier
-from abele_py.autoencoder import AdversarialAutoencoder
-from abele_py.black_box import BlackBox
-from abele_py.checkpoints import read_manifest
-from abele_py.data_module import ImageData
-from abele_py.datasets import ImageSet, dataset_of, load_split, to_unit
+from abele_py.black_boxes.black_box import BlackBox
+from abele_py.datasets.loading import dataset_of, load_split
+from abele_py.datasets.records import ImageSet, to_unit
 from abele_py.errors import CheckpointError, NeighborhoodError, UnknownNameError
-from abele_py.explanation import Explanation, write_atomically
-from abele_py.latent_space import LatentSpace, Points
-from abele_py.lightning import AutoencoderModule, SeedSteps
-from abele_py.metrics_autoencoder import discriminator_mean, fid, label_preservation, rmse
-from abele_py.metrics_counter_exemplars import Plausibility, availability, availability_per_class, plausibility
-from abele_py.metrics_surrogate import agreement, balanced_agreement, constant, fresh_neighbors
-from abele_py.neighborhood import generate
-from abele_py.results import in_batches
+from abele_py.explanation.explanation import Explanation
+from abele_py.files import write_atomically
+from abele_py.latent.neighborhood import generate
+from abele_py.latent.space import LatentSpace, Points
+from abele_py.metrics.autoencoder import discriminator_mean, fid, label_preservation, rmse
+from abele_py.metrics.counter_exemplars import Plausibility, availability, availability_per_class, plausibility
+from abele_py.metrics.surrogate import agreement, balanced_agreement, constant, fresh_neighbors
+from abele_py.models.adversarial import AdversarialAutoencoder
+from abele_py.models.checkpoints import read_manifest
+from abele_py.training.callbacks import SeedSteps
+from abele_py.training.data_module import ImageData
+from abele_py.training.finishing import in_batches
+from abele_py.training.modules import AutoencoderModule
 
 ROOT = Path(__file__).parent.parent
 RESULTS, NETWORKS = ROOT / "benchmarks" / "sweep", ROOT / "runs" / "sweep"

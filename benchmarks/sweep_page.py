@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from abele_py.checkpoints import read_manifest
 from abele_py.errors import UnknownNameError
-from abele_py.explanation import write_atomically
-from abele_py.plots import Page
+from abele_py.files import write_atomically
+from abele_py.models.checkpoints import read_manifest
+from abele_py.views.plots import Page
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "sweep", ROOT / "docs" / "latent-space.md"

@@ -20,9 +20,9 @@ import torch
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from abele_py import training
-from abele_py.data_module import EpochBatches
-from abele_py.datasets import to_unit
+from abele_py.datasets.records import to_unit
+from abele_py.training import recipe as training
+from abele_py.training.data_module import EpochBatches
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "training-speed.json"

@@ -15,7 +15,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from abele_py.cli import main
+from abele_py.cli.commands import main
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

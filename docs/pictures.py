@@ -16,9 +16,10 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
 from abele_py import Abele, BlackBox, Explanation, load_autoencoder, load_classifier, load_image
-from abele_py.datasets import load_split, to_unit
-from abele_py.latent_space import LatentSpace
-from abele_py.saliency import mosaic_map
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import to_unit
+from abele_py.explanation.saliency import mosaic_map
+from abele_py.latent.space import LatentSpace
 
 OUT = Path(__file__).parent / "pictures"
 DIGIT = "digits:test:71"

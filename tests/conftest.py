@@ -4,11 +4,12 @@ import os
 
 import pytest
 import torch
-from shapes import draw_shapes
-from worlds import Identity, image, soft
+from support.shapes import draw_shapes
+from support.worlds import Identity, image, soft
 
 from abele_py import Abele, load_autoencoder, load_classifier
-from abele_py.datasets import load_split, to_unit
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import to_unit
 
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start

@@ -1,0 +1,7 @@
+from .backend import Studio
+from .server import serve
+
+__all__ = [
+    "Studio",
+    "serve",
+]

@@ -1,0 +1,135 @@
+"""The parts of the interactive page that show something, as HTML: every text in them is escaped."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..attribution.comparison import Comparison
+from ..black_boxes.black_box import Answer
+from ..latent.space import Points
+from ..views import sentences as words
+from ..views.components import badge, bars, highest, legend
+from ..views.html import Content, Html, tag
+from ..views.svg import data_uri, map_uri, pale
+from .backend import Chosen, Explained
+from .jobs import Job
+
+MOST_BARS = 12
+
+
+def told(*content: Content) -> Html:
+    """A sentence on what goes on, which a screen reader says."""
+    return tag("p", *content, role="status", class_="told")
+
+
+def progress(job: Job[Any]) -> Html:
+    """How far a piece of work is."""
+    asked = f": the black box was asked about {words.counted(job.asked, 'image')}" if job.asked else ""
+    return told(f"{job.stage or 'Waiting for other work'}{asked} …")
+
+
+def refusal(error: Exception) -> Html:
+    """Why something cannot be: got, expected, do this."""
+    return tag("p", tag("strong", "That does not work: "), f"{error}.", role="alert", class_="refusal")
+
+
+def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
+    """The picture that will be explained, as the black box gets it, and what it sees in it."""
+    size = " x ".join(str(n) for n in reversed(chosen.image.shape[1:]))
+    scores = None if answer.scores is None else answer.scores[0]
+    return tag(
+        "div",
+        _figure(
+            chosen.image,
+            f"The chosen picture: {chosen.name}",
+            f"{chosen.name}, {size} pixels, as the black box gets it",
+        ),
+        _seen(int(answer.labels), scores, highest(scores), _namer(names)),
+        class_="beside",
+    )
+
+
+def summary(explained: Explained) -> Html:
+    """The explanation in a few sentences; the report below says it all."""
+    e = explained.explanation
+    return tag(
+        "div",
+        tag("h2", words.decision(e), f" in {explained.name}"),
+        tag("p", words.certainty(e), " ", words.change(e)),
+        tag("p", "Can I believe the explanation? ", badge(e), " ", words.belief(e)[1]),
+        tag("p", f"Black box: {explained.black_box}.", class_="hint"),
+    )
+
+
+def report(page: str, name: str) -> Html:
+    """An explanation's own page, in a frame whose scripts can reach nothing of the page around it."""
+    # Links within the page would lead to the page around it, whose address a frame takes for its own.
+    page = page.replace("<head>", '<head><base href="about:srcdoc">', 1)
+    return tag("iframe", srcdoc=page, sandbox="allow-scripts", title=f"Explanation of {name}", class_="report")
+
+
+def moved(explained: Explained, points: Points, realistic: bool, names: Sequence[str]) -> Html:
+    """The image of the sliders' code beside the copy they began with, and what the black box sees in it."""
+    e = explained.explanation
+    scores = None if points.scores is None else points.scores[0]
+    shown = range(len(scores)) if scores is not None and len(scores) <= MOST_BARS else highest(scores, MOST_BARS)
+    believed = "The autoencoder takes it for an image of its kind."
+    doubted = "The autoencoder does not take it for an image of its kind: what is seen in it may mean little."
+    before, now = e.name(e.reconstruction_label), _namer(names)(int(points.labels))
+    return tag(
+        "div",
+        _figure(e.reconstruction, f"The copy it began with, seen as {before}", f"The copy it began with: {before}"),
+        _figure(points.images[0], f"The sliders' image, seen as {now}", "Now"),
+        tag(
+            "div",
+            _seen(int(points.labels), scores, shown, _namer(names)),
+            tag("p", believed if realistic else doubted, class_="hint"),
+        ),
+        class_="beside moving",
+    )
+
+
+def compared(comparison: Comparison) -> Html:
+    """The maps of several methods on one scale, with what a reader must know of them."""
+    c = comparison
+    ground = data_uri(pale(c.images[0]))
+    figures = [
+        tag(
+            "figure",
+            tag(
+                "div",
+                tag("img", src=ground, alt="", class_="pixels"),
+                tag("img", src=map_uri(c.scaled(name)[0]), alt=f"Map of {c.titles[name]}", class_="map pixels"),
+                class_="layers",
+            ),
+            tag("figcaption", tag("strong", c.titles[name]), f" {float(c.seconds[name][0]):.2f} s"),
+        )
+        for name in c.maps
+    ]
+    return tag(
+        "div",
+        tag("p", f"Where the image speaks for {c.seen(0)}, red, and against it, blue."),
+        tag("p", legend("against", "0 neutral", "for")),
+        tag("div", figures, class_="maps"),
+        tag("ul", (tag("li", line) for line in c.caption()), class_="hint"),
+    )
+
+
+def _figure(image: Tensor, alt: str, caption: str) -> Html:
+    small = max(image.shape[1:]) <= 100  # enlarged pixel by pixel, as in the report
+    picture = tag("img", src=data_uri(image), alt=alt, class_="pixels" if small else None)
+    return tag("figure", picture, tag("figcaption", caption))
+
+
+def _seen(label: int, scores: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:
+    score = "" if scores is None else f", score {words.score(scores[label])}"
+    return tag(
+        "div",
+        tag("p", "The black box sees ", tag("strong", name(label)), score, class_="seen"),
+        bars(scores, shown, name, "Scores, from 0 to 1"),
+    )
+
+
+def _namer(names: Sequence[str]) -> Callable[[int], str]:
+    return lambda label: names[label] if label < len(names) else str(label)

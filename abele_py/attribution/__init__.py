@@ -1,0 +1,5 @@
+"""Attribution maps: every explainer that answers with a map, and the comparison of them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,279 @@
+"""One image, many methods: all maps on one scale in one figure, and raw in one file."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..black_boxes.black_box import BlackBox
+from ..errors import (
+    AbeleError,
+    BlackBoxError,
+    DataError,
+    ImageError,
+    MissingExtraError,
+    NeighborhoodError,
+    ParameterError,
+)
+from ..explanation.saliency import on_one_scale
+from ..files import write_atomically
+from ..images import check_image
+from ..latent.space import LatentSpace
+from ..models.autoencoder import Autoencoder
+from .registry import Method, grouped, methods_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What several methods say of a black box's decisions on N images.
+
+    Attributes:
+        images: (N, C, H, W) float32 in [0, 1].
+        labels: (N,) int64, the black box's labels, which all maps explain.
+        scores: (N, K) float32, or None for a black box that answers labels only.
+        class_names: K names, or none.
+        titles: each method's name in print, also of those that were left out.
+        maps: each method's raw maps (N, H, W) float32, on its own scale.
+        seconds: wall time of each map, (N,) float64; the first one's holds what a method sets up once.
+        left_out: methods without maps, and why.
+        params: seed and versions.
+    """
+
+    images: Tensor
+    labels: Tensor
+    scores: Tensor | None
+    class_names: tuple[str, ...]
+    titles: dict[str, str]
+    maps: dict[str, Tensor]
+    seconds: dict[str, Tensor]
+    left_out: dict[str, str]
+    params: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def seen(self, index: int, width: int = 60) -> str:
+        """What the black box sees in an image: its label's name, cut to a width, and the score where there is one."""
+        label = int(self.labels[index])
+        name = self.class_names[label] if label < len(self.class_names) else str(label)
+        name = name if len(name) <= width else name[: width - 1] + "…"
+        return name if self.scores is None else f"{name} ({float(self.scores[index, label]):.2f})"
+
+    def scaled(self, name: str) -> Tensor:
+        """A method's maps (N, H, W) as drawn, 0 neutral: see :func:`~abele_py.explanation.saliency.on_one_scale`."""
+        return on_one_scale(self.maps[name])
+
+    def caption(self) -> list[str]:
+        """What a reader must know of the maps: their scale, what cannot be read from them, and which are missing."""
+        title = self.titles
+        lines = ["Each map is divided by the 99 % quantile of its absolute values, and cut to [-1, 1]."]
+        unsigned = [title[name] for name in self.maps if float(self.scaled(name).min()) >= 0]
+        if unsigned:
+            lines.append(f"Without values below 0, so that nothing speaks against: {', '.join(unsigned)}.")
+        if "abele-median" in self.maps:
+            lines.append(
+                f"{title['abele-median']}, shows what may vary while the label stays: red may be darker, blue brighter."
+            )
+        return lines + [f"Left out: {titles}: {reason}." for titles, reason in self.reasons().items()]
+
+    def reasons(self) -> dict[str, str]:
+        """Why methods were left out: what they say, under the titles of all that say the same."""
+        return grouped(self.left_out, self.titles)
+
+    def plot(self, overlay: bool = True, columns: int = 7) -> "Figure":
+        """All maps on one scale as one figure, to be shown by a notebook or saved with ``.savefig(path)``.
+
+        Args:
+            overlay: draw the maps over a pale copy of the image instead of on white.
+            columns: most methods side by side; more are continued below.
+
+        Raises:
+            ParameterError: no columns.
+        """
+        from ..views.plots import plot_comparison
+
+        if columns < 1:
+            raise ParameterError(f"got columns={columns}; expected at least 1; 7 fit a page")
+        return plot_comparison(self, overlay, columns)
+
+    def save(self, path: str | Path) -> Path:
+        """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
+
+        Arrays stand in it under their own names: ``images``, ``labels``, ``scores``, ``maps.NAME``, ``seconds.NAME``;
+        all else is JSON in ``comparison``.
+        """
+        arrays = {"images": self.images, "labels": self.labels}
+        arrays |= {} if self.scores is None else {"scores": self.scores}
+        arrays |= {f"maps.{name}": values for name, values in self.maps.items()}
+        arrays |= {f"seconds.{name}": values for name, values in self.seconds.items()}
+        rest = {name: getattr(self, name) for name in ("class_names", "titles", "left_out", "params")}
+        text = json.dumps({"schema": SCHEMA, "methods": list(self.maps), **rest}, allow_nan=False)
+        written: dict[str, Any] = {name: values.numpy() for name, values in arrays.items()}
+        path = Path(path)
+        write_atomically(path, lambda file: np.savez_compressed(file, comparison=np.array(text), **written))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Comparison":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: no such file, or it is damaged or not a comparison.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                rest = json.loads(str(archive["comparison"]))
+                arrays = {name: torch.from_numpy(archive[name]) for name in archive.files if name != "comparison"}
+            schema, names = rest.pop("schema"), rest.pop("methods")
+            if schema != SCHEMA:
+                raise ValueError(f"schema {schema}, this version reads {SCHEMA}; update abele_py")
+            return cls(
+                **(rest | {"class_names": tuple(rest["class_names"])}),
+                images=arrays["images"],
+                labels=arrays["labels"],
+                scores=arrays.get("scores"),
+                maps={name: arrays[f"maps.{name}"] for name in names},
+                seconds={name: arrays[f"seconds.{name}"] for name in names},
+            )
+        except Exception as error:  # whatever damaged or foreign bytes lead to in zlib, zip, numpy and JSON
+            raise DataError(
+                f"got {str(path)!r}, which is no readable comparison ({error}); expected an .npz written by "
+                "Comparison.save; check the path, or compare again"
+            ) from error
+
+    def __str__(self) -> str:
+        width = max(len(self.titles[name]) for name in self.maps)
+        seen = ", ".join(self.seen(i) for i in range(len(self)))
+        lines = [f"the black box sees {seen}", f"{'method':{width}}  seconds" + " per image" * (len(self) > 1)]
+        lines += [f"{self.titles[name]:{width}}  {float(s.mean()):7.3f}" for name, s in self.seconds.items()]
+        lines += [f"left out: {titles}: {reason}" for titles, reason in self.reasons().items()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def compare(
+    images: Any,
+    black_box: Any,
+    autoencoder: Autoencoder,
+    methods: str | Sequence[str] = (),
+    random_state: int = 0,
+    batch_size: int = 256,
+    class_names: Sequence[str] = (),
+    *,
+    progress: bool | Callable[[str], object] = False,
+) -> Comparison:
+    """What ABELE and the field's other explainers say of the same decisions.
+
+    A method that cannot be used with this black box, or without the extra ``[compare]``, is left out with its reason.
+
+    Args:
+        images: one (C, H, W) or several (N, C, H, W), also as a list; float tensors or arrays in [0, 1].
+        black_box: as of :class:`~abele_py.Abele`; methods that need gradients need a torch module.
+        autoencoder: as of :class:`~abele_py.Abele`.
+        methods: keys of ``attribution.METHODS``, ``"abele"``, ``"abele-median"``; all if none is named.
+        random_state: seed of every method that draws; the same seed gives the same maps.
+        batch_size: most images in one call of the black box or the autoencoder.
+        class_names: names of the labels 0..K-1.
+        progress: show a bar on standard error, where that is a terminal; or a function that is given the title of each
+            method before it begins, and may end the comparison by raising.
+
+    Raises:
+        UnknownNameError, ParameterError: no such methods or options.
+        ImageError: an image cannot be used.
+        BlackBoxError, AutoencoderError: the black box is no classifier, or the autoencoder breaks its protocol.
+        AbeleError: no method gave a map; the first one's reason.
+    """
+    chosen = methods_of(autoencoder, methods, random_state)
+    box = BlackBox(black_box, batch_size)
+    shape = LatentSpace(autoencoder, box).image_shape
+    batch = _checked(images, shape)
+    box.probe(batch)
+    answer = box(batch)
+    if class_names and box.n_classes not in (None, len(class_names)):
+        raise ParameterError(f"got {len(class_names)} class_names for {box.n_classes} scores; expected one each")
+
+    _import_libraries(chosen.values())
+    maps: dict[str, Tensor] = {}
+    seconds: dict[str, Tensor] = {}
+    failed: dict[str, AbeleError] = {}
+    quiet = None if progress is True else True  # None: where standard error is no terminal
+    with tqdm(total=len(chosen) * len(batch), unit="map", leave=False, disable=quiet) as bar:
+        for name, method in chosen.items():
+            bar.set_description(method.title)
+            if callable(progress):
+                progress(method.title)
+            try:
+                maps[name], seconds[name] = _maps(method, batch, box, answer.labels.tolist(), bar)
+            except (BlackBoxError, MissingExtraError, NeighborhoodError) as error:
+                failed[name] = error
+    if not maps:
+        raise next(iter(failed.values()))
+    return Comparison(
+        images=batch,
+        labels=answer.labels,
+        scores=answer.scores,
+        class_names=tuple(class_names),
+        titles={name: method.title for name, method in chosen.items()},
+        maps=maps,
+        seconds=seconds,
+        left_out={name: str(error) for name, error in failed.items()},
+        params={
+            "random_state": int(random_state),
+            "sources": {name: method.source for name, method in chosen.items()},
+            "versions": _versions("abele-py", "torch", "numpy", "scikit-learn", "captum", "scikit-image"),
+        },
+    )
+
+
+def _checked(images: Any, shape: tuple[int, int, int]) -> Tensor:
+    """One image or several, each checked, as an own (N, C, H, W)."""
+    several = isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == len(shape) + 1
+    batch = [check_image(image, shape) for image in (images if several else [images])]
+    if not batch:
+        raise ImageError(f"got no image; expected one of shape {shape} or several; pass at least one")
+    return torch.stack(batch)
+
+
+def _import_libraries(methods: Iterable[Method]) -> None:
+    """What takes a second to import is imported before any method's time is taken."""
+    if any(method.family in ("gradient", "superpixel") for method in methods):
+        for library in ("captum.attr", "skimage.segmentation"):
+            with suppress(ImportError):  # the method that needs it says so
+                import_module(library)
+
+
+def _maps(method: Method, images: Tensor, box: BlackBox, labels: list[int], bar: Any) -> tuple[Tensor, Tensor]:
+    """The method's maps (N, H, W), and the seconds (N,) that each took."""
+    maps, seconds = [], []
+    for image, label in zip(images, labels, strict=True):
+        start = perf_counter()
+        maps.append(method(image.clone(), box, label))
+        seconds.append(perf_counter() - start)
+        bar.update()
+    return torch.stack(maps), torch.tensor(seconds, dtype=torch.float64)
+
+
+def _versions(*packages: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # one of the extra
+            found[package] = None
+    return found

@@ -1,0 +1,5 @@
+"""Black boxes: any classifier behind one interface, and adapters for files and endpoints."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

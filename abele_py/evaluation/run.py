@@ -1,0 +1,217 @@
+"""A whole evaluation: random images of a split, measured part by part into a folder, resumed where it stopped.
+
+The folder holds ``run.json`` (what is measured), one ``<part>.jsonl`` per part with one line per image, and, when all
+is measured, ``summary.json``, tables and plots. The same settings and seed give the same figures, interrupted or not.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..attribution.registry import methods_of
+from ..black_boxes.black_box import BlackBox
+from ..datasets.loading import dataset_of, load_split
+from ..errors import (
+    AbeleError,
+    BlackBoxError,
+    DataError,
+    MissingExtraError,
+    NeighborhoodError,
+    ParameterError,
+    unknown_name,
+)
+from ..files import write_atomically
+from ..metrics.registry import FIGURES
+from ..models.autoencoder import Autoencoder
+from .parts import PARTS
+from .report import write_report
+from .subject import Subject
+from .summary import as_json, lines_of, mean_curves, summarise
+
+SCHEMA = 1
+
+
+def evaluate(
+    data: str,
+    black_box: Any,
+    autoencoder: Autoencoder,
+    out: str | Path,
+    *,
+    oracle: Any = None,
+    methods: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    n_maps: int | None = None,
+    n_costly: int = 30,
+    seed: int = 0,
+    batch_size: int = 256,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    models: Mapping[str, Mapping[str, str]] | None = None,
+    progress: Callable[[Iterable[int], str], Iterable[int]] | None = None,
+) -> dict[str, Any]:
+    """Measure the explanations of random images, and write every figure with a bootstrap interval.
+
+    Interrupted, the same call goes on where it stopped, with the same figures.
+
+    Yardsticks, such as autoencoders per class, are fitted on ``train``; rivals choose from the images of ``val``.
+
+    Args:
+        data: ``DATASET:SPLIT`` or ``DATASET:SPLIT:N``; N images are drawn at random, 100 if N is not given.
+        black_box: as for :class:`~abele_py.explanation.explainer.Abele`.
+        autoencoder: the same.
+        out: folder of the measurements; made if need be.
+        oracle: a second classifier, trained apart, for the figures that need one.
+        methods: names of explainers to compare, see ``abele_py.attribution``; all if none is named.
+        parts: names of ``PARTS``; all if none is named. More can be added to a folder later.
+        n_maps: the first so many of the images serve for the parts that ask every method for a map; None: all of them.
+        n_costly: the first so many of the images serve for the parts that ask every method many times per image.
+        seed: of the draw and of all else.
+        batch_size: most images in one call of a model.
+        data_dir, download: as in :func:`~abele_py.datasets.load_split`.
+        models: what identifies ``autoencoder``, ``black_box`` and ``oracle``: their ``name`` for the report, and
+            whatever else must be the same to go on, such as the hash of the weights. By default: their types' names.
+        progress: wraps the images still to be measured, given the name of the part; a bar if None.
+
+    Returns:
+        The summary, as in ``summary.json``.
+
+    Raises:
+        ParameterError: N is larger than the split, the split is ``train``, or the folder holds something else.
+        UnknownNameError: no such data set, split, method or part.
+        BlackBoxError, AutoencoderError, DataError: a model or the data cannot be used.
+    """
+    parts = (parts,) if isinstance(parts, str) else tuple(parts)
+    for part in parts:
+        if part not in PARTS:
+            raise unknown_name("part", part, PARTS)
+    for option, value in (("n_maps", n_maps), ("n_costly", n_costly)):
+        if value is not None and value < 1:
+            raise ParameterError(f"got {option}={value}; expected at least 1")
+    name, split, n = _specification(data)
+    found = methods_of(autoencoder, methods, seed)
+    test = load_split(name, split, data_dir, download)
+    if split == "train":
+        raise ParameterError(
+            f"got {data!r}; expected val or test: of images that models were trained on, figures flatter"
+        )
+    if not 1 <= n <= len(test):
+        raise ParameterError(f"got {n} images of {name}:{split}; expected 1 to {len(test)}; ask for fewer")
+    train = load_split(name, "train", data_dir, download)
+    rivals = load_split(name, "val", data_dir, download) if split == "test" else train
+    chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
+    box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
+    folder, n_maps = Path(out), min(n_maps or n, n)
+    subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_maps, n_costly, found, seed, folder)
+    left_out = _left_out(subject)
+    settings = {
+        "schema": SCHEMA,
+        "data": f"{name}:{split}",
+        "data_title": dataset_of(name).title,
+        "n_images": n,
+        "n_maps": n_maps,
+        "n_costly": min(n_costly, n),
+        "seed": seed,
+        "models": {
+            role: {"name": type(model).__name__, **(models or {}).get(role, {})}
+            for role, model in (("autoencoder", autoencoder), ("black_box", black_box), ("oracle", oracle))
+            if model is not None
+        },
+        "methods": list(found),
+        "images": list(chosen),
+        "labels": [subject.label(index) for index in chosen],
+    }
+    run = _begun(folder, settings) or settings | {
+        "left_out": {"methods": left_out, "parts": {}},
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "run.json", run)
+    subject = replace(subject, methods={key: method for key, method in found.items() if key not in left_out})
+    for part in parts or PARTS:
+        _measure(subject, part, run, progress or _bar)
+    if curves := mean_curves(folder, chosen):  # none where all was measured elsewhere, as in a fresh clone
+        _write_json(folder / "curves.json", curves)
+    summary = summarise(folder)
+    write_report(folder, summary, FIGURES)
+    return summary
+
+
+def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callable[..., Iterable[int]]) -> None:
+    """Measure what is missing of one part, one line per image."""
+    path = subject.folder / f"{part}.jsonl"
+    done = {line["image"] for line in lines_of(path)}
+    missing = [index for index in PARTS[part].images(subject) if index not in done]
+    if not missing or part in run["left_out"]["parts"]:
+        return
+    try:
+        measure = PARTS[part].prepare(subject)
+    except (BlackBoxError, ParameterError) as error:  # needs weights, or a label for every class, that are not there
+        run["left_out"]["parts"][part] = str(error)
+        _write_json(subject.folder / "run.json", run)
+        return
+    with path.open("a", encoding="utf-8") as file:
+        for index in progress(missing, part):
+            try:
+                line = {"image": index, "rows": [as_json(row) for row in measure(index)]}
+            except NeighborhoodError as error:  # of this image alone: the figures say of how many images they are
+                line = {"image": index, "rows": [], "failed": str(error)}
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.flush()
+
+
+def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The run that the folder holds already, if it is this one."""
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key, value in settings.items() if run[key] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"got a damaged {path} ({error}); expected a run; choose another folder") from error
+    if other:
+        raise ParameterError(
+            f"got the folder {str(folder)!r}, which holds an evaluation with another {', '.join(other)}; expected the "
+            "same settings; choose another --out, or delete the folder"
+        )
+    return run
+
+
+def _left_out(subject: Subject) -> dict[str, str]:
+    """Methods that cannot be used here, and why. Each is tried once, so that no later time holds what it sets up."""
+    image, label = subject.image(subject.chosen[0]), subject.label(subject.chosen[0])
+    errors: dict[str, AbeleError] = {}
+    for name, method in subject.methods.items():
+        try:
+            method(image, subject.black_box, label)
+        except (BlackBoxError, MissingExtraError) as error:
+            errors[name] = error
+    if len(errors) == len(subject.methods):
+        raise next(iter(errors.values()))
+    return {name: str(error) for name, error in errors.items()}
+
+
+def _specification(data: str) -> tuple[str, str, int]:
+    """Data set, split and number of images."""
+    match = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?", data)
+    if match is None:
+        raise ParameterError(f"got {data!r}; expected DATASET:SPLIT or DATASET:SPLIT:N, such as mnist:test:100")
+    return match[1], match[2], int(match[3] or 100)
+
+
+def _bar(images: Iterable[int], part: str) -> Iterable[int]:
+    return tqdm(images, desc=part, unit="image", disable=None)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

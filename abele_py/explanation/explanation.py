@@ -1,0 +1,227 @@
+"""Explanation: everything one explanation found, frozen, as data; saved to ``.npz`` or JSON and read back exactly.
+
+Holds no black box and computes nothing. No file that is read here can run code.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..latent.counter_exemplars import CounterExemplars
+from ..latent.neighborhood import Neighborhood
+from ..latent.space import Points
+from ..latent.traversals import Traversals
+from ..surrogate.rules import Condition, CounterfactualRule, Rule
+from ..surrogate.tree import Surrogate
+from ..trees import Trees
+from .trust import Note, Trust
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from ..files import write_atomically
+from .serialization import decode, dump, encode, lists
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a black box gave an image its label, which images get the same, and what would have to change.
+
+    Attributes:
+        image: (C, H, W) float32 in [0, 1].
+        label: the black box's label of the image.
+        scores: (K,) its scores, or None for a black box that answers labels only.
+        class_names: K names, or none.
+        latent: (k,) the image's code.
+        reconstruction, reconstruction_label: the decoded code (C, H, W), and the black box's label of it.
+        rule: the box of the latent space in which the surrogate gives the label.
+        counterfactual_rules: for each other label the fewest conditions that would have to change.
+        exemplars: similar images, inside the rule, with the same label.
+        counter_exemplars: for each other label a near image that has it, beyond the boundary, and the way to it.
+        saliency: (H, W) in [-1, 1], 0 neutral, positive = evidence for the label.
+        saliency_areas: (H, W) the same inside its contiguous areas, 0 elsewhere.
+        neighborhood: the labelled latent points the surrogate was learned on.
+        surrogate: the decision tree.
+        trust: how far to trust all this.
+        notes: what could not be found or kept, and why.
+        params: what made this explanation: options, seed, versions, number of black-box calls.
+        exemplar_typicality, counter_exemplar_typicality: how typical each of them is, float32 in [0, 1], see
+            :meth:`~abele_py.models.mixture.Mixture.typicality`; None for an autoencoder without a mixture of its codes.
+        traversals: what changes along each coordinate of the rule and the counterfactual rules; None in files of a
+            time without them.
+    """
+
+    image: Tensor
+    label: int
+    scores: Tensor | None
+    class_names: tuple[str, ...]
+    latent: Tensor
+    reconstruction: Tensor
+    reconstruction_label: int
+    rule: Rule
+    counterfactual_rules: tuple[CounterfactualRule, ...]
+    exemplars: Points
+    counter_exemplars: CounterExemplars
+    saliency: Tensor
+    saliency_areas: Tensor
+    neighborhood: Neighborhood
+    surrogate: Surrogate
+    trust: Trust
+    notes: tuple[Note, ...]
+    params: dict[str, Any]
+    exemplar_typicality: Tensor | None = None  # files of a time without mixtures lack these two
+    counter_exemplar_typicality: Tensor | None = None
+    traversals: Traversals | None = None
+
+    @property
+    def fidelity(self) -> float:
+        """Share of held-out neighbors, weighted by distance, on which surrogate and black box agree."""
+        return self.trust.held_out
+
+    def name(self, label: int) -> str:
+        """The name of a label, or its number."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
+    def plot(self) -> "Figure":
+        """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
+        from ..views.plots import plot_explanation
+
+        return plot_explanation(self)
+
+    @overload
+    def to_html(self, path: None = None, *, title: str = "") -> str: ...
+
+    @overload
+    def to_html(self, path: str | Path, *, title: str = "") -> Path: ...
+
+    def to_html(self, path: str | Path | None = None, *, title: str = "") -> str | Path:
+        """The explanation as one HTML page that needs no network and no other file.
+
+        Args:
+            path: the file to write (atomically).
+            title: what the image is called, such as its file name.
+
+        Returns:
+            The path; without one, the page itself.
+        """
+        from ..views.page import page_of
+
+        page = page_of(self, title)
+        if path is None:
+            return page
+        path = Path(path)
+        write_atomically(path, lambda file: file.write(page.encode()))
+        return path
+
+    def save(self, path: str | Path) -> Path:
+        """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
+
+        Arrays stand in it under their own names, such as ``saliency`` or ``exemplars.images``; all else is JSON in
+        ``explanation``.
+        """
+        arrays: dict[str, np.ndarray] = {}
+
+        def put(path: str, tensor: Tensor) -> Any:
+            arrays[path] = tensor.numpy()
+            return path
+
+        text = dump(encode(self, put))
+        path = Path(path)
+        write_atomically(path, lambda file: np.savez_compressed(file, explanation=np.array(text), **arrays))  # type: ignore[arg-type]
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Explanation":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: no such file, or it is damaged or not an explanation.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                text = str(archive["explanation"])
+                arrays = {name: archive[name] for name in archive.files if name != "explanation"}
+            return cls._checked(decode(json.loads(text), lambda name: torch.from_numpy(arrays[name]), _RECORDS))
+        except Exception as error:  # whatever damaged or foreign bytes lead to in zlib, zip, numpy and JSON
+            raise DataError(
+                f"got {str(path)!r}, which is no readable explanation ({error}); expected an .npz written by "
+                "Explanation.save; check the path, or explain the image again"
+            ) from error
+
+    def to_json(self) -> str:
+        """All of it as one JSON text: records as objects, arrays as nested lists. :meth:`from_json` is exact."""
+        return dump(encode(self, lists))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Explanation":
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            DataError: not such a text.
+        """
+        try:
+            return cls._checked(
+                decode(
+                    json.loads(text),
+                    lambda a: torch.tensor(a["values"], dtype=getattr(torch, a["dtype"])).reshape(a["shape"]),
+                    _RECORDS,
+                )
+            )
+        except Exception as error:  # RecursionError, OverflowError, ...: the text may be anything
+            raise DataError(
+                f"got a text that is no explanation ({error}); expected JSON of Explanation.to_json"
+            ) from error
+
+    @classmethod
+    def _checked(cls, value: Any) -> "Explanation":
+        if not isinstance(value, cls):
+            raise ValueError("another kind of file")
+        return value
+
+    def __str__(self) -> str:
+        t = self.trust
+        lines = [
+            f"label {self.name(self.label)}"
+            + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
+            f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
+            f"(always answering {self.name(self.label)}: {t.constant:.3f})",
+            *(
+                []
+                if t.typicality is None
+                else [f"typicality {t.typicality:.2f}, from 0 (hardly an image like it) to 1"]
+            ),
+            f"rule: {self.rule.words(self.name)}",
+            *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
+            f"{len(self.exemplars)} exemplars; counter-exemplars: "
+            + (", ".join(self.name(y) for y in self.counter_exemplars.labels.tolist()) or "none"),
+            *(f"note: {note.text}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+# The only classes a file can name.
+_RECORDS: dict[str, type] = {
+    r.__name__: r
+    for r in (
+        Explanation,
+        Trust,
+        Note,
+        Rule,
+        CounterfactualRule,
+        Condition,
+        Points,
+        CounterExemplars,
+        Neighborhood,
+        Surrogate,
+        Traversals,
+        Trees,
+    )
+}

@@ -1,0 +1,225 @@
+"""What the black box says at a point of the latent space: the two seams, autoencoder and black box, joined.
+
+Everything above works on latent points through this file alone; devices, batches and modes are dealt with here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..black_boxes.black_box import BlackBox, evaluating
+from ..errors import AutoencoderError, ParameterError
+from ..models.autoencoder import Autoencoder
+from ..models.mixture import Mixture
+
+P = TypeVar("P", bound="Points")
+
+_PROTOCOL = ("encode", "decode", "discriminate", "latent_dim", "image_shape", "validity_threshold", "reference_latents")
+
+
+@dataclass(frozen=True)
+class Points:
+    """N latent points with their images and what the black box answered.
+
+    Attributes:
+        latents: (N, k) float32.
+        images: (N, C, H, W) float32 in [0, 1], the decoded points.
+        labels: (N,) int64, the black box's labels of ``images``.
+        scores: (N, K) float32, or None for a black box that answers labels only.
+    """
+
+    latents: Tensor
+    images: Tensor
+    labels: Tensor
+    scores: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self: P, index: Tensor | slice) -> P:
+        """The chosen rows of every field."""
+        values = (getattr(self, f.name) for f in fields(self))
+        chosen: Any = [None if v is None else v[index] for v in values]
+        return type(self)(*chosen)
+
+
+def concatenate(parts: list[Points]) -> Points:
+    """All points, in order; the parts come from one black box."""
+    scores = [p.scores for p in parts if p.scores is not None]
+    return Points(
+        torch.cat([p.latents for p in parts]),
+        torch.cat([p.images for p in parts]),
+        torch.cat([p.labels for p in parts]),
+        torch.cat(scores) if scores else None,
+    )
+
+
+class LatentSpace:
+    """An autoencoder's latent space as a black box sees it.
+
+    Args:
+        autoencoder: keeps the protocol :class:`~abele_py.models.autoencoder.Autoencoder`.
+        black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
+        validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
+
+    Raises:
+        AutoencoderError: where the autoencoder does not keep the protocol.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
+        missing = [name for name in _PROTOCOL if not hasattr(autoencoder, name)]
+        if missing:
+            raise AutoencoderError(
+                f"got an autoencoder of type {type(autoencoder).__name__} without {', '.join(missing)}; expected the "
+                "protocol abele_py.Autoencoder; load one with load_autoencoder(name) or add what is missing"
+            )
+        self.autoencoder = autoencoder
+        self.black_box = black_box
+        self.k = autoencoder.latent_dim
+        self.image_shape = autoencoder.image_shape
+        self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
+        self.reference_latents = autoencoder.reference_latents.detach().float().cpu()
+        if (
+            self.reference_latents.ndim != 2
+            or self.reference_latents.shape[1] != self.k
+            or len(self.reference_latents) < 2
+        ):
+            raise AutoencoderError(
+                f"got reference_latents of shape {tuple(self.reference_latents.shape)}; expected (M >= 2, {self.k}); "
+                "call autoencoder.calibrate(validation_latents, reference_latents) after training"
+            )
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of its codes that the autoencoder has now, where it is now; None where it has none."""
+        return getattr(self.autoencoder, "mixture", None)
+
+    def probe(self) -> None:
+        """Try autoencoder and black box on decoded reference codes: is each a function of its input alone?
+
+        Raises:
+            AutoencoderError, BlackBoxError: where one is not.
+        """
+        latents = self.reference_latents[:16]
+        images = self.decode(latents)
+        codes = self.encode(images)
+        for again, alone, first in (
+            (self.decode(latents), self.decode(latents[:1]), images),
+            (self.encode(images), self.encode(images[:1]), codes),
+        ):
+            if not torch.allclose(first, again, atol=1e-5) or not torch.allclose(first[:1], alone, atol=1e-4):
+                raise AutoencoderError(
+                    "got different answers of the autoencoder for the same input; expected encode and decode without "
+                    "randomness, each row on its own; use the mean of a stochastic encoder, and eval mode"
+                )
+        self.black_box.probe(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, k)."""
+        return self._apply(self.autoencoder.encode, images, (self.k,))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N, C, H, W)."""
+        images = self._apply(self.autoencoder.decode, latents, self.image_shape)
+        low, high = map(float, images.aminmax()) if len(images) else (0.0, 1.0)
+        if low < 0 or high > 1:
+            raise AutoencoderError(
+                f"got pixels from {low:.4g} to {high:.4g} of decode; expected [0, 1]; end the decoder with a sigmoid"
+            )
+        return images
+
+    def realism(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) float32: what the discriminator says of the point; higher is more realistic."""
+        return self._apply(self.autoencoder.discriminate, latents, ())
+
+    def typicality(self, latents: Tensor) -> Tensor | None:
+        """(N, k) -> (N,) float32 in [0, 1], or None: share of unseen images whose codes are no more likely.
+
+        By the autoencoder's mixture of its codes; None where it has none.
+        """
+        mixture = self.mixture
+        if mixture is None:
+            return None
+
+        def typicality(points: Tensor) -> Tensor:
+            return mixture.typicality(points.to(mixture.means.device))
+
+        return self._apply(typicality, latents, ())
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n samples of the autoencoder's mixture of its codes, (n, k) float32.
+
+        Raises:
+            ParameterError: it has none.
+        """
+        mixture = self.mixture
+        if mixture is None:
+            raise ParameterError(
+                f"got an autoencoder of type {type(self.autoencoder).__name__} without a mixture of its codes; "
+                "expected one, to draw neighbors from; train it again, or pass mixture=fit_mixture(train_codes, "
+                "val_codes) to its calibrate; or choose another neighborhood"
+            )
+        return mixture.sample(n, generator)
+
+    def valid(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""
+        return self.realism(latents).double() >= self.validity_threshold
+
+    def classify(self, latents: Tensor) -> Points:
+        """Decode the points and ask the black box: one decode and one black-box call per batch."""
+        parts = []
+        for batch in latents.split(self.black_box.batch_size):
+            images = self.decode(batch)
+            parts.append(Points(batch, images, *self.black_box(images)))
+        return concatenate(parts)
+
+    def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if len(rows) == 0:
+            return torch.zeros(0, *shape)
+        device = _device(self.autoencoder)
+        name = getattr(function, "__name__", "the autoencoder")
+        try:
+            with _quiet(self.autoencoder):
+                answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
+        except Exception as error:
+            raise AutoencoderError(
+                f"{name} of the autoencoder raised {type(error).__name__}: {error}; it was given a float32 tensor of "
+                f"shape {tuple(rows.shape)}; try it on such a batch"
+            ) from error
+        if not all(isinstance(a, Tensor) for a in answers):
+            raise AutoencoderError(f"got {type(answers[0]).__name__} of {name}; expected a tensor; convert it there")
+        out = torch.cat([a.float().cpu() for a in answers])
+        if tuple(out.shape) != (len(rows), *shape):
+            raise AutoencoderError(
+                f"got shape {tuple(out.shape)} of {name}; expected {(len(rows), *shape)}; check the autoencoder"
+            )
+        if not bool(torch.isfinite(out.sum())):
+            raise AutoencoderError(f"got NaN or infinity of {name}; expected finite values; check the autoencoder")
+        return out
+
+
+def local_radius(space: LatentSpace, latent: Tensor, neighbors: int = 20) -> float:
+    """Distance that counts as near a code (k,): the median distance to its nearest reference codes of real images.
+
+    The code itself, should it be among them, does not count.
+    """
+    distances = (space.reference_latents - latent).norm(dim=1)
+    distances = distances[distances > 0]
+    return float(distances.sort().values[:neighbors].median()) if len(distances) else 1.0
+
+
+def _device(autoencoder: Any) -> torch.device:
+    parameters = autoencoder.parameters() if isinstance(autoencoder, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextmanager
+def _quiet(autoencoder: Any) -> Iterator[None]:
+    """Evaluation mode and no gradients; the autoencoder is left as it was found."""
+    with evaluating(autoencoder) if isinstance(autoencoder, nn.Module) else nullcontext(), torch.no_grad():
+        yield

@@ -1,0 +1,5 @@
+"""The networks: the autoencoder, the classifiers that ship with it, and checkpoints of both."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

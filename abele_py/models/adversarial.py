@@ -1,0 +1,233 @@
+"""The adversarial autoencoder's networks. Training lives in ``training``, files in ``checkpoints``."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..batching import padded
+from ..errors import ParameterError
+from .mixture import N_QUANTILES, Mixture
+
+
+class AdversarialAutoencoder(nn.Module):
+    """Adversarial autoencoder with a deterministic encoder (Makhzani et al. 2015, arXiv 1511.05644, section 2).
+
+    Args:
+        image_shape: (C, H, W).
+        latent_dim: k, number of latent coordinates.
+        architecture: ``"mlp"`` or ``"conv"`` for encoder and decoder; ``"conv-mlp"``: a convolutional encoder, and a
+            decoder of linear layers, which is what an explanation calls a thousand times.
+        hidden: widths of the hidden layers; convolutional parts use the last one, between convolutions and code.
+        channels: channels of the stride-2 convolutions; ``"mlp"`` has none.
+        discriminator_hidden: widths of the discriminator's hidden layers.
+        n_references: number of reference codes that ``calibrate`` has stored.
+        n_components: components of the mixture that ``calibrate`` has stored; 0 without one.
+        refinement: steps by which ``encode`` improves the encoder's answer; 0 takes it as it is.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        latent_dim: int = 8,
+        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
+        hidden: Sequence[int] = (512, 512),
+        channels: Sequence[int] = (32, 64),
+        discriminator_hidden: Sequence[int] = (256, 256),
+        n_references: int = 0,
+        n_components: int = 0,
+        refinement: int = 0,
+    ) -> None:
+        super().__init__()
+        widths = [hidden, discriminator_hidden, *([channels] if architecture != "mlp" else [])]
+        sizes = [latent_dim, *image_shape, *(size for row in widths for size in row)]
+        if len(image_shape) != 3 or not all(widths) or not all(isinstance(s, int) and s >= 1 for s in sizes):
+            raise ParameterError(
+                f"got image_shape={image_shape}, latent_dim={latent_dim}, hidden={hidden}, channels={channels}, "
+                f"discriminator_hidden={discriminator_hidden}; expected (C, H, W) and whole numbers of at least 1"
+            )
+        if min(n_references, n_components, refinement) < 0:
+            raise ParameterError(
+                f"got n_references={n_references}, n_components={n_components}, refinement={refinement}; expected 0 or "
+                "more of each"
+            )
+        self.latent_dim = latent_dim
+        self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
+        self.config: dict[str, Any] = {
+            "image_shape": list(image_shape),
+            "latent_dim": latent_dim,
+            "architecture": architecture,
+            "hidden": list(hidden),
+            "channels": list(channels),
+            "discriminator_hidden": list(discriminator_hidden),
+            "n_references": n_references,
+            "n_components": n_components,
+            "refinement": refinement,
+        }
+        parts = {"mlp": ("mlp", "mlp"), "conv": ("conv", "conv"), "conv-mlp": ("conv", "mlp")}
+        if architecture not in parts:
+            raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(parts)}")
+        to_code, to_image = parts[architecture]
+        shape = self.image_shape
+        encoder = (
+            _mlp_encoder(shape, latent_dim, hidden)
+            if to_code == "mlp"
+            else _conv_encoder(shape, latent_dim, hidden[-1], channels)
+        )
+        self.decoder = (
+            _mlp_decoder(shape, latent_dim, hidden)
+            if to_image == "mlp"
+            else _conv_decoder(shape, latent_dim, hidden[-1], channels)
+        )
+        # Standardised codes: mean 0 and variance 1 per coordinate come for free, the discriminator only has to see to
+        # the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
+        self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(latent_dim, affine=False))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions of few channels take half the time on processors
+        self.discriminator = nn.Sequential(
+            *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
+            nn.Linear(discriminator_hidden[-1], 1),
+        )
+        self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("_reference_latents", torch.zeros(n_references, latent_dim))
+        # None has no place in the state: a checkpoint without a mixture looks as if there were no such thing.
+        m, k = n_components, latent_dim
+        for name, size in {"weights": (m,), "means": (m, k), "factors": (m, k, k), "quantiles": (N_QUANTILES,)}.items():
+            self.register_buffer(f"_mixture_{name}", torch.zeros(size, dtype=torch.float64) if m else None)
+
+    @property
+    def validity_threshold(self) -> float:
+        return float(self._validity_threshold)  # type: ignore[arg-type]
+
+    @property
+    def reference_latents(self) -> Tensor:
+        return self._reference_latents  # type: ignore[return-value]
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of the codes that ``calibrate`` was given, or None."""
+        parts: list[Any] = [getattr(self, f"_mixture_{f.name}") for f in fields(Mixture)]
+        return Mixture(*parts) if self.config["n_components"] else None
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The encoder's codes, then ``refinement`` steps from each towards the code that decodes to its image.
+
+        An encoder learned on other images misses the best code of an unseen one (the amortisation gap, Cremer et al.
+        2018, arXiv 1801.03558). Adam on the squared error of each image, its codes alone; the result has no gradient.
+        """
+        codes = padded(self.encoder, images)
+        return padded(self._refined, images, codes) if self.config["refinement"] else codes
+
+    def _refined(self, images: Tensor, codes: Tensor) -> Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            images, codes = images.detach().clone(), codes.detach().clone().requires_grad_()
+            optimiser = torch.optim.Adam([codes], lr=0.05)
+            for _ in range(self.config["refinement"]):
+                error = (self.decoder(codes) - images).square().sum()  # a sum: no image's step depends on the others
+                (codes.grad,) = torch.autograd.grad(error, codes)
+                optimiser.step()
+        return codes.detach()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return padded(self.decoder, latents)
+
+    def discriminate(self, latents: Tensor) -> Tensor:
+        """Probability that a point is a sample of the prior; 0.5 everywhere for codes that match the prior."""
+        hidden = padded(self.discriminator[:-1], latents).double()
+        last: Any = self.discriminator[-1]
+        # One output is a product of matrix and vector, whose order of sums no padding fixes; double precision does.
+        logits = (hidden * last.weight.double()).sum(dim=1) + last.bias.double()
+        return _Sigmoid()(logits).float()
+
+    def discriminator_logits(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N,) logits, for the loss."""
+        return self.discriminator(latents).squeeze(1)
+
+    def calibrate(
+        self,
+        validation_latents: Tensor,
+        reference_latents: Tensor,
+        quantile: float = 0.05,
+        mixture: Mixture | None = None,
+    ) -> None:
+        """Set the validity threshold to a quantile of ``discriminate`` on validation codes; keep reference codes.
+
+        A fixed threshold of 0.5, as in the published code, rejects most real codes of a trained model.
+
+        Args:
+            validation_latents: (V, k) codes of images that were not trained on.
+            reference_latents: (M, k) codes of a random sample of the training images.
+            quantile: share of the validation codes that are not valid.
+            mixture: of the codes, from :func:`~abele_py.models.mixture.fit_mixture`; kept too. None: it has none.
+        """
+        with torch.no_grad():
+            answers = self.discriminate(validation_latents).double()
+        self._validity_threshold = torch.quantile(answers, quantile)
+        self._reference_latents = reference_latents.detach().float().clone()
+        for name in (f.name for f in fields(Mixture)):
+            part = getattr(mixture, name, None)
+            setattr(self, f"_mixture_{name}", None if part is None else part.to(validation_latents.device).clone())
+        self.config["n_references"] = len(reference_latents)
+        self.config["n_components"] = 0 if mixture is None else len(mixture.weights)
+
+
+class _Sigmoid(nn.Module):
+    """The logistic function, from tanh: torch's own computes the last elements of a tensor in another way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 + 0.5 * torch.tanh(0.5 * x)
+
+
+def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
+    return [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), activation())]
+
+
+def _mlp_encoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), *_layers([math.prod(shape), *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
+
+
+def _mlp_decoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
+    layers = _layers([k, *reversed(hidden)], nn.ReLU)
+    return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), _Sigmoid(), nn.Unflatten(1, shape))
+
+
+def _conv_sizes(shape: tuple[int, int, int], channels: Sequence[int]) -> list[tuple[int, int]]:
+    """Height and width before and after each stride-2 convolution."""
+    sizes = [shape[1:]]
+    for _ in channels:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def _conv_encoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]) -> nn.Module:
+    layers: list[nn.Module] = []
+    for i, o in pairwise([shape[0], *channels]):
+        layers += [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.ReLU()]
+    flat = math.prod((channels[-1], *_conv_sizes(shape, channels)[-1]))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, k))
+
+
+def _conv_decoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]) -> nn.Module:
+    sizes = _conv_sizes(shape, channels)
+    inner = (channels[-1], *sizes[-1])
+    layers = [*_layers([k, hidden, math.prod(inner)], nn.ReLU), nn.Unflatten(1, inner)]
+    outputs = [*reversed(channels[:-1]), shape[0]]
+    for i, o, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
+        layers += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
+    layers[-1] = _Sigmoid()
+    return nn.Sequential(*layers)
+
+
+class _Upsample(nn.Module):
+    """Nearest-neighbour upsampling to a fixed size: no checkerboard, any odd size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, size=self.size, mode="nearest")

@@ -1,0 +1,7 @@
+from .recipe import check, main, train
+
+__all__ = [
+    "check",
+    "main",
+    "train",
+]

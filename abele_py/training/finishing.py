@@ -1,0 +1,174 @@
+"""What follows a training: calibrate on ``val``, measure on ``test``, write the checkpoint folder and its pictures."""
+
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import Namespace
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from ..datasets.loading import dataset_of, load_split
+from ..datasets.records import ImageSet, to_unit
+from ..errors import CheckpointError
+from ..files import write_atomically
+from ..metrics.autoencoder import discriminator_mean, label_preservation, mardia_kurtosis, rmse, valid_share
+from ..models.adversarial import AdversarialAutoencoder
+from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
+from ..models.mixture import N_CODES, fit_mixture
+from . import pictures
+from .model_card import card
+
+N_REFERENCES = 2000
+
+
+def finish(
+    module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
+) -> Path:
+    """Calibrate on ``val``, measure on ``test``, write the checkpoint.
+
+    Beside the run's logs, ``reconstructions.png`` shows images of the data set; the checkpoint holds none.
+
+    Args:
+        module: trained; its ``network`` is written.
+        config: the options of the training, all of them.
+        out: folder of the checkpoint.
+        black_box: judges whether an autoencoder preserves labels.
+        seconds: time of the training.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: the checkpoint or the picture beside it cannot be written. The state of the best epoch is left:
+            ``--resume`` then comes here again without training.
+    """
+    network: Any = module.network
+    network.cpu().eval().requires_grad_(False)
+    if config.half:
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())
+    data = dataset_of(config.data.data_set)
+    test = load_split(config.data.data_set, "test", config.data_dir)
+    shareable = {}
+    if isinstance(network, AdversarialAutoencoder):
+        train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
+        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_CODES]
+        codes = in_batches(network.encode, train_images[rows])
+        val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
+        val_codes = in_batches(network.encode, val)
+        network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
+        test_codes = in_batches(network.encode, test.images)
+        metrics = measure_autoencoder(network, test, test_codes, black_box)
+        shareable = {"samples.png": pictures.samples(network), "traversals.png": pictures.traversals(network)}
+    else:
+        metrics = measure_classifier(network, test)
+    file = str(config.config[0]) if config.config else ""
+    manifest = Manifest(
+        name=config.name,
+        kind="autoencoder",  # this and the two below: filled in from the network
+        architecture="",
+        config={},
+        data_set=data.name,
+        split=f"train ({data.splitting})",
+        preprocessing="; ".join(filter(None, (data.preparation, "pixels / 255: float32 in [0, 1], (C, H, W)"))),
+        class_names=list(data.class_names),
+        recipe={"name": Path(file).stem, "options": trained_options(config, data.name)},
+        seed=int(config.seed_everything),
+        versions={
+            name: version(name)
+            for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
+        }
+        | {"python": platform.python_version()},
+        hardware=_hardware(module),
+        training_seconds=round(seconds, 1),
+        metrics={name: round(value, 6) for name, value in metrics.items()},
+        licence=data.licence,
+        test_counts=torch.bincount(test.labels, minlength=len(data.class_names)).tolist(),
+    )
+    try:
+        save_checkpoint(out, network, manifest, shareable, card)
+        if isinstance(network, AdversarialAutoencoder):
+            drawn = pictures.reconstructions(network, to_unit(test.images), test_codes, black_box, data.class_names)
+            beside = Path(config.runs) / config.name / "reconstructions.png"
+            write_atomically(beside, lambda file: file.write(drawn))
+    except OSError as error:
+        raise CheckpointError(
+            f"got a finished training whose results cannot be written: {error}; expected room for them; make some, and "
+            "go on with --resume: nothing is trained again"
+        ) from error
+    return out
+
+
+def trained_options(config: Namespace, data_set: str) -> dict[str, Any]:
+    """The recipe as it was trained: without what belongs to one machine, without options left at None.
+
+    Data set and black box may have been given as paths, and are called by their names.
+    """
+    judge = config.black_box and read_manifest(config.black_box).name
+
+    def given(options: dict[str, Any]) -> dict[str, Any]:
+        nested = {key: given(value) if isinstance(value, dict) else value for key, value in options.items()}
+        machine = {"config", "runs", "out", "data_dir", "download", "resume", "overwrite", "threads"}
+        return {key: value for key, value in nested.items() if value is not None and key not in machine}
+
+    options = config.as_dict()
+    return given(options | {"black_box": judge, "data": options["data"] | {"data_set": data_set}})
+
+
+def _hardware(module: pl.LightningModule) -> str:
+    if module.device.type == "cuda":
+        return torch.cuda.get_device_name(module.device)
+    return f"{platform.machine()} processor, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]:
+    """Figures of a classifier, the most important one first: ``accuracy``, for two classes ``auc`` (``FIGURES``)."""
+    scores = in_batches(network, images.images)
+    figures = {"accuracy": float((scores.argmax(dim=1) == images.labels).float().mean())}
+    if len(images.class_names) == 2 == len(images.labels.unique()):
+        figures["auc"] = float(roc_auc_score(images.labels.numpy(), scores[:, 1].numpy()))
+    return figures
+
+
+@torch.no_grad()
+def measure_autoencoder(
+    network: AdversarialAutoencoder, images: ImageSet, latents: Tensor, black_box: nn.Module | None
+) -> dict[str, float]:
+    """Figures of an autoencoder (``FIGURES``), the most important one first; it needs the black box.
+
+    Args:
+        network: calibrated.
+        images: N images that it has not seen.
+        latents: (N, k) their codes.
+        black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the figures of labels.
+    """
+    originals = to_unit(images.images)
+    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
+    figures = {}
+    if black_box is not None:
+        labels, labels_again = (
+            torch.cat([black_box(part).argmax(dim=1) for part in x.split(1000)]) for x in (originals, decoded)
+        )
+        figures["label_preservation"] = label_preservation(labels, labels_again)
+        kept = (labels == labels_again).double()
+        each = torch.stack([kept[labels == label].mean() for label in labels.unique()])
+        figures["label_preservation_balanced"] = float(each.mean())
+    figures["rmse_255"] = rmse(originals, decoded)
+    answers = network.discriminate(latents)
+    prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    figures["discriminator_codes"] = discriminator_mean(answers)
+    figures["discriminator_prior"] = discriminator_mean(network.discriminate(prior))
+    figures["valid"] = valid_share(answers, network.validity_threshold)
+    figures["kurtosis"] = mardia_kurtosis(latents)
+    return figures
+
+
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([function(to_unit(part)) for part in images.split(size)])

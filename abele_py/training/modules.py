@@ -1,0 +1,319 @@
+"""Training with Lightning: one module per kind of network, and pictures of the progress.
+
+Every module holds its plain network as ``network``; files of finished networks are the business of ``checkpoints.py``.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ..errors import ParameterError
+from ..models.adversarial import AdversarialAutoencoder
+from ..models.checkpoints import load_classifier
+from ..models.classifiers import ConvolutionalClassifier, Forest
+from .augmentation import blur, crop, jitter
+from .data_module import Batch
+from .losses import LatentLabels, edge_loss, mmd_loss
+
+
+class AutoencoderModule(pl.LightningModule):
+    """Adversarial autoencoder: in each step, encoder and decoder minimise one loss and the discriminator another.
+
+    The encoder and decoder minimise the mean squared error of the pixels, plus ``edge_weight`` times that of the
+    differences between neighboring pixels (after Mathieu et al. 2016, arXiv 1511.05440, section 3.2, with squares),
+    plus ``adversarial_weight`` times the non-saturating loss -log D(E(x)); the discriminator separates samples of the
+    prior from codes (Makhzani et al. 2015, arXiv 1511.05644). The encoder is deterministic; the losses take logits.
+    Each loss reaches its own part only, so that one backward pass and one optimiser serve both, on any number of
+    devices.
+
+    Args:
+        image_shape: (C, H, W); given by the data set.
+        n_classes: K; given by the data set, used with a ``label_weight`` only.
+        latent_dim: k.
+        architecture: ``"mlp"``, ``"conv"`` or ``"conv-mlp"``.
+        hidden: widths of the hidden layers, see ``AdversarialAutoencoder``.
+        channels: channels of the convolutions, of the convolutional parts.
+        discriminator_hidden: widths of the discriminator.
+        adversarial_weight: larger brings the codes closer to the prior and costs reconstruction.
+        edge_weight: of the differences between neighboring pixels, see ``edge_loss``: larger keeps edges and small
+            parts, which decide more labels than areas do. It enlarges that loss: raise ``adversarial_weight`` with it.
+        mmd_weight: of the maximum mean discrepancy between codes and prior, a second pull towards the prior, see
+            ``mmd_loss``; 0 leaves it out.
+        label_weight: of the cross entropy of a linear classifier of the codes, which learns beside the autoencoder
+            from the labels of the training images and is thrown away (a supervised autoencoder: Le, Patterson, White
+            2018, NeurIPS). It brings images of one class closer together, so that a small tree can say more; it costs
+            balance: raise ``adversarial_weight`` with it. With 0 the autoencoder sees no labels.
+        consistency_weight: of the demand that images decoded between the codes have the labels that this classifier
+            gives to the points there, see ``LatentLabels.consistency``: what a black box says becomes simpler to
+            describe around an image. Needs a ``label_weight``, and costs reconstruction and twice the time.
+        refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
+        learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
+        discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
+        shift, rotation, scale: as in ``jitter``, for small data sets.
+    """
+
+    kind: Literal["autoencoder"] = "autoencoder"
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        n_classes: int = 10,
+        latent_dim: int = 12,
+        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
+        hidden: Sequence[int] = (512, 512),
+        channels: Sequence[int] = (32, 64),
+        discriminator_hidden: Sequence[int] = (256, 256),
+        adversarial_weight: float = 0.002,
+        edge_weight: float = 0.0,
+        mmd_weight: float = 0.0,
+        label_weight: float = 0.0,
+        consistency_weight: float = 0.0,
+        refinement: int = 10,
+        learning_rate: float = 2e-3,
+        discriminator_learning_rate: float = 5e-4,
+        shift: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.network = AdversarialAutoencoder(
+            image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement
+        )
+        if consistency_weight and not label_weight:
+            raise ParameterError(
+                f"got consistency_weight={consistency_weight} and label_weight=0; expected both: images are made "
+                "consistent with a classifier that learns from labels; set label_weight, 0.03 for instance"
+            )
+        self.labels = (
+            LatentLabels(image_shape, latent_dim, n_classes, bool(consistency_weight)) if label_weight else None
+        )
+        self.adversarial_weight, self.edge_weight, self.mmd_weight = adversarial_weight, edge_weight, mmd_weight
+        self.label_weight, self.consistency_weight = label_weight, consistency_weight
+        self.learning_rate = learning_rate
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.jitter = (shift, rotation, scale)
+
+    def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss of encoder and decoder, the error in it, codes, decoded images; the discriminator gets no gradient."""
+        latents = self.network.encoder(images)
+        decoded = self.network.decoder(latents)
+        error = functional.mse_loss(decoded, images)
+        loss = error + self.edge_weight * edge_loss(decoded, images) if self.edge_weight else error
+        discriminator = self.network.discriminator
+        fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+        adversarial = functional.softplus(-torch.func.functional_call(discriminator, fixed, latents)).mean()
+        return loss + self.adversarial_weight * adversarial, error, latents, decoded
+
+    def discriminator_loss(self, latents: Tensor) -> Tensor:
+        """Loss of the discriminator on codes and as many samples of the prior; the encoder gets no gradient."""
+        prior = torch.randn_like(latents)
+        on_codes = functional.softplus(self.network.discriminator_logits(latents.detach())).mean()
+        return on_codes + functional.softplus(-self.network.discriminator_logits(prior)).mean()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images = jitter(batch[0], *self.jitter) if any(self.jitter) else batch[0]
+        loss, error, latents, decoded = self.autoencoder_loss(images)
+        if self.mmd_weight:
+            loss = loss + self.mmd_weight * mmd_loss(latents, torch.randn_like(latents))
+        if self.labels is not None:
+            loss = loss + self.label_weight * self.labels.classification(latents, batch[1])
+            if self.consistency_weight:
+                parts = self.labels.consistency(self.network.decoder, latents, images, decoded, batch[1])
+                loss = loss + self.consistency_weight * parts[0] + parts[1]
+        discriminator_loss = self.discriminator_loss(latents)
+        if _is_logged(self.trainer):
+            self.log("train/rmse_255", 255 * error.detach().sqrt(), prog_bar=True)
+            self.log("train/discriminator_loss", discriminator_loss.detach(), prog_bar=True)
+        return loss + discriminator_loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, _ = batch
+        latents = self.network.encoder(images)  # without refinement: a hundred times faster, and as good for choosing
+        error = functional.mse_loss(self.network.decode(latents), images)
+        self.log("val/mse", error, prog_bar=True, sync_dist=True)
+        self.log("val/rmse_255", 255 * error.sqrt(), prog_bar=True, sync_dist=True)
+        self.log("val/discriminator_codes", self.network.discriminate(latents).mean(), prog_bar=True, sync_dist=True)
+        self.log("val/discriminator_prior", self.network.discriminate(torch.randn_like(latents)).mean(), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        network = self.network
+        labels = [] if self.labels is None else self.labels.parameters()
+        parts = [
+            {
+                "params": [*network.encoder.parameters(), *network.decoder.parameters(), *labels],
+                "lr": self.learning_rate,
+            },
+            # momentum 0.5, as usual for discriminators: their target moves
+            {
+                "params": network.discriminator.parameters(),
+                "lr": self.discriminator_learning_rate,
+                "betas": (0.5, 0.999),
+            },
+        ]
+        return _with_schedule(Adam(parts), self.trainer)
+
+
+class ClassifierModule(pl.LightningModule):
+    """A small convolutional classifier; cross entropy on logits.
+
+    Args:
+        image_shape: (C, H, W); given by the data set.
+        n_classes: K; given by the data set.
+        channels: of the convolutions, see ``ConvolutionalClassifier``.
+        hidden: width of the hidden layer.
+        dropout: before each linear layer.
+        learning_rate: highest rate; rises over the first 5 % of the training, falls as a cosine.
+        weight_decay: of AdamW.
+        shift, rotation, scale, flip: of the training images, as in ``jitter``.
+        convolutions: of each stage, see ``ConvolutionalClassifier``.
+        start: checkpoint (name or folder) of the same sizes, whose weights the training starts from; None: random ones.
+        blur: largest share of a blurred copy in a training image, as in ``blur``.
+        crop: each training image moves by at most so many whole pixels, as in ``crop``; stays as sharp as it is.
+        label_smoothing: share of each label that is spread evenly over all classes.
+    """
+
+    kind: Literal["classifier"] = "classifier"
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        n_classes: int = 10,
+        channels: Sequence[int] = (16, 32),
+        hidden: int = 128,
+        dropout: float = 0.25,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        shift: float = 0.07,
+        rotation: float = 10.0,
+        scale: float = 0.1,
+        flip: bool = False,
+        convolutions: int = 1,
+        start: str | None = None,
+        blur: float = 0.0,
+        crop: int = 0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
+        if start is not None:
+            self.network.load_state_dict(_weights_of(start, self.network))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.jitter, self.blur, self.crop = (shift, rotation, scale, flip), blur, crop
+        self.label_smoothing = label_smoothing
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, labels = batch
+        images = jitter(images, *self.jitter)
+        if self.crop:
+            images = crop(images, self.crop)
+        if self.blur:
+            images = blur(images, self.blur)
+        loss = functional.cross_entropy(self.network.logits(images), labels, label_smoothing=self.label_smoothing)
+        if _is_logged(self.trainer):
+            self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels = batch
+        logits = self.network.logits(images)
+        self.log("val/loss", functional.cross_entropy(logits, labels), prog_bar=True, sync_dist=True)
+        self.log("val/accuracy", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        return _with_schedule(optimizer, self.trainer)
+
+
+class ForestModule(pl.LightningModule):
+    """A random forest: gathers the batches of one epoch, fits at its end, and becomes a ``Forest`` of arrays.
+
+    Args:
+        image_shape: (C, H, W); given by the data set.
+        n_classes: K; given by the data set.
+        n_trees: number of trees.
+        max_depth: of each tree; None grows until the leaves are pure.
+        min_samples_leaf: images in a leaf, at least.
+        n_jobs: processor cores used for fitting.
+    """
+
+    kind: Literal["classifier"] = "classifier"
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        n_classes: int = 10,
+        n_trees: int = 100,
+        max_depth: int | None = None,
+        min_samples_leaf: int = 1,
+        n_jobs: int = 1,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # nothing here has a gradient
+        self.image_shape = image_shape
+        self.forest = RandomForestClassifier(
+            n_trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, n_jobs=n_jobs
+        )
+        self.network = Forest(image_shape, n_classes, n_trees, n_trees)
+        self.gathered: list[Batch] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        self.gathered.append(batch)
+        if self.trainer.is_last_batch:
+            images, labels = (torch.cat(column).cpu() for column in zip(*self.gathered, strict=True))
+            self.forest.set_params(random_state=int(torch.randint(2**31, ())))  # torch has the training's seed
+            self.forest.fit(images.flatten(1).numpy(), labels.numpy())
+            self.network = Forest.from_sklearn(self.forest, self.image_shape).to(self.device)
+            self.gathered.clear()
+            self.optimizers().step()  # type: ignore[union-attr]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels = batch
+        self.log(
+            "val/accuracy", (self.network(images).argmax(dim=1) == labels).float().mean(), prog_bar=True, sync_dist=True
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        n_nodes = len(checkpoint["state_dict"]["network.axis"])  # a grown forest has more than the empty one
+        self.network = Forest(**{**self.network.config, "n_nodes": n_nodes})
+
+    def configure_optimizers(self) -> Optimizer:
+        """Changes nothing and is there to be counted: states are written when a step was taken, and a fit is one."""
+        return SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+
+
+def _weights_of(start: str, network: nn.Module) -> dict[str, Tensor]:
+    weights, wanted = load_classifier(start).state_dict(), network.state_dict()
+    if {name: w.shape for name, w in weights.items()} != {name: w.shape for name, w in wanted.items()}:
+        raise ParameterError(
+            f"got start={start!r}, a network of other sizes; expected those of the recipe; pass another checkpoint, or "
+            "change channels, hidden and convolutions"
+        )
+    return weights
+
+
+def _is_logged(trainer: pl.Trainer) -> bool:
+    """Whether figures of this step are kept; handing each one of every step to Lightning costs a tenth of the time."""
+    every = trainer.log_every_n_steps or math.inf  # type: ignore[attr-defined]  # 0: never
+    return (trainer.global_step + 1) % every == 0 or trainer.is_last_batch
+
+
+def _with_schedule(optimizer: Optimizer, trainer: pl.Trainer) -> Any:
+    """A rise over the first 5 % of the steps, then half a cosine down to 1 % of the rate."""
+    total = min(1e6, float(trainer.estimated_stepping_batches))  # infinite for a training without an end
+    warm = max(1.0, 0.05 * total)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
+
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}

@@ -1,0 +1,351 @@
+"""``abele train``: from a recipe to a checkpoint folder; and the table of what the shipped checkpoints reach.
+
+A recipe is a YAML file for Lightning's command line: every option in it can be overridden on the command line. After
+the training, the autoencoder is calibrated on ``val``, the network is measured on ``test``, and the checkpoint written.
+"""
+
+import difflib
+import io
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentError, Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer, TQDMProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins import TorchCheckpointIO
+
+from ..datasets.loading import dataset_of
+from ..errors import AbeleError, CheckpointError, ParameterError
+from ..files import write_atomically
+from ..models.checkpoints import load_classifier
+from .callbacks import ImageGrids, SeedSteps, StayStopped
+from .data_module import ImageData
+from .finishing import finish, trained_options
+from .modules import ForestModule
+from .run_folder import BEST, LAST, aside, check_options, check_place, claim, finished, give_back, keep_figures
+
+
+def main(argv: Sequence[str]) -> Path:
+    """``abele train``: everything after these two words.
+
+    Args:
+        argv: the recipe's file, then options.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        AbeleError: a user's mistake.
+        SystemExit: with code 0, after ``--help``.
+    """
+    argv = list(argv)
+    if argv and not argv[0].startswith("-"):
+        return _run([f"--config={_recipe(argv[0])}", *argv[1:]])
+    if not any(option == "-h" or "help" in option or option.startswith("--config") for option in argv):
+        raise ParameterError(
+            "got no recipe; expected: abele train RECIPE.yaml [options]; recipes are in the folder training/"
+        )
+    return _run(argv)
+
+
+def check(argv: Sequence[str]) -> None:
+    """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
+    with _calm():
+        _parse([f"--config={_recipe(argv[0])}", *argv[1:]])
+
+
+def train(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train what a recipe describes; the same as ``abele train``.
+
+    Args:
+        recipe: YAML file.
+        overrides: options as on the command line, such as ``["--model.latent_dim", "8"]``.
+        data_dir: folder of the data sets.
+        out: folder of the checkpoint; default ``runs/<name>/checkpoint``.
+        resume: go on with an interrupted training.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        AbeleError: an option, the data, or a folder is not as it has to be.
+    """
+    named = {"--data_dir": data_dir, "--out": out}
+    options = [f"{option}={value}" for option, value in named.items() if value is not None]
+    return main([str(recipe), *overrides, *options, *(["--resume"] if resume else [])])
+
+
+class _Cli(LightningCLI):
+    """Lightning's command line, with the options of a checkpoint, and with everything written into the run folder."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config, run = self.config, _run_folder(self.config)
+        callbacks: list[pl.Callback] = [
+            Timer(self.config_init.trainer.max_time, interval="epoch"),  # what is left is the state of a whole epoch
+            SeedSteps(int(config.seed_everything)),
+            StayStopped(),
+            ImageGrids(run / "images"),
+            ModelCheckpoint(
+                dirpath=run, filename=Path(BEST).stem, monitor=config.monitor, mode=config.mode,
+                enable_version_counter=False,
+            ),
+            # of every epoch; `save_last` of the one above would write only those that are the best so far
+            ModelCheckpoint(
+                dirpath=run, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+            ),
+        ]  # fmt: skip
+        if config.patience is not None:
+            callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
+        loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
+        given = self.config_init.trainer
+        if given.enable_progress_bar is not False and not any(
+            isinstance(c, ProgressBar) for c in given.callbacks or []
+        ):
+            callbacks.append(TQDMProgressBar(refresh_rate=10))  # drawn after every step, it costs a few per cent
+        plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins]
+        return super().instantiate_trainer(
+            callbacks=[*callbacks, *(given.callbacks or [])],
+            logger=loggers if given.logger is None else given.logger,
+            max_time=None,  # the timer above has it; the trainer would add none beside that one, and ignore it
+            plugins=[_WholeFiles(), *(plugin for plugin in plugins if plugin is not None)],
+            # Lightning looks there for states that a cluster's job left: those of another training must not be found
+            default_root_dir=given.default_root_dir or run,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--name", type=str, default="run", help="name of the checkpoint and of its run folder")
+        parser.add_argument(
+            "--black_box", "--black-box", type=str | None, default=None,
+            help="autoencoders: classifier checkpoint (name or folder) that judges whether labels are preserved",
+        )  # fmt: skip
+        parser.add_argument(
+            "--half", type=bool, default=True, help="round the weights to half precision: smaller files"
+        )
+        parser.add_argument("--patience", type=int | None, default=None, help="stop after so many epochs without gain")
+        parser.add_argument("--monitor", type=str, default="val/loss", help="figure that decides which epoch was best")
+        parser.add_argument("--mode", type=str, default="min", help="min or max: what is good for that figure")
+        parser.add_argument("--threads", type=int | None, default=None, help="processor threads of torch")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of the run folders")
+        parser.add_argument("--out", type=str | None, default=None, help="checkpoint folder [RUNS/NAME/checkpoint]")
+        parser.add_argument("--data_dir", "--data-dir", type=str | None, default=None, help="folder of the data sets")
+        parser.add_argument("--download", action="store_true", help="fetch missing data first")
+        parser.add_argument("--resume", action="store_true", help="go on with an interrupted training of this name")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace an earlier run and checkpoint of this name"
+        )
+        parser.link_arguments("data_dir", "data.data_dir")
+        parser.link_arguments("download", "data.download")
+        parser.link_arguments("seed_everything", "data.seed")
+        shape, classes = (lambda name: dataset_of(name).image_shape), (lambda name: len(dataset_of(name).class_names))
+        parser.link_arguments("data.data_set", "model.init_args.image_shape", compute_fn=shape)
+        parser.link_arguments("data.data_set", "model.init_args.n_classes", compute_fn=classes)
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Without what Lightning says at every run and no user of this command can act on; advertisements included."""
+    lightning = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+
+    def useful(record: logging.LogRecord) -> bool:
+        return "Tip:" not in record.getMessage()
+
+    lightning.addFilter(useful)
+    try:
+        with warnings.catch_warnings():
+            for message in (
+                "LightningCLI's args",
+                ".*many workers",
+                "The number of training batches",
+                "Checkpoint directory",
+                ".*LeafSpec",
+            ):
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        lightning.removeFilter(useful)
+
+
+class _WholeFiles(TorchCheckpointIO):
+    """Writes a state whole or not at all: Lightning's own way passes through the system's temporary folder, from where
+    a file is copied, not renamed, when the run is on another file system; and a kill while copying leaves half of it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()  # the writer of torch tells a full disk as a failed assertion
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), lambda file: file.write(buffer.getbuffer()))
+
+
+def _run(args: list[str]) -> Path:
+    with _calm():
+        return _train(_parse(args))
+
+
+def _train(cli: _Cli) -> Path:
+    """Every process of a training comes here; the first one alone claims, measures and writes."""
+    config, trainer, module = cli.config, cli.trainer, cli.model
+    run = _run_folder(config)
+    out = Path(config.out) if config.out else run / "checkpoint"
+    if isinstance(module, ForestModule) and trainer.world_size > 1:
+        raise ParameterError(
+            f"got {trainer.world_size} processes for a forest; expected one; leave --trainer.devices at 1, and use "
+            "--model.n_jobs for more cores"
+        )
+    black_box = None
+    if trainer.is_global_zero:
+        # whatever can be refused is refused before anything earlier is touched
+        check_place(run, out, resume=config.resume, overwrite=config.overwrite)
+        black_box = None if config.black_box is None else load_classifier(config.black_box)
+        asked = trained_options(config, dataset_of(config.data.data_set).name)
+        if config.resume:
+            check_options(run, asked)
+        cli.datamodule.prepare_data()
+        if config.resume:
+            keep_figures(trainer, _check_state(run / LAST, module)["epoch"])
+        else:
+            claim(run, out, asked)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+
+    _fit(cli, run)
+    if trainer.is_global_zero:
+        timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+        seconds = timer.time_elapsed("train")  # a resumed training counts its earlier parts too
+        if (run / BEST).is_file():
+            best = torch.load(run / BEST, map_location=module.device, weights_only=True)
+            module.on_load_checkpoint(best)  # a forest takes the size of the best one
+            module.load_state_dict(best["state_dict"])
+        finish(module, config, out, black_box, seconds)
+        finished(run)
+    try:
+        trainer.strategy.barrier()  # what follows in any process finds the checkpoint
+    except RuntimeError as error:
+        raise AbeleError(
+            "got no answer from the first process, which says why; expected a finished training"
+        ) from error
+    return out
+
+
+def _fit(cli: _Cli, run: Path) -> None:
+    trainer, last = cli.trainer, run / LAST
+    try:
+        trainer.fit(
+            cli.model, datamodule=cli.datamodule, ckpt_path=str(last) if cli.config.resume else None, weights_only=True
+        )
+    except BaseException as error:
+        if trainer.strategy.launcher is not None:  # the processes it started would wait for this one
+            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # type: ignore[attr-defined]
+        left = "begin again"
+        if last.is_file():
+            left = f"the state of the last whole epoch is in {run}: go on with --resume"
+            left += f"; the earlier training is in {aside(run)} until then" if aside(run).exists() else ""
+        if trainer.is_global_zero:
+            give_back(run)
+        if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise AbeleError(f"got an interruption; {left}") from error
+        if isinstance(error, MisconfigurationException):  # options that Lightning can only judge while training
+            raise ParameterError(f"got options that do not fit: {error}; change the recipe") from error
+        if isinstance(error, OSError) and not isinstance(error, AbeleError):
+            raise AbeleError(f"got {run}, which cannot be written ({error}); make room; {left}") from error
+        raise
+
+
+def _check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
+    """A state; one that cannot be gone on with is refused before Lightning fails on it."""
+    for half in last.parent.glob(".*.ckpt.*"):  # a killed process was about to write it
+        half.unlink()
+    try:
+        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"got a damaged {last} ({type(error).__name__}); expected a state of a training; copy best.ckpt, the state "
+            "of the best epoch, over it, or begin again with --overwrite"
+        ) from error
+    try:
+        module.on_load_checkpoint(state)
+        module.load_state_dict(state["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        raise ParameterError(
+            f"got --resume, but the network in {last} is another one; expected the options of the interrupted "
+            "training; repeat those, or begin again with --overwrite"
+        ) from error
+    return state
+
+
+def _parse(args: list[str]) -> _Cli:
+    description = (
+        "abele train RECIPE.yaml [options]: train an autoencoder or a classifier, and write a checkpoint folder. Every "
+        "option of the recipe can be given here too, for instance --model.latent_dim 8 --trainer.max_epochs 2. Options "
+        "of a model: --model.help abele_py.training.modules.AutoencoderModule (or ClassifierModule, ForestModule)."
+    )
+    try:
+        return _Cli(
+            pl.LightningModule,
+            ImageData,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            save_config_callback=None,
+            parser_kwargs={
+                "prog": "abele train",
+                "usage": "abele train RECIPE.yaml [options]",
+                "description": description,
+                "exit_on_error": False,
+            },
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                # "auto" would choose Apple's GPUs, which have no float64: our calibrated thresholds do
+                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+                "devices": 1,
+                "use_distributed_sampler": False,
+            },
+            args=args,
+            run=False,
+        )
+    except (ArgumentError, TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+        if (own := _own(error)) is not None:
+            raise own from error
+        message = str(error).strip().splitlines()
+        raise ParameterError(
+            f"got options that do not fit: {' '.join(line.strip() for line in message)[:500]}; expected the options of "
+            "the recipe; see abele train --help"
+        ) from error
+
+
+def _own(error: BaseException | None) -> AbeleError | None:
+    """The error of this package inside another one, such as of data that jsonargparse asked for while parsing."""
+    while error is not None and not isinstance(error, AbeleError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _run_folder(config: Namespace) -> Path:
+    if Path(config.name).name != config.name or config.name in ("", ".", ".."):
+        raise ParameterError(
+            f"got name {config.name!r}; expected a name without folders; use --runs or --out for those"
+        )
+    return Path(config.runs) / config.name
+
+
+def _recipe(path: str) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))]
+    close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}?" if close else "recipes are in the folder training/"
+    raise ParameterError(f"got no file {path}; expected a recipe in YAML; {hint}")

@@ -1,0 +1,5 @@
+"""Views: an explanation as sentences, as a page, as a figure."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,76 @@
+"""Several explanations as pages in one folder, and the page that leads to them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from ..errors import ParameterError
+from ..explanation.explanation import Explanation
+from ..files import write_atomically
+from . import sentences as words
+from .components import badge, document, picture
+from .html import Html, tag
+
+INDEX = "index.html"
+
+
+def write_pages(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
+    """Write a page for each explanation, ``NAME-explanation.html``, and ``index.html``, which leads to them.
+
+    Args:
+        explanations: by the name of their image, in the order of the index.
+        folder: created where it is missing.
+
+    Returns:
+        The path of the index.
+
+    Raises:
+        ParameterError: there are none, or a name cannot be that of a file.
+    """
+    for name in explanations:
+        if not name or Path(name).name != name or "\0" in name:
+            raise ParameterError(f"got the name {name!r}; expected one that a file can have; leave out folders")
+    if not explanations:
+        raise ParameterError("got no explanations; expected at least one")
+    for name, explanation in explanations.items():
+        explanation.to_html(page_path(folder, name), title=name)
+    return write_index(explanations, folder)
+
+
+def page_path(folder: str | Path, name: str) -> Path:
+    """Where the page of one explanation is written."""
+    return Path(folder) / f"{name}-explanation.html"
+
+
+def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
+    """Write the page that leads to those of explanations, which stand beside it; see :func:`write_pages`."""
+    path = Path(folder) / INDEX
+    heading = f"{words.counted(len(explanations), 'explanation')}"
+    entries = tag("ul", (_entry(name, e) for name, e in explanations.items()), class_="index")
+    read = (
+        "What a black box sees in images, how far to trust the explanation of it, and what would change it nearest by."
+    )
+    page = document(heading, [tag("h1", heading), tag("p", read), entries])
+    write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def _entry(name: str, e: Explanation) -> Html:
+    t, others = e.trust, e.counter_exemplars.labels.tolist()
+    seen = e.name(e.label)
+    return tag(
+        "li",
+        tag(
+            "a",
+            picture(e, e.image, f"Image {name}, which the black box calls {seen}", 4_000),
+            tag(
+                "div",
+                tag("strong", seen),
+                tag("p", name),
+                tag("p", badge(e)),
+                tag("p", f"The rule agrees in {t.held_out:.1%}; always {seen}: {t.constant:.1%}."),
+                tag("p", f"Nearest other label: {e.name(others[0])}." if others else "No other label found."),
+            ),
+            href=quote(page_path("", name).name, errors="replace"),
+        ),
+    )

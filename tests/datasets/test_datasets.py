@@ -1,0 +1,459 @@
+"""The data sets: every entry of the table keeps what its record says; damaged and missing data are refused.
+
+Where data are not here, small archives of the right format stand in for them, in the place of the downloaded ones.
+"""
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import shlex
+import shutil
+import tarfile
+import zipfile
+from dataclasses import replace
+from functools import cache
+from http.client import IncompleteRead
+from itertools import count
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from sklearn.datasets import load_digits
+from support.paths import ROOT
+from support.real_data import data_dir_of
+from torchvision.datasets import utils
+
+from abele_py.cli.commands import main
+from abele_py.datasets import readers
+from abele_py.datasets.catalog import DATASETS
+from abele_py.datasets.files import File, check_files
+from abele_py.datasets.loading import load_split, prepare
+from abele_py.datasets.readers import enlarge_digits
+from abele_py.datasets.records import SPLITS, to_unit
+from abele_py.errors import DataError, UnknownNameError
+
+FILES = [name for name, record in DATASETS.items() if record.files]
+FETCHED = [name for name, record in DATASETS.items() if record.fetch]
+
+# sha256 of the bytes of all labels and images: the splits must never change under a shipped checkpoint
+CONTENT = {
+    ("digits", "train"): "0c1ad34c9c928cda97520c23bd4907c3d859c54e4e28a925acbf427a98af1c60",
+    ("digits", "val"): "8883dc9414d4eb31d29431d3e18704416645b197f8d688274d75e54c94c31bc5",
+    ("digits", "test"): "89a91eec4c1a416ddf9421894d9a2233cd93d67db3a35808f3588a89b059390a",
+    ("mnist", "val"): "149089f5e824808a81bb50434d357b228405e04df3e0888799ef1ea12767d629",
+    ("mnist", "test"): "6bfdba1d84ed554183b4828e8b6c889f7fd8244ce69e5c88134d85558440207b",
+    ("fashion-mnist", "val"): "94d94a357b3354ad789317b0a23b5bfbbfead05d544d8b212d1ee4da12447c92",
+    ("fashion-mnist", "test"): "5004ffe943f2cb8d2c14c84bc4434e9c2ca747f031fae8f081fc70e655048674",
+    ("pneumoniamnist", "train"): "521f047ea68993429d962a9efa4f882af11174902e70f6abaf7f35bf905a2d7b",
+    ("pneumoniamnist", "val"): "1fadf0abe0498d8c86a30ff6d1956afcf54422519c1e75d6a4ff9976d81bace2",
+    ("pneumoniamnist", "test"): "c41aff9c94d8a94f2569a429ef8080dfe60fb3e237b3abc69bc30daf4bc47a19",
+    ("cifar10-jpeg", "val"): "bbf0a3833138473481bac9295baee4ef7bcfcbf18c00d0d60778e46edcca39da",
+    ("cifar10-jpeg", "test"): "62b58015d027fa494cfc84eeb20b0c369917d33e177a5a4f7a65507f0e7bed76",
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", DATASETS)
+def test_split_is_what_its_record_says(name, split):
+    record = DATASETS[name]
+    images = load_split(name, split, data_dir_of(name))
+    assert len(images) == record.sizes[split]
+    assert images.images.shape == (record.sizes[split], *record.image_shape)
+    assert images.images.dtype == torch.uint8
+    assert images.labels.dtype == torch.int64
+    assert images.class_names == record.class_names
+    assert set(images.labels.tolist()) == set(range(len(record.class_names)))
+    assert images.images.min() < 5
+    assert images.images.max() > 250
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_record_is_complete(name):
+    record = DATASETS[name]
+    assert record.name == name
+    assert record.title
+    assert record.licence
+    assert record.source
+    assert record.splitting
+    assert set(record.sizes) == set(SPLITS)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_splits_share_no_image(name):
+    seen: set[bytes] = set()
+    distinct = 0
+    for split in SPLITS:
+        own = {image.tobytes() for image in load_split(name, split, data_dir_of(name)).images.numpy()}
+        seen |= own
+        distinct += len(own)
+    assert len(seen) == distinct
+
+
+@pytest.mark.parametrize(("name", "split"), CONTENT)
+def test_content_has_not_changed(name, split):
+    images = load_split(name, split, data_dir_of(name))
+    found = hashlib.sha256(images.labels.numpy().tobytes() + images.images.numpy().tobytes()).hexdigest()
+    assert found == CONTENT[name, split]
+
+
+def test_digits_are_enlarged_bilinearly():
+    small = load_digits().images
+    expected = torch.nn.functional.interpolate(torch.tensor(small)[:, None] * 255 / 16, size=(28, 28), mode="bilinear")
+    enlarged = enlarge_digits(small.astype(np.int64))
+    assert np.abs(enlarged - expected.numpy()).max() <= 0.5 + 1e-9
+
+
+def test_unit_range():
+    unit = to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    assert unit.dtype == torch.float32
+    assert torch.equal(unit, torch.tensor([0.0, 0.2, 1.0]))
+
+
+def test_loading_leaves_the_global_random_states_alone():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    load_split("digits", "train")
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
+
+
+def test_unknown_names_say_what_is_known():
+    with pytest.raises(UnknownNameError, match="Did you mean 'mnist'"):
+        load_split("mnits", "test")
+    with pytest.raises(UnknownNameError, match="expected one of: train, val, test"):
+        load_split("digits", "validation")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_data_say_how_to_get_them(name, tmp_path):
+    record = DATASETS[name]
+    with pytest.raises(DataError) as raised:
+        load_split(name, "test", tmp_path)
+    message = str(raised.value)
+    for told in (record.title, str(tmp_path), "--data-dir", "ABELE_DATA_DIR", record.advice):
+        assert told in message
+    assert ("--download" in message) == ("download=True" in message) == (record.fetch is not None)
+
+
+def test_other_copies_of_cifar10_are_told_apart(tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(DataError, match=r"cifar-10-batches-py.* pickled .* never read: the binary version is needed"):
+        load_split("cifar10", "test", tmp_path)
+    with pytest.raises(DataError, match=r"lossy copy cannot be downloaded.* cifar10, from https://www.cs.toronto.edu"):
+        load_split("cifar10-jpeg", "test", tmp_path, download=True)
+
+
+def test_the_data_folder_can_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABELE_DATA_DIR", str(tmp_path / "from-environment"))
+    with pytest.raises(DataError, match="from-environment"):
+        load_split("mnist", "test")
+    with pytest.raises(DataError, match="from-argument"):
+        load_split("mnist", "test", tmp_path / "from-argument")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
+    contents = {path: path.encode() * 3 for path in DATASETS[name].files}
+    files = {path: File((digest_of(content),), len(content)) for path, content in contents.items()}
+    monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], files=files, read=None))
+    ticks = count(1)
+
+    def write(path, content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (next(ticks),) * 2)  # the clock of a file system may stand still between two writes
+
+    for path, content in contents.items():
+        write(tmp_path / path, content)
+    prepare(name, tmp_path)
+    for path, content in contents.items():
+        victim, flipped = tmp_path / path, bytes([content[0] ^ 1]) + content[1:]
+        for damaged, what in {
+            content[:-1]: "bytes in",
+            content + b" ": "bytes in",
+            flipped: "other content in",
+        }.items():
+            write(victim, damaged)
+            with pytest.raises(DataError, match=rf"{what} .*{victim.name}; expected .*; delete it and fetch it again"):
+                prepare(name, tmp_path)
+        write(victim, content)
+        prepare(name, tmp_path)
+
+
+def test_one_of_several_digests_is_enough(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    md5 = "md5:900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, A.5
+    check_files("A", tmp_path, {"a": File(("sha256:0", md5))}, "")
+    with pytest.raises(DataError, match="got other content"):
+        check_files("A", tmp_path, {"a": File(("sha256:0", "md5:0"))}, "")
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    files = {"a": File((digest_of(b"abc"),))}
+    hashed = []
+    monkeypatch.setattr(hashlib, "file_digest", recorded(hashlib.file_digest, hashed))
+    for _ in range(3):
+        check_files("A", tmp_path, files, "")
+    assert len(hashed) == 1
+
+
+# Downloads: torchvision's code runs, up to the connection; the md5 of a stand-in takes the place of the official one.
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def recorded(function, calls):
+    def call(*arguments, **options):
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    return call
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The format of MNIST: two zeros, type 8 (unsigned byte), number of axes, their lengths, then the bytes."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+@cache
+def drawn(n: int, *shape: int) -> np.ndarray:
+    return np.random.RandomState(n).randint(0, 256, (n, *shape)).astype(np.uint8)
+
+
+def mnist_archives() -> dict[str, bytes]:
+    arrays = {
+        "train-images-idx3": drawn(20, 28, 28),
+        "train-labels-idx1": np.arange(20) % 10,
+        "t10k-images-idx3": drawn(8, 28, 28),
+        "t10k-labels-idx1": np.arange(8),
+    }
+    return {f"{name}-ubyte.gz": gzip.compress(idx(array)) for name, array in arrays.items()}
+
+
+def emnist_archives() -> dict[str, bytes]:
+    arrays = {
+        "train-images-idx3": drawn(20, 28, 28),
+        "train-labels-idx1": np.arange(20) % 26 + 1,
+        "test-images-idx3": drawn(8, 28, 28),
+        "test-labels-idx1": np.array([1, 2, 3, 4, 5, 6, 25, 26]),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("gzip/emnist-byclass-mapping.txt", "of no use here")
+        for name, array in arrays.items():
+            archive.writestr(f"gzip/emnist-letters-{name}-ubyte.gz", gzip.compress(idx(array)))
+    return {"gzip.zip": buffer.getvalue()}
+
+
+def cifar_archives() -> dict[str, bytes]:
+    records = np.concatenate([(np.arange(28) % 10)[:, None], drawn(28, 3072)], axis=1).astype(np.uint8)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for i in (4, 2, 0, 1, 3, 5):  # the order inside the archive is of no matter
+            content = records[4 * i : 4 * i + (8 if i == 5 else 4)].tobytes()
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{names[i]}.bin")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return {"cifar-10-binary.tar.gz": buffer.getvalue()}
+
+
+def pneumonia_archives() -> dict[str, bytes]:
+    images = drawn(31, 28, 28)
+    arrays = {"train": np.concatenate([images[:15], images[15:16]]), "val": images[15:20], "test": images[20:28]}
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        **{f"{split}_images": rows for split, rows in arrays.items()},
+        **{f"{split}_labels": (np.arange(len(rows)) % 2)[:, None].astype(np.uint8) for split, rows in arrays.items()},
+    )
+    return {"pneumoniamnist.npz": buffer.getvalue()}
+
+
+ARCHIVES = {
+    "mnist": mnist_archives,
+    "fashion-mnist": mnist_archives,
+    "kmnist": mnist_archives,
+    "emnist-letters": emnist_archives,
+    "pneumoniamnist": pneumonia_archives,
+    "cifar10": cifar_archives,
+}
+
+
+@pytest.fixture(params=FETCHED)
+def stand_in(request, monkeypatch):
+    """Name of a data set whose downloads give small archives: 20 images for train and val, 15 + 5, and 8 for test."""
+    name, archives = request.param, ARCHIVES[request.param]()
+    record, set_apart = DATASETS[name], readers.set_apart
+    files = {}
+    for path in record.files:
+        last = Path(path).name
+        content = archives[last] if last in archives else gzip.decompress(archives[f"{last}.gz"])
+        files[path] = File((digest_of(content),), len(content))
+    monkeypatch.setitem(DATASETS, name, replace(record, files=files))
+    monkeypatch.setattr(readers, "set_apart", lambda x, y, split, n_val: set_apart(x, y, split, n_val // 1000))
+
+    def same_md5(path, md5):
+        official = {digest for file in record.files.values() for digest in file.digests if digest.startswith("md5:")}
+        assert not official or f"md5:{md5}" in official
+        return Path(path).read_bytes() == archives[Path(path).name]
+
+    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, max_hops: url)
+    monkeypatch.setattr(utils, "_urlretrieve", lambda url, path: Path(path).write_bytes(archives[Path(path).name]))
+    monkeypatch.setattr(utils, "check_md5", same_md5)
+    return name
+
+
+def test_a_download_is_checked_read_and_split(stand_in, tmp_path):
+    folder = tmp_path / "made" / "by it"
+    splits = {split: load_split(stand_in, split, folder, download=True) for split in SPLITS}
+    assert {split: len(images) for split, images in splits.items()} == {"train": 15, "val": 5, "test": 8}
+    for images in splits.values():
+        assert images.images.shape[1:] == DATASETS[stand_in].image_shape
+        assert images.images.dtype == torch.uint8
+        assert images.images.is_contiguous()
+        assert 0 <= int(images.labels.min()) <= int(images.labels.max()) < len(images.class_names)
+    kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert kept == set(DATASETS[stand_in].files)
+
+
+def test_the_images_of_a_split_belong_to_its_reader(stand_in, tmp_path):
+    first = load_split(stand_in, "test", tmp_path, download=True)
+    expected = first.images.clone()
+    first.images.zero_()
+    assert torch.equal(load_split(stand_in, "test", tmp_path).images, expected)
+
+
+def test_without_download_nothing_is_fetched(stand_in, tmp_path):
+    with pytest.raises(DataError, match="--download"):
+        load_split(stand_in, "test", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_not_fetched_again(stand_in, tmp_path, monkeypatch):
+    prepare(stand_in, tmp_path, download=True)
+    asked = []
+    monkeypatch.setattr(utils, "_urlretrieve", recorded(utils._urlretrieve, asked))
+    prepare(stand_in, tmp_path, download=True)
+    assert not asked
+    (tmp_path / next(iter(DATASETS[stand_in].files))).unlink()
+    prepare(stand_in, tmp_path, download=True)
+    assert asked
+
+
+def no_connection(url, path):
+    raise URLError("no connection")
+
+
+def cut_off(url, path):
+    raise IncompleteRead(b"half of it")
+
+
+def half(url, path):
+    Path(path).write_bytes(b"half of it")
+
+
+def interrupted(url, path):
+    Path(path).write_bytes(b"half of it")
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(no_connection, DataError), (cut_off, DataError), (half, DataError), (interrupted, KeyboardInterrupt)],
+)
+def test_a_failed_download_leaves_nothing(stand_in, tmp_path, monkeypatch, failure, error):
+    monkeypatch.setattr(utils, "_urlretrieve", failure)
+    with pytest.raises(error) as raised:
+        prepare(stand_in, tmp_path, download=True)
+    if error is DataError:
+        for told in (DATASETS[stand_in].title, str(tmp_path), "check the connection", *DATASETS[stand_in].files):
+            assert told in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="check the connection and the folder"):
+        prepare("cifar10", tmp_path / "file" / "below", download=True)
+
+
+def test_torchvision_knows_the_same_archives():
+    kmnist = {f"KMNIST/raw/{name}": f"md5:{md5}" for name, md5 in torchvision.datasets.KMNIST.resources}
+    assert {path: file.digests[1] for path, file in DATASETS["kmnist"].files.items()} == kmnist
+    (emnist,) = DATASETS["emnist-letters"].files.values()
+    assert emnist.digests[1] == f"md5:{torchvision.datasets.EMNIST.md5}"
+
+
+@pytest.mark.parametrize("stand_in", ["kmnist"], indirect=True)
+def test_validation_images_are_the_first_of_a_fixed_permutation(stand_in, tmp_path):
+    val = np.sort(np.random.RandomState(0).permutation(20)[:5])
+    train = np.setdiff1d(np.arange(20), val)
+    for split, rows in {"val": val, "train": train}.items():
+        images = load_split(stand_in, split, tmp_path, download=True)
+        assert (images.images[:, 0].numpy() == drawn(20, 28, 28)[rows]).all()
+        assert images.labels.tolist() == (rows % 10).tolist()
+
+
+@pytest.mark.parametrize("stand_in", ["emnist-letters"], indirect=True)
+def test_emnist_is_set_upright_and_counted_from_zero(stand_in, tmp_path):
+    images = load_split(stand_in, "test", tmp_path, download=True)
+    stored = drawn(8, 28, 28)
+    assert int(images.images[3, 0, 2, 27]) == int(stored[3, 27, 2])
+    assert (images.images[:, 0].numpy() == stored.transpose(0, 2, 1)).all()
+    assert [images.class_names[label] for label in images.labels] == list("ABCDEFYZ")
+
+
+@pytest.mark.parametrize("stand_in", ["cifar10"], indirect=True)
+def test_cifar10_is_red_green_blue_row_by_row(stand_in, tmp_path):
+    images = load_split(stand_in, "test", tmp_path, download=True)
+    stored = drawn(28, 3072)
+    assert images.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]  # records 20 to 27
+    red, green, blue = images.images[1]
+    assert [int(red[0, 1]), int(red[1, 0])] == stored[21, [1, 32]].tolist()
+    assert [int(green[0, 0]), int(blue[0, 0]), int(blue[31, 31])] == stored[21, [1024, 2048, 3071]].tolist()
+    both = torch.cat([load_split(stand_in, split, tmp_path).images for split in ("train", "val")])
+    assert {image.tobytes() for image in both.numpy()} == {record.tobytes() for record in stored[:20]}
+
+
+@pytest.mark.parametrize("stand_in", ["pneumoniamnist"], indirect=True)
+def test_pneumonia_images_of_another_split_are_left_out_of_train(stand_in, tmp_path):
+    train = load_split(stand_in, "train", tmp_path, download=True)
+    images = drawn(31, 28, 28)
+    found = {image.tobytes(): int(label) for image, label in zip(train.images.numpy(), train.labels, strict=True)}
+    assert found == {image.tobytes(): i % 2 for i, image in enumerate(images[:15])}
+
+
+@pytest.mark.parametrize("stand_in", ["mnist"], indirect=True)
+def test_the_command_of_the_page_asks_for_its_data(stand_in, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "data-sets.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"```bash\nabele (.*)\n```", page)
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(utils, "_urlretrieve", no_connection)
+    assert main(shlex.split(command)) == 2
+    assert "got no download of MNIST into data" in capsys.readouterr().err
+
+
+def test_the_page_of_data_sets_is_fresh():
+    spec = importlib.util.spec_from_file_location("data_sets", ROOT / "benchmarks" / "data_sets.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (ROOT / "docs" / "data-sets.md").read_text(encoding="utf-8")
+    assert module.fresh(page) == page, "run: python benchmarks/data_sets.py"
+    for name, record in DATASETS.items():
+        assert f"`{name}`" in page
+        assert record.source in page
+        for path, file in record.files.items():
+            assert all(text in page for text in (path, *file.digests))

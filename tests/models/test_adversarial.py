@@ -1,0 +1,147 @@
+"""The adversarial autoencoder's networks: shapes, ranges, deterministic answers, calibration."""
+
+import pytest
+import torch
+
+from abele_py.errors import ParameterError
+from abele_py.models.adversarial import AdversarialAutoencoder
+from abele_py.models.autoencoder import Autoencoder
+from abele_py.models.mixture import fit_mixture
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
+ARCHITECTURES = ["mlp", "conv", "conv-mlp"]
+
+
+def network(architecture="mlp", shape=(1, 28, 28), k=5, **options):
+    torch.manual_seed(0)
+    return AdversarialAutoencoder(shape, k, architecture, hidden=(32, 16), channels=(4, 8), **options).eval()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_shapes_and_ranges(architecture, shape):
+    model = network(architecture, shape)
+    assert isinstance(model, Autoencoder)
+    images = torch.rand(6, *shape)
+    with torch.no_grad():
+        latents = model.encode(images)
+        decoded = model.decode(latents)
+        answers = model.discriminate(latents)
+    assert latents.shape == (6, 5)
+    assert decoded.shape == images.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+    assert answers.shape == (6,)
+    assert ((answers >= 0) & (answers <= 1)).all()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_no_images_give_no_codes(architecture):
+    model = network(architecture)
+    with torch.no_grad():
+        assert model.encode(torch.zeros(0, 1, 28, 28)).shape == (0, 5)
+        assert model.decode(torch.zeros(0, 5)).shape == (0, 1, 28, 28)
+        assert model.discriminate(torch.zeros(0, 5)).shape == (0,)
+
+
+@pytest.mark.parametrize("refinement", [0, 3])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_batch_changes_nothing_for_a_row(architecture, refinement):
+    model = network(architecture, refinement=refinement)
+    images, latents = torch.rand(130, 1, 28, 28), torch.randn(130, 5)
+    with torch.no_grad():
+        for function, rows in ((model.encode, images), (model.decode, latents), (model.discriminate, latents)):
+            whole = function(rows)
+            for n in (1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 129):
+                assert torch.equal(function(rows[:n]), whole[:n])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_config_rebuilds_the_network(architecture):
+    model = network(architecture)
+    model.calibrate(torch.randn(30, 5), torch.randn(9, 5))
+    again = AdversarialAutoencoder(**model.config)
+    again.load_state_dict(model.state_dict())
+    assert again.config == model.config
+    assert torch.equal(again.reference_latents, model.reference_latents)
+
+
+def test_refined_codes_decode_to_something_nearer_to_the_image():
+    plain, refined = network(), network(refinement=10)
+    images = torch.rand(20, 1, 28, 28)
+
+    def errors(model):
+        return (model.decode(model.encode(images)) - images).square().mean(dim=(1, 2, 3))
+
+    before, after = errors(plain), errors(refined)
+    assert (after < before).all()
+    assert not refined.encode(images).requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(errors(refined), after)
+    assert all(p.grad is None for p in refined.parameters())
+
+
+def test_codes_are_standardised_while_training():
+    model = network().train()
+    latents = model.encoder(torch.rand(200, 1, 28, 28))
+    torch.testing.assert_close(latents.mean(dim=0), torch.zeros(5), rtol=0, atol=1e-5)
+    torch.testing.assert_close(latents.var(dim=0, correction=0), torch.ones(5), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.2])
+def test_threshold_accepts_all_but_the_quantile(quantile):
+    model = network()
+    latents = torch.randn(1000, 5)
+    model.calibrate(latents, latents[:10], quantile)
+    with torch.no_grad():
+        rejected = (model.discriminate(latents).double() < model.validity_threshold).float().mean()
+    assert rejected == pytest.approx(quantile, abs=0.002)
+
+
+def test_reference_latents_are_a_copy():
+    model, latents = network(), torch.randn(10, 5)
+    model.calibrate(latents, latents)
+    latents.zero_()
+    assert model.reference_latents.abs().sum() > 0
+
+
+def test_a_network_without_a_mixture_has_no_place_for_one():
+    """Checkpoints written before there were mixtures have the same state, and load."""
+    model = network()
+    model.calibrate(torch.randn(30, 5), torch.randn(9, 5))
+    assert model.mixture is None
+    assert model.config["n_components"] == 0
+    assert not [name for name in model.state_dict() if "mixture" in name]
+
+
+def test_a_mixture_is_kept_as_a_copy_and_rebuilt_from_config_and_state():
+    model, latents = network(), torch.randn(300, 5)
+    given = fit_mixture(latents, latents, components=(3,))
+    model.calibrate(latents, latents[:9], mixture=given)
+    expected = given.log_density(latents)
+    again = AdversarialAutoencoder(**model.config)
+    again.load_state_dict(model.state_dict())
+    given.means.zero_()
+    for one in (model, again):
+        assert torch.equal(one.mixture.log_density(latents), expected)
+    with torch.no_grad():
+        assert torch.equal(model.discriminate(latents), network().discriminate(latents))
+
+
+def test_calibrating_without_a_mixture_removes_it():
+    model, latents = network(), torch.randn(300, 5)
+    model.calibrate(latents, latents[:9], mixture=fit_mixture(latents, latents, components=(2,)))
+    model.calibrate(latents, latents[:9])
+    assert model.mixture is None
+    AdversarialAutoencoder(**model.config).load_state_dict(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"latent_dim": 0}, {"image_shape": (28, 28)}, {"architecture": "vae"}, {"hidden": ()}, {"hidden": (0,)},
+     {"image_shape": (1, 0, 28)}, {"discriminator_hidden": ()}, {"n_references": -1},
+     {"n_components": -1},     {"architecture": "conv", "channels": ()}],
+)  # fmt: skip
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ParameterError, match="expected"):
+        AdversarialAutoencoder(**options)

@@ -1,0 +1,379 @@
+"""Checkpoints: exact round trips, and every kind of damage refused before anything is parsed."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from support.real_data import data_dir_of
+
+from abele_py.datasets.catalog import DATASETS
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import ImageSet
+from abele_py.errors import CheckpointError, UnknownNameError
+from abele_py.models import checkpoints
+from abele_py.models.adversarial import AdversarialAutoencoder
+from abele_py.models.checkpoints import (
+    Manifest,
+    list_checkpoints,
+    load_autoencoder,
+    load_classifier,
+    read_manifest,
+    save_checkpoint,
+)
+from abele_py.models.classifiers import ConvolutionalClassifier, Forest
+from abele_py.models.mixture import fit_mixture
+
+SHIPPED = [manifest.name for manifest in list_checkpoints()]
+PICTURE = b"\x89PNG, for the sake of the test"
+
+
+def manifest(name="small"):
+    return Manifest(
+        name=name,
+        kind="autoencoder",
+        architecture="",
+        config={},
+        data_set="digits",
+        split="train",
+        preprocessing="pixels / 255",
+        class_names=["a", "b"],
+        recipe={"name": "small", "options": {}},
+        seed=0,
+        versions={"torch": torch.__version__},
+        hardware="test",
+        training_seconds=1.5,
+        metrics={"label_preservation": 0.5, "rmse_255": 20.0},
+        licence="none",
+    )
+
+
+def small_network(kind):
+    torch.manual_seed(0)
+    if kind == "forest":
+        images = torch.rand(60, 1, 4, 4)
+        forest = RandomForestClassifier(5, random_state=0).fit(images.flatten(1).numpy(), torch.arange(60).numpy() % 3)
+        return Forest.from_sklearn(forest, (1, 4, 4))
+    if kind == "cnn":
+        return ConvolutionalClassifier((1, 8, 8), 3, channels=(4,), hidden=8)
+    architecture = kind.removesuffix(" with a mixture")
+    network = AdversarialAutoencoder(
+        (1, 8, 8), 3, architecture, hidden=(16, 16), channels=(2, 4), discriminator_hidden=(8,)
+    )
+    latents = torch.randn(50, 3)
+    mixture = fit_mixture(latents, latents, components=(2,)) if kind != architecture else None
+    network.eval().calibrate(latents, torch.randn(20, 3), mixture=mixture)
+    return network
+
+
+def changed(folder, **fields):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_checkpoint(
+        tmp_path / "small", small_network("mlp with a mixture"), manifest(), {"samples.png": PICTURE}
+    )
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "mlp with a mixture", "cnn", "forest"])
+def test_round_trip_is_exact(tmp_path, kind, half):
+    network = small_network(kind)
+    if half:
+        for parameter in network.parameters():
+            parameter.data.copy_(parameter.half())
+    folder = save_checkpoint(tmp_path / "x", network, manifest())
+    again = (load_classifier if kind in ("cnn", "forest") else load_autoencoder)(folder)
+    assert type(again) is type(network)
+    assert again.config == network.config
+    assert not again.training
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+    before, after = network.state_dict(), again.state_dict()
+    assert before.keys() == after.keys()
+    for name in before:
+        assert before[name].dtype == after[name].dtype
+        assert torch.equal(before[name], after[name])
+
+
+def test_autoencoder_answers_the_same_after_a_round_trip(saved):
+    network, again = small_network("mlp with a mixture"), load_autoencoder(saved)
+    images = torch.rand(20, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(network.encode(images), again.encode(images))
+        assert torch.equal(network.decode(network.encode(images)), again.decode(again.encode(images)))
+    assert again.validity_threshold == network.validity_threshold
+    assert torch.equal(again.reference_latents, network.reference_latents)
+    latents = torch.randn(20, 3)
+    assert torch.equal(again.mixture.log_density(latents), network.mixture.log_density(latents))
+    assert torch.equal(again.mixture.typicality(latents), network.mixture.typicality(latents))
+
+
+def test_loading_in_inference_mode_gives_a_network_that_refines_codes_outside_of_it(tmp_path):
+    network = AdversarialAutoencoder((1, 8, 8), 3, hidden=(16,), discriminator_hidden=(8,), refinement=2).eval()
+    folder = save_checkpoint(tmp_path / "x", network, manifest())
+    with torch.inference_mode():
+        again = load_autoencoder(folder)
+        inside = again.encode(torch.full((2, 1, 8, 8), 0.5))
+    assert not any(tensor.is_inference() for tensor in again.state_dict().values())
+    assert torch.equal(again.encode(torch.full((2, 1, 8, 8), 0.5)), inside)
+
+
+def test_half_precision_halves_the_file(tmp_path):
+    network = small_network("cnn")
+    full = save_checkpoint(tmp_path / "full", network, manifest())
+    for parameter in network.parameters():
+        parameter.data.copy_(parameter.half())
+    half = save_checkpoint(tmp_path / "half", network, manifest())
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (full, half)]
+    assert sizes[0] - sizes[1] == pytest.approx(2 * weights, rel=0.1)
+
+
+def test_manifest_round_trip(saved):
+    found = read_manifest(saved)
+    network = small_network("mlp with a mixture")
+    assert set(found.files) == {"model.safetensors", "samples.png"}
+    assert found == replace(manifest(), architecture="AdversarialAutoencoder", config=network.config, files=found.files)
+
+
+def test_an_older_manifest_is_read_without_counts(saved):
+    path = saved / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["test_counts"]
+    path.write_text(json.dumps(data))
+    assert read_manifest(saved).test_counts == []
+    changed(saved, test_counts=[3, 4])
+    assert read_manifest(saved).test_counts == [3, 4]
+    changed(saved, test_counts="many")
+    with pytest.raises(CheckpointError, match="test_counts"):
+        read_manifest(saved)
+
+
+def test_card_is_made_from_the_complete_manifest_and_needs_no_hash(tmp_path):
+    folder = save_checkpoint(
+        tmp_path / "x", small_network("cnn"), manifest(), card=lambda found: f"{found.architecture} {len(found.files)}"
+    )
+    assert (folder / "MODEL_CARD.md").read_text() == "ConvolutionalClassifier 1"
+    (folder / "MODEL_CARD.md").write_text("a note of the user")
+    load_classifier(folder)
+
+
+def test_saving_again_replaces_the_whole_folder(saved):
+    save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert sorted(path.name for path in saved.iterdir()) == ["manifest.json", "model.safetensors"]
+    assert read_manifest(saved).kind == "classifier"
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_interrupted_saving_leaves_the_earlier_checkpoint_whole(saved, monkeypatch):
+    def full_disk(self, content):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(CheckpointError, match="no space left"):
+        save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert load_autoencoder(saved).latent_dim == 3
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_a_swap_that_fails_brings_the_earlier_checkpoint_back(saved, monkeypatch):
+    rename = Path.rename
+
+    def refused(self, target):
+        if ".partial-" in self.name:
+            raise PermissionError("no renaming here")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(CheckpointError, match="no renaming here"):
+        save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert load_autoencoder(saved).latent_dim == 3
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_the_earlier_checkpoint_outlives_a_kill_within_the_swap_and_a_full_disk_after_it(saved, monkeypatch):
+    """A kill between the two renames leaves it under another name: the next call puts it back before it writes."""
+    saved.rename(saved.with_name(".small.previous"))
+
+    def full_disk(self, content):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full_disk)
+        with pytest.raises(CheckpointError, match="no space left"):
+            save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert load_autoencoder(saved).latent_dim == 3
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+    saved.rename(saved.with_name(".small.previous"))
+    save_checkpoint(saved, small_network("cnn"), manifest("other"))
+    assert read_manifest(saved).kind == "classifier"
+    assert [path.name for path in saved.parent.iterdir()] == ["small"]
+
+
+def test_the_only_whole_checkpoint_is_found_under_its_other_name(saved):
+    saved.rename(saved.with_name(".small.previous"))
+    with pytest.raises(CheckpointError, match=r"got no folder .*small.*\.small\.previous"):
+        load_autoencoder(saved)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "samples.png"])
+@pytest.mark.parametrize("where", [0, 0.5, -1])
+def test_one_flipped_bit_is_refused_before_parsing(saved, file, where, monkeypatch):
+    path = saved / file
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content)) if where != -1 else -1] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(checkpoints, "parse_safetensors", lambda content: pytest.fail("parsed before verified"))
+    with pytest.raises(CheckpointError, match=f"damaged file .*{file}"):
+        load_autoencoder(saved)
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "model.safetensors", "samples.png"])
+def test_missing_file_is_refused(saved, file):
+    (saved / file).unlink()
+    with pytest.raises(CheckpointError, match=file):
+        load_autoencoder(saved)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"text"', "null", "\udcff"])
+def test_damaged_manifest_is_refused(saved, text):
+    (saved / "manifest.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(CheckpointError, match=r"manifest\.json"):
+        load_autoencoder(saved)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schema": 2}, "newer abele_py"),
+        ({"schema": "1"}, "schema '1'"),
+        ({"schema": None}, "schema None"),
+        ({"files": {}}, r"model\.safetensors"),
+        ({"files": {"../small/samples.png": "0", "model.safetensors": "0"}}, "no file|damaged"),
+        ({"metrics": None}, "metrics"),
+        ({"surprise": 1}, "surprise"),
+        ({"kind": "classifier"}, "expected 'autoencoder'"),
+        ({"config": {}}, "do not fit"),
+        ({"config": {"latent_dim": 0}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"latent_dim": "many"}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"colour": "blue"}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"hidden": []}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"image_shape": [1, 100_000, 100_000]}}, "do not fit"),
+        ({"config": {"n_references": -1}}, "builds no AdversarialAutoencoder"),
+        ({"config": {"n_components": -1}}, "builds no AdversarialAutoencoder"),
+    ],
+)
+def test_manifest_is_not_trusted(saved, fields, message):
+    changed(saved, **fields)
+    with pytest.raises(CheckpointError, match=message):
+        load_autoencoder(saved)
+
+
+@pytest.mark.parametrize("n_components", [0, 1, 3])
+def test_another_number_of_components_than_the_weights_have_is_refused(saved, n_components):
+    changed(saved, config=read_manifest(saved).config | {"n_components": n_components})
+    with pytest.raises(CheckpointError, match="do not fit its config, at _mixture"):
+        load_autoencoder(saved)
+
+
+def test_a_checkpoint_of_a_time_without_mixtures_loads(tmp_path):
+    folder = save_checkpoint(tmp_path / "old", small_network("mlp"), manifest())
+    config = read_manifest(folder).config
+    del config["n_components"]
+    changed(folder, config=config)
+    assert load_autoencoder(folder).mixture is None
+
+
+def test_unknown_architecture_names_the_known_ones(saved):
+    changed(saved, architecture="AdversarialAutoencodr")
+    with pytest.raises(UnknownNameError, match="Did you mean 'AdversarialAutoencoder'"):
+        load_autoencoder(saved)
+
+
+def test_wrong_kind_is_refused(saved):
+    with pytest.raises(CheckpointError, match=r"kind 'autoencoder'.*expected 'classifier'"):
+        load_classifier(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    network = small_network("mlp")
+    next(network.parameters()).data[0] = float("nan")
+    folder = save_checkpoint(tmp_path / "x", network, manifest())
+    with pytest.raises(CheckpointError, match="NaN"):
+        load_autoencoder(folder)
+
+
+def test_network_of_no_known_class_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="Linear"):
+        save_checkpoint(tmp_path / "x", torch.nn.Linear(2, 2), manifest())
+
+
+def test_unknown_name_and_missing_folder(tmp_path):
+    with pytest.raises(UnknownNameError, match="expected one of"):
+        load_autoencoder("no-such-checkpoint")
+    with pytest.raises(CheckpointError, match="got no folder"):
+        load_autoencoder(tmp_path / "nothing")
+
+
+@pytest.mark.skipif("mnist" not in SHIPPED, reason="not shipped")
+def test_misspelt_name_gets_the_closest_one():
+    with pytest.raises(UnknownNameError, match="Did you mean 'mnist'"):
+        load_autoencoder("mnits")
+
+
+def test_loading_leaves_the_global_random_state_alone(saved):
+    before = torch.get_rng_state()
+    load_autoencoder(saved)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_import_is_light():
+    heavy = {"pytorch_lightning", "torchvision", "matplotlib", "jsonargparse"}
+    code = f"import sys, abele_py.models.checkpoints; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_checkpoint_is_complete_and_small(name):
+    found = read_manifest(name)
+    network = (load_autoencoder if found.kind == "autoencoder" else load_classifier)(name)
+    record = DATASETS[found.data_set]
+    assert tuple(found.config["image_shape"]) == record.image_shape
+    assert found.class_names == list(record.class_names)
+    assert found.licence == record.licence
+    folder = checkpoints.find_checkpoint(name)
+    assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json", "MODEL_CARD.md"}
+    assert all(path.stat().st_size < 6e6 for path in folder.iterdir())
+    assert "/" not in json.dumps(found.recipe["options"].get("data", {}))
+    if isinstance(network, AdversarialAutoencoder):
+        assert next(iter(found.metrics)) == "label_preservation"
+        assert network.reference_latents.shape == (min(2000, record.sizes["train"]), network.latent_dim)
+        assert 0 < network.validity_threshold < 1
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_checkpoint_reaches_its_first_figure(name):
+    """On all of the test images where there are few, else on the first 2,000, within four standard errors."""
+    from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
+
+    found = read_manifest(name)
+    images = load_split(found.data_set, "test", data_dir_of(found.data_set))
+    n = min(2000, len(images))
+    part = ImageSet(images.images[:n], images.labels[:n], images.class_names)
+    if found.kind == "autoencoder":
+        judge = load_classifier(found.recipe["options"]["black_box"])
+        network = load_autoencoder(name)
+        measured = measure_autoencoder(network, part, in_batches(network.encode, part.images), judge)
+    else:
+        measured = measure_classifier(load_classifier(name), part)
+    figure, value = next(iter(found.metrics.items()))
+    tolerance = 1.5 / n if n == len(images) else 4 * (value * (1 - value) / n) ** 0.5 + 0.005
+    assert measured[figure] == pytest.approx(value, abs=tolerance)

@@ -1,0 +1,384 @@
+"""What networks reach: figures with known answers, the verdict's words at its edges, pictures, and a full disk."""
+
+import errno
+import io
+import re
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from support.manifests import classifier, manifest, reaching
+from support.paths import ROOT
+from torch import nn
+
+from abele_py.cli import commands as cli
+from abele_py.datasets.records import ImageSet
+from abele_py.errors import CheckpointError
+from abele_py.models.adversarial import AdversarialAutoencoder
+from abele_py.models.checkpoints import load_autoencoder, read_manifest
+from abele_py.models.mixture import fit_mixture
+from abele_py.models.verdict import verdict
+from abele_py.training import pictures
+from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
+from abele_py.training.recipe import train
+from benchmarks.models_table import reached, refresh, table, with_reached
+
+# Figures
+
+
+class Scores(nn.Module):
+    """Answers the first pixel as the probability of the last class."""
+
+    def forward(self, images):
+        p = images[:, 0, 0, 0]
+        return torch.stack([1 - p, p], dim=1)
+
+
+def image_set(pixels, labels, names=("no", "yes")):
+    images = torch.tensor(pixels, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    return ImageSet(images, torch.tensor(labels), names)
+
+
+def test_auc_of_four_images_by_hand():
+    """Of the four pairs, three are in order; two of the four images are above one half, one of them wrongly."""
+    found = measure_classifier(Scores(), image_set([25, 150, 100, 200], [0, 0, 1, 1]))
+    assert found == pytest.approx({"accuracy": 0.5, "auc": 0.75})
+    assert list(found) == ["accuracy", "auc"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [([1, 1, 1, 1], ("no", "yes")), ([0, 0, 1, 1], ("a", "b", "c")), ([0, 1, 1, 2], ("a", "b", "c"))],
+)
+def test_auc_is_left_out_where_there_is_none(labels, names):
+    assert list(measure_classifier(Scores(), image_set([25, 150, 100, 200], labels, names))) == ["accuracy"]
+
+
+class Mean(nn.Module):
+    """An autoencoder that draws one image, whatever it is given; its discriminator has learned nothing."""
+
+    validity_threshold = 0.5
+
+    def encode(self, images):
+        return torch.randn(len(images), 2, generator=torch.Generator().manual_seed(0))
+
+    def decode(self, latents):
+        return torch.full((len(latents), 1, 4, 4), 0.1)
+
+    def discriminate(self, latents):
+        return torch.full((len(latents),), 0.5)
+
+
+def test_a_constant_decoder_of_a_data_set_with_a_frequent_class_is_not_good():
+    images = image_set([20] * 95 + [230] * 5, [0] * 95 + [1] * 5)
+    measured = measure_autoencoder(Mean(), images, in_batches(Mean().encode, images.images), Scores())
+    assert list(measured)[:2] == ["label_preservation", "label_preservation_balanced"]
+    assert measured["label_preservation"] == pytest.approx(0.95)
+    assert measured["label_preservation_balanced"] == pytest.approx(0.5)
+    rounded = {name: round(value, 6) for name, value in measured.items()}  # as in a manifest: means are of float32
+    text = "\n".join(verdict(manifest(metrics=rounded, test_counts=[95, 5])))
+    assert "95 (50 with each label counted alike) keep" in text
+    assert "not good enough" in text
+    assert "Labels that few images get are lost more often" in text
+
+
+def test_without_a_judge_there_are_no_figures_of_labels():
+    images = image_set([20, 230], [0, 1])
+    measured = measure_autoencoder(Mean(), images, in_batches(Mean().encode, images.images), None)
+    assert next(iter(measured)) == "rmse_255"
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("alike", "grade"),
+    [(0.98, ": good enough"), (0.9499, ": usable with care"), (0.85, ": usable with care"), (0.8499, ": not good")],
+)
+def test_the_lower_grade_of_all_images_and_of_all_labels_holds(alike, grade):
+    text = "\n".join(verdict(reaching(label_preservation_balanced=alike)))
+    assert grade in text
+    assert ("Labels that few images get" in text) == (alike < 0.95)
+    assert ("--trainer.max_epochs" in text) == (alike < 0.95)
+    assert "usable" in "\n".join(verdict(reaching(label_preservation=0.9, label_preservation_balanced=0.99)))
+
+
+@pytest.mark.parametrize(
+    ("share", "words", "advised"),
+    [
+        (0.95, "95 keep the label that the black box gives them when they are encoded and decoded: good enough", False),
+        (0.9499, "94.9 keep", True),
+        (0.94999, "94.9 keep", True),
+        (0.0004, "0.1 keep", True),
+        (0.0, "images, 0 keep", True),
+        (0.9499, "usable with care", True),
+        (0.85, "85 keep the label .* usable with care", True),
+        (0.849, "84.9 keep the label .* not good enough", True),
+        (1.0, "100 keep", False),
+        (0.9999, "99.9 keep", False),
+    ],
+)
+def test_label_preservation_in_words(share, words, advised):
+    text = "\n".join(verdict(reaching(label_preservation=share)))
+    assert re.search(words, text)
+    assert ("--trainer.max_epochs, here 7" in text and "--model.latent_dim, here 5" in text) == advised
+
+
+def test_an_autoencoder_without_a_judge_is_not_called_good():
+    metrics = {name: value for name, value in manifest().metrics.items() if name != "label_preservation"}
+    text = "\n".join(verdict(manifest(metrics=metrics)))
+    assert "not known" in text
+    assert "--black-box" in text
+    assert "good enough" not in text
+
+
+@pytest.mark.parametrize(
+    ("codes", "prior", "words"),
+    [
+        (0.5, 0.5, "hardly tells codes from the prior"),
+        (0.4, 0.6, "hardly tells codes from the prior"),
+        (0.6, 0.6, "hardly tells codes from the prior"),
+        (0.45, 0.65, "hardly tells codes from the prior"),
+        (0.55, 0.35, "hardly tells codes from the prior"),
+        (0.3994, 0.5, "raise --model.adversarial_weight (here 0.002)"),
+        (0.39, 0.5, "raise --model.adversarial_weight (here 0.002)"),
+        (0.5, 0.701, "raise --model.adversarial_weight (here 0.002)"),
+        (0.4, 0.9, "raise --model.adversarial_weight (here 0.002)"),
+        (0.61, 0.61, "lower --model.adversarial_weight (here 0.002)"),
+        (0.55, 0.3, "lower --model.adversarial_weight (here 0.002)"),
+    ],
+)
+def test_balance_in_words(codes, prior, words):
+    text = "\n".join(verdict(reaching(discriminator_codes=codes, discriminator_prior=prior)))
+    assert words in text
+    assert f"{codes:.3f} on test codes and {prior:.3f} on samples of the prior" in text
+
+
+def test_a_discriminator_that_learned_nothing_is_no_proof():
+    """It answers 0.5 whatever the codes are."""
+    text = "\n".join(verdict(reaching(discriminator_codes=0.5, discriminator_prior=0.5, kurtosis=3.14159)))
+    assert "learned nothing would answer so too" in text
+    assert "here 3.14, and 1 for a normal distribution" in text
+    assert "match" not in text
+
+
+def test_few_images_are_told_with_an_interval():
+    """Wilson's interval of 45 of 45, by hand: n / (n + 1.96^2) = 0.921 to 1."""
+    few = replace(reaching(label_preservation=1.0), test_counts=[20, 25])
+    assert "Measured on only 45 test images: 92.1 to 100 of 100 at 95 % confidence; more" in "\n".join(verdict(few))
+    assert "Measured on 10,000 test images: 97.7 to 98.3 of 100 at 95 % confidence." in verdict(manifest())
+
+
+def test_an_older_manifest_has_a_verdict_without_intervals():
+    sentences = verdict(manifest(test_counts=[]))
+    assert not any("Measured" in sentence for sentence in sentences)
+    assert any("good enough" in sentence for sentence in sentences)
+
+
+def test_a_classifier_beside_the_constant_answer():
+    good = "\n".join(verdict(classifier([400, 600], accuracy=0.9)))
+    assert "labels 90 correctly; always answering 'dog', the most frequent class, would be right for 60" in good
+    assert "not clearly better" not in good
+    assert "Measured on 1,000" in good
+    few = "\n".join(verdict(classifier([10, 30], accuracy=0.8)))
+    assert "not clearly better than the constant answer" in few
+    assert "--trainer.max_epochs, here 7" in few
+    assert "only 40 test images" in few
+
+
+def test_auc_in_words():
+    text = "\n".join(verdict(classifier([400, 600], accuracy=0.9, auc=0.75)))
+    assert "the 'dog' gets the higher score for 'dog' in 75" in text
+
+
+def test_a_classifier_of_an_older_manifest():
+    assert verdict(classifier([], accuracy=0.9))[0] == "Of 100 test images, the classifier labels 90 correctly."
+
+
+def test_a_verdict_needs_no_options():
+    bare = replace(reaching(label_preservation=0.5, discriminator_codes=0.1), recipe={"name": "x", "options": {}})
+    assert "here ?" in "\n".join(verdict(bare))
+
+
+def test_the_first_line_of_a_recipe_is_replaced_and_nothing_else():
+    found = manifest()
+    assert reached(found).startswith("# Digits")
+    assert "label preservation 0.9800, RMSE (0..255) 20.00. 1.5 min on: a machine." in reached(found)
+    assert with_reached("# old\n# kept\nname: x\n", found) == f"{reached(found)}\n# kept\nname: x\n"
+    assert with_reached("name: x\n", found) == f"{reached(found)}\nname: x\n"
+
+
+def test_training_ends_with_the_verdict(capsys):
+    cli._say_reached(ROOT / "checkpoints" / "digits")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"checkpoint: {ROOT / 'checkpoints' / 'digits'}", *verdict(read_manifest("digits"))]
+
+
+def test_the_command_of_the_table_mends_page_and_recipes(tmp_path):
+    folder = Path(shutil.copytree(ROOT / "training", tmp_path / "training"))
+    fresh = {path.name: path.read_text() for path in folder.iterdir()}
+    page, recipe = folder / "README.md", folder / "mnist-cnn.yaml"
+    page.write_text(re.sub(r"\| mnist \|.*", "| stale |", page.read_text()))
+    recipe.write_text(re.sub(r"\A#.*", "# stale", recipe.read_text()))
+    assert {path.name for path in folder.iterdir() if path.read_text() != fresh[path.name]} == {page.name, recipe.name}
+    refresh(page)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == fresh
+
+
+def test_a_checkpoint_without_a_figure_does_not_change_the_order_of_the_columns(monkeypatch):
+    monkeypatch.setattr("benchmarks.models_table.find_checkpoint", lambda _: ROOT / "checkpoints" / "digits")
+    head = table([manifest(), reaching(label_preservation_balanced=0.9)]).splitlines()[2]
+    assert re.search(r"label preservation \| each label alike \| RMSE .* on prior", head)
+
+
+# Pictures
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    made = AdversarialAutoencoder((1, 8, 8), 3, hidden=(16,), discriminator_hidden=(8,)).eval().requires_grad_(False)
+    made.calibrate(torch.randn(50, 3), torch.randn(20, 3))
+    return made
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """What a picture shows: the blocks that it was asked to draw."""
+    drawn = []
+    monkeypatch.setattr(pictures, "drawn", lambda some: drawn.extend(some) or b"")
+    return drawn
+
+
+def opened(content):
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_pixels_are_drawn_as_they_are(channels, mode):
+    images = torch.rand(2, 3, channels, 28, 14)
+    page = opened(pictures.drawn([pictures.Block(images, "", ["a", "b"])]))
+    assert page.mode == mode
+    left, cell = 12 + 92, (28 * 4 + 2, 14 * 4 + 2)
+    for i in range(2):
+        for j in range(3):
+            pixel = page.getpixel((left + j * cell[1] + 4 * 5 + 1, i * cell[0] + 4 * 9 + 1))
+            expected = (255 * images[i, j, :, 9, 5]).round().int().tolist()
+            assert pixel == (expected[0] if channels == 1 else tuple(expected))
+
+
+def test_titles_and_names_are_written():
+    images = torch.zeros(1, 2, 1, 28, 28)
+    plain = opened(pictures.drawn([pictures.Block(images, "", [""])]))
+    named = opened(pictures.drawn([pictures.Block(images, "A title", ["z0"], ["one", "two\nlines"])]))
+    assert named.height == plain.height + 20 + 28
+    head = named.crop((104, 0, named.width, 20))
+    assert head.getextrema()[0] < 128 < named.crop((0, 0, 104, 20)).getextrema()[0]
+    assert named.crop((60, 48, 100, 106)).getextrema()[0] < 128  # z0
+
+
+def test_walks_change_one_coordinate_at_a_time(network, blocks):
+    pictures.traversals(network)
+    (block,) = blocks
+    assert block.images.shape == (3, 11, 1, 8, 8)
+    assert [name.partition(" ")[0] for name in block.rows] == ["z0", "z1", "z2"]
+    assert block.columns[0] == "-3.0"
+    assert block.columns[5] == "0.0"
+    start = torch.tensor([float(name.partition("(")[2].rstrip(")")) for name in block.rows])  # to one decimal
+    for axis in range(3):
+        latents = start.repeat(11, 1)
+        latents[:, axis] = torch.linspace(-3, 3, 11)
+        torch.testing.assert_close(block.images[axis], network.decode(latents), atol=0.02, rtol=0)
+
+
+def test_samples_show_the_mixture_where_there_is_one(network, blocks):
+    pictures.samples(network)
+    assert [block.title for block in blocks] == ["Samples of the prior N(0, I)"]
+    blocks.clear()
+    far = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)) * 0.01 + 2
+    network.calibrate(far, far, mixture=fit_mixture(far, far, components=(1,)))
+    pictures.samples(network)
+    assert "mixture" in blocks[1].title
+    assert blocks[1].images.shape == (5, 11, 1, 8, 8)
+    expected = network.decode(torch.full((1, 3), 2.0)).expand(55, 1, 8, 8)
+    torch.testing.assert_close(blocks[1].images.flatten(0, 1), expected, atol=0.05, rtol=0)
+
+
+class Blank(nn.Module):
+    """An autoencoder that loses all but the mean brightness."""
+
+    def encode(self, images):
+        return images.flatten(1).mean(dim=1, keepdim=True)
+
+    def decode(self, latents):
+        return latents[:, :, None, None].expand(-1, 1, 4, 4)
+
+
+def test_lost_labels_are_shown_surest_first(blocks):
+    images = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2
+    images[:, :, 0, 0] = 0.1  # not lost: the label is that of the first pixel
+    images[7, :, 0, 0], images[9, :, 0, 0] = 0.8, 0.9  # lost, the second one more surely
+    pictures.reconstructions(Blank(), images, Blank().encode(images), Scores(), ("no", "a very long name of a class"))
+    *chosen, lost = blocks
+    assert [block.images.shape[:2] for block in chosen] == [(2, 11), (2, 11), (2, 11)]
+    assert "2 of 40 images" in lost.title
+    assert list(lost.columns) == ["a very lon.\n\u2192 no"] * 2
+    assert torch.equal(lost.images[0], images[[9, 7]])
+    assert torch.equal(lost.images[1], Blank().decode(Blank().encode(images[[9, 7]])))
+
+
+def test_without_a_judge_the_largest_errors_are_shown(blocks):
+    images = torch.full((40, 1, 4, 4), 0.5)
+    images[[3, 5], :, :2], images[5, :, 2:] = 1.0, 0.0
+    pictures.reconstructions(Blank(), images, Blank().encode(images), None, ("no", "yes"))
+    assert blocks[-2].title == "The largest errors"
+    assert torch.equal(blocks[-2].images[0, :2], images[[5, 3]])
+    assert blocks[-2].columns[0] == "error\n128 of 255"
+
+
+# The end of a training
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
+    """The disk is full while the checkpoint is written: an earlier one stays whole, and --resume only writes."""
+    recipe = ROOT / "training" / "digits-autoencoder.yaml"
+    few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
+    out = Path(shutil.copytree(ROOT / "checkpoints" / "digits", tmp_path / "earlier"))
+    options = [*few, "--trainer.enable_progress_bar=false", f"--runs={tmp_path}", "--name=x", f"--out={out}"]
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    whole = Path.write_bytes
+
+    def full(self, content):
+        if ".partial-" in str(self.parent) and self.name == "traversals.png":
+            whole(self, content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*--resume: nothing is trained again"):
+            train(recipe, [*options, "--overwrite"])
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["earlier", "x"]
+
+    steps = "abele_py.training.modules.AutoencoderModule.training_step"
+    monkeypatch.setattr(steps, lambda *_: pytest.fail("trained again"))
+    encoded: Counter[int] = Counter()
+    encode = AdversarialAutoencoder.encode
+    monkeypatch.setattr(
+        AdversarialAutoencoder, "encode", lambda self, x: (encoded.update([len(x)]), encode(self, x))[1]
+    )
+    folder = train(recipe, options, resume=True)
+    assert encoded[sum(read_manifest(folder).test_counts)] == 1  # refined codes take their time: never made twice
+    names = {"MODEL_CARD.md", "manifest.json", "model.safetensors", "samples.png", "traversals.png"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert opened((tmp_path / "x" / "reconstructions.png").read_bytes()).width > 600
+    best = torch.load(tmp_path / "x" / "best.ckpt", weights_only=True)["state_dict"]
+    found = load_autoencoder(folder).state_dict()
+    assert torch.equal(found["decoder.0.weight"], best["network.decoder.0.weight"].half().float())

@@ -1,0 +1,363 @@
+"""Training: the two parts of the autoencoder take turns cleanly, every recipe trains, interruptions lose nothing."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from support.paths import ROOT
+from support.real_data import data_dir_of
+from torch.nn import functional
+
+from abele_py.datasets.catalog import DATASETS
+from abele_py.datasets.loading import load_split
+from abele_py.datasets.records import ImageSet
+from abele_py.errors import AbeleError, DataError, ParameterError
+from abele_py.models.checkpoints import load_autoencoder, load_classifier, read_manifest
+from abele_py.training.data_module import ImageData
+from abele_py.training.losses import edge_loss, mmd_loss
+from abele_py.training.modules import AutoencoderModule, ClassifierModule
+from abele_py.training.recipe import main, train
+
+RECIPES = sorted((ROOT / "training").glob("*.yaml"))
+OF_DATA_SETS = [path for path in RECIPES if not path.stem.startswith("folder")]  # the others: test_own_training.py
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def parameters(*parts):
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return AutoencoderModule((1, 8, 8), latent_dim=3, hidden=(16, 16), discriminator_hidden=(8, 8))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def small(tmp_path, *options):
+    """Options that make any recipe a matter of seconds and keep its files in ``tmp_path``."""
+    few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    return [*few, *quiet, f"--runs={tmp_path / 'runs'}", *options]
+
+
+def few_of_split(*args):
+    """The real images, few of them: to measure on all of a test split takes longer than two steps."""
+    found = load_split(*args)
+    return ImageSet(found.images[:300], found.labels[:300], found.class_names)
+
+
+# The two parts
+
+
+def test_autoencoder_loss_reaches_all_of_encoder_and_decoder(module, images):
+    network = module.network
+    loss, *_ = module.autoencoder_loss(images)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.encoder, network.decoder))
+    assert all(p.grad is None for p in parameters(network.discriminator))
+
+
+def test_adversarial_term_alone_reaches_the_encoder(module, images):
+    loss, error, *_ = module.autoencoder_loss(images)
+    ((loss - error) / module.adversarial_weight).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(module.network.encoder))
+
+
+def test_discriminator_loss_reaches_all_of_the_discriminator_and_nothing_else(module, images):
+    network = module.network
+    _, _, latents, _ = module.autoencoder_loss(images)
+    module.discriminator_loss(latents).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters(network.discriminator))
+    assert all(p.grad is None for p in parameters(network.encoder, network.decoder))
+
+
+@pytest.mark.parametrize("frozen", ["autoencoder", "discriminator"])
+def test_each_optimiser_changes_its_own_part_only(frozen):
+    """With the learning rate of one part at 0, two real training steps leave that part alone and change the other."""
+    torch.manual_seed(0)
+    rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    rates["learning_rate" if frozen == "autoencoder" else "discriminator_learning_rate"] = 0.0
+    module = AutoencoderModule(latent_dim=3, hidden=(16,), discriminator_hidden=(8,), **rates)
+    network = module.network
+    parts = {
+        "autoencoder": parameters(network.encoder, network.decoder),
+        "discriminator": parameters(network.discriminator),
+    }
+    before = copy.deepcopy(parts)
+    trainer = pl.Trainer(
+        max_epochs=1, limit_train_batches=2, limit_val_batches=0, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.fit(module, ImageData("digits", 30, limit=60))
+    for name, part in parts.items():
+        same = [torch.equal(old, new) for old, new in zip(before[name], part, strict=True)]
+        assert all(same) if name == frozen else not any(same)
+    assert all(p.requires_grad for part in parts.values() for p in part)
+
+
+def test_losses_are_those_of_the_paper(module, images):
+    """Written with probabilities instead of logits."""
+    network = module.network
+    with torch.no_grad():
+        loss, error, latents, _ = module.autoencoder_loss(images)
+        on_codes = torch.sigmoid(network.discriminator_logits(latents))
+        torch.testing.assert_close(loss, error - module.adversarial_weight * on_codes.log().mean())
+        torch.manual_seed(5)
+        found = module.discriminator_loss(latents)
+        torch.manual_seed(5)
+        on_prior = torch.sigmoid(network.discriminator_logits(torch.randn_like(latents)))
+        torch.testing.assert_close(found, -(1 - on_codes).log().mean() - on_prior.log().mean())
+
+
+def test_edge_loss_counts_differences_between_neighbors():
+    flat, step = torch.zeros(1, 1, 2, 3), torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]])
+    assert float(edge_loss(flat, flat + 0.5)) == 0  # a shade is no edge
+    assert float(edge_loss(flat, step)) == 0.5  # across: two of four pairs differ by 1; down: none
+    assert float(edge_loss(flat.mT, step.mT)) == 0.5
+
+
+def test_edges_count_as_much_as_asked(module, images):
+    with torch.no_grad():
+        without, _, latents, _ = module.autoencoder_loss(images)
+        module.edge_weight = 3.0
+        loss, *_ = module.autoencoder_loss(images)
+        edges = edge_loss(module.network.decoder(latents), images)
+    torch.testing.assert_close(loss - without, 3 * edges)
+
+
+def test_labels_are_seen_with_a_weight_only(images):
+    labels = torch.arange(len(images)) % 3
+
+    def gradients(weight):
+        torch.manual_seed(0)
+        sizes = {"latent_dim": 3, "hidden": (16, 16), "discriminator_hidden": (8, 8)}
+        module = AutoencoderModule((1, 8, 8), 3, label_weight=weight, **sizes)
+        module.trainer = SimpleNamespace(log_every_n_steps=0, is_last_batch=False, global_step=0)
+        torch.manual_seed(1)
+        module.training_step((images, labels), 0).backward()
+        return module, [p.grad for p in parameters(module.network.encoder)]
+
+    without, plain = gradients(0.0)
+    assert without.labels is None
+    with_labels, pulled = gradients(0.5)
+    expected = torch.autograd.grad(
+        0.5 * functional.cross_entropy(with_labels.labels.head(with_labels.network.encoder(images)), labels),
+        parameters(with_labels.network.encoder),
+    )
+    for a, b, step in zip(plain, pulled, expected, strict=True):
+        torch.testing.assert_close(b - a, step, atol=1e-5, rtol=1e-3)
+    assert not any("head" in name or "labels" in name for name in with_labels.network.state_dict()), "it is thrown away"
+
+
+@pytest.mark.parametrize("sample", [torch.randn, torch.rand])
+def test_mmd_is_that_of_its_definition_and_zero_for_one_distribution(sample):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, generator=generator), sample(30, 3, generator=generator)
+
+    def kernel(a, b):
+        distance = float(((a - b) ** 2).sum())
+        return sum(6 * scale / (6 * scale + distance) for scale in (0.1, 0.2, 0.5, 1, 2, 5, 10))
+
+    def mean(pairs):
+        values = [kernel(a, b) for a, b in pairs]
+        return sum(values) / len(values)
+
+    within = sum(mean((s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j) for s in (x, y))
+    expected = within - 2 * mean((a, b) for a in x for b in y)
+    assert float(mmd_loss(x, y)) == pytest.approx(expected, abs=1e-4)
+    assert (expected > 0.3) == (sample is torch.rand)
+
+
+def test_a_training_can_start_from_the_weights_of_a_checkpoint():
+    sizes = {"channels": (8, 16, 32), "hidden": 64}
+    module = ClassifierModule((1, 28, 28), 10, start="digits-cnn", **sizes)
+    shipped = load_classifier("digits-cnn").state_dict()
+    assert all(torch.equal(weights, shipped[name]) for name, weights in module.network.state_dict().items())
+    with pytest.raises(ParameterError, match="other sizes"):
+        ClassifierModule((1, 28, 28), 10, start="digits-cnn", channels=(8, 16, 32), hidden=32)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_says_what_it_reaches(recipe):
+    first = recipe.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert "min" in first
+    assert any(figure in first for figure in ("accuracy", "label preservation"))
+    assert recipe not in OF_DATA_SETS or yaml.safe_load(recipe.read_text())["data"]["data_set"] in DATASETS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", OF_DATA_SETS, ids=lambda path: path.stem)
+def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
+    options = yaml.safe_load(recipe.read_text())
+    monkeypatch.setattr("abele_py.training.finishing.load_split", few_of_split)
+    data_dir = data_dir_of(options["data"]["data_set"])
+    folder = train(recipe, small(tmp_path), data_dir=data_dir, out=tmp_path / "checkpoint")
+    assert folder == tmp_path / "checkpoint"
+    found = read_manifest(folder)
+    assert found.name == options["name"]
+    assert found.recipe["name"] == recipe.stem
+    assert found.recipe["options"]["trainer"]["max_epochs"] == 1
+    assert str(tmp_path) not in (folder / "manifest.json").read_text()
+    if found.kind == "autoencoder":
+        network = load_autoencoder(folder)
+        assert network.reference_latents.shape == (60, network.latent_dim)
+        assert next(iter(found.metrics)) == "label_preservation"
+        assert (folder / "samples.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / "runs" / options["name"] / "images" / "epoch-000.png").is_file()
+    else:
+        scores = load_classifier(folder)(torch.rand(2, *DATASETS[found.data_set].image_shape))
+        torch.testing.assert_close(scores.sum(dim=1), torch.ones(2))
+    run = tmp_path / "runs" / options["name"]
+    assert (run / "csv" / "metrics.csv").is_file()
+    assert list((run / "tensorboard").glob("events.*"))
+
+
+AUTOENCODER = ROOT / "training" / "digits-autoencoder.yaml"
+
+
+@pytest.mark.slow
+def test_any_option_can_be_overridden(tmp_path):
+    folder = main(
+        [
+            str(AUTOENCODER), *small(tmp_path), "--model.latent_dim", "3", "--model.architecture", "conv",
+            "--model.channels", "[4, 8]", "--name", "other", "--seed_everything", "7",
+        ]
+    )  # fmt: skip
+    assert folder == tmp_path / "runs" / "other" / "checkpoint"
+    found = read_manifest(folder)
+    assert found.config["latent_dim"] == 3
+    assert found.config["architecture"] == "conv"
+    assert found.seed == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["digits-autoencoder", "digits-cnn"])
+def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, tmp_path):
+    """Stopped after the first of three epochs, as by a kill: the state of the last epoch is all that is left."""
+    path = ROOT / "training" / f"{recipe}.yaml"
+
+    def options(where, *more):
+        return [*small(tmp_path / where), "--trainer.max_epochs=3", "--name=x", *more]
+
+    whole = train(path, options("whole"))
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, trainer, module):
+        if trainer.current_epoch == 1:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("abele_py.training.callbacks.ImageGrids.on_train_epoch_start", killed, raising=False)
+        with pytest.raises(Killed):
+            train(path, options("parts"))
+    assert not (tmp_path / "parts" / "runs" / "x" / "checkpoint").exists()
+    resumed = train(path, options("parts"), resume=True)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert read_manifest(resumed).metrics == read_manifest(whole).metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("epoch", "said"), [(0, "begin again"), (1, "last whole epoch .*--resume")])
+def test_interruption_by_the_keyboard_says_how_to_go_on(epoch, said, tmp_path, monkeypatch):
+    def interrupt(self, trainer, module):
+        if trainer.current_epoch == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("abele_py.training.callbacks.ImageGrids.on_train_epoch_start", interrupt, raising=False)
+    with pytest.raises(AbeleError, match=said):
+        train(ROOT / "training" / "digits-cnn.yaml", small(tmp_path, "--trainer.max_epochs=2"))
+
+
+@pytest.mark.slow
+def test_finished_forest_can_be_resumed(tmp_path):
+    recipe = ROOT / "training" / "digits-forest.yaml"
+    weights = (train(recipe, small(tmp_path)) / "model.safetensors").read_bytes()
+    assert (train(recipe, small(tmp_path), resume=True) / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.slow
+def test_earlier_work_is_not_replaced_unasked(tmp_path):
+    recipe = ROOT / "training" / "digits-cnn.yaml"
+    folder = train(recipe, small(tmp_path))
+    weights = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(ParameterError, match="--overwrite"):
+        train(recipe, small(tmp_path, "--seed_everything=5"))
+    with pytest.raises(ParameterError, match="--overwrite"):
+        train(recipe, small(tmp_path, "--name=free"), out=folder)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    train(recipe, small(tmp_path, "--seed_everything=5", "--overwrite"))
+    assert (folder / "model.safetensors").read_bytes() != weights
+
+
+def test_a_folder_that_is_no_training_is_not_overwritten(tmp_path):
+    photos = tmp_path / "runs" / "digits-cnn"
+    photos.mkdir(parents=True)
+    (photos / "holiday.png").write_bytes(b"")
+    with pytest.raises(ParameterError, match="no earlier training"):
+        train(ROOT / "training" / "digits-cnn.yaml", small(tmp_path, "--overwrite"))
+    assert (photos / "holiday.png").exists()
+
+
+# A user's mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got no recipe"),
+        (["training/digits-autoencodr.yaml"], "did you mean training/digits-autoencoder.yaml"),
+        (["nowhere.yaml"], "got no file nowhere.yaml"),
+        (["training/digits-cnn.yaml", "--model.colour=blue"], "colour"),
+        (["training/digits-cnn.yaml", "--model.hidden=many"], "hidden"),
+        (["training/digits-cnn.yaml", "--trainer.max_epochs=many"], "max_epochs"),
+        (["training/digits-cnn.yaml", "--data.data_set=digitz"], "digitz"),
+        (["training/digits-cnn.yaml", "--data.batch_size=0"], "batch_size"),
+        (["training/digits-cnn.yaml", "--monitor=val/nothing"], "val/nothing"),
+        (["training/digits-autoencoder.yaml", "--model.latent_dim=0"], "latent_dim"),
+        (["training/digits-autoencoder.yaml", "--black-box=digits-cnm"], "digits-cnn"),
+        (["training/digits-cnn.yaml", "--resume"], "expected an interrupted training"),
+        (["training/digits-cnn.yaml", "--nonsense"], "nonsense"),
+        (["training/digits-cnn.yaml", "--name=../elsewhere"], "without folders"),
+    ],
+)
+def test_mistakes_are_told(arguments, message, monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(AbeleError, match=message):
+        main([*arguments[:1], *(small(tmp_path) if arguments else []), *arguments[1:]])
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_missing_data_are_told(tmp_path):
+    with pytest.raises(DataError, match="download"):
+        train(ROOT / "training" / "mnist-cnn.yaml", small(tmp_path), data_dir=tmp_path)
+
+
+def test_broken_recipe_is_told(tmp_path):
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text("model: [unclosed")
+    with pytest.raises(ParameterError):
+        main([str(recipe)])
+
+
+def test_help_names_the_options(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for word in ("RECIPE.yaml", "--black_box", "--data_dir", "--resume", "--overwrite", "--trainer.max_epochs"):
+        assert word in shown

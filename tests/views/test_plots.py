@@ -1,0 +1,161 @@
+"""Figures: one for every kind of explanation, whatever its names, and always the same bytes."""
+
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import matplotlib as mpl
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from support.paths import GOLDEN
+from support.worlds import Identity, always_one, hard, image, quarters
+
+from abele_py import Abele
+from abele_py.views.plots import show_image, show_saliency
+
+
+def png(figure, dpi=60):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+class Colours(Identity):
+    """Codes of two numbers, images of 3x4x4 in colour."""
+
+    image_shape = (3, 4, 4)
+
+    def encode(self, images):
+        return images[:, :2, 0, 0].clone()
+
+    def decode(self, latents):
+        return torch.cat([latents, latents[:, :1]], dim=1).clamp(0, 1)[:, :, None, None].expand(-1, 3, 4, 4).clone()
+
+
+def thirty(images):
+    """30 classes: stripes of the first pixel."""
+    return torch.nn.functional.one_hot((images[:, 0, 0, 0] * 29.99).long(), 30).float()
+
+
+def explained(black_box, autoencoder=None, pixels=(0.6, 0.5), **options):
+    autoencoder = autoencoder or Identity()
+    x = autoencoder.decode(torch.tensor([pixels]))[0]
+    return Abele(black_box, autoencoder, n_samples=100, **options).explain(x)
+
+
+NAMES = {
+    "markup": ("$x_", "<b>"),
+    "mathtext": ("$x_$", "$\\frac{$"),
+    "backslashes": ("\\n\\alpha", "%s {0} {x}"),
+    "two dollars": ("$1 or $2_", "$$"),
+    "long": ("a very long name of a class " * 5, "the other very long name of a class " * 5),
+    "other scripts": ("über-Größe", "naïve café"),
+    "empty": ("", " "),
+    "lines": ("two\nlines", "one"),
+}
+KINDS = {
+    "scores": lambda: explained(lambda x: torch.nn.functional.one_hot(quarters(x), 4).float()),
+    "labels only": lambda: explained(hard),
+    "no counter-exemplars": lambda: explained(always_one),
+    "colour": lambda: explained(lambda x: (x[:, 0, 0, 0] > 0.3).long(), Colours()),
+    "30 classes": lambda: explained(thirty, class_names=[f"class number {i}" for i in range(30)]),
+    "paper": lambda: explained(quarters, preset="paper"),
+    "one exemplar": lambda: explained(hard, n_exemplars=1),
+    "many exemplars": lambda: explained(hard, n_exemplars=40),
+    **{name: (lambda n=names: explained(hard, class_names=n)) for name, names in NAMES.items()},
+}
+
+
+QUICK = {"labels only", "no counter-exemplars", "colour", "30 classes", "markup", "mathtext"}
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
+def test_every_kind_of_explanation_has_a_figure(kind):
+    figure = KINDS[kind]().plot()
+    assert isinstance(figure, Figure)
+    with Image.open(io.BytesIO(png(figure))) as picture:
+        assert picture.size[0] > 300
+        assert len(picture.getcolors(1 << 24)) > 20
+
+
+def test_an_explanation_without_exemplars_has_a_figure(explanation):
+    empty = dataclasses.replace(explanation, exemplars=explanation.exemplars[slice(0, 0)])
+    figure = empty.plot()
+    assert png(figure)
+    assert any("No exemplars found" in text for text in texts(figure))
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(mpl.text.Text)]
+
+
+def test_the_figure_says_what_a_reader_must_know(explanation):
+    text = "\n".join(texts(explanation.plot()))
+    for word in ("bright", "fidelity", "0.80", "Rule: bright, because", "It would be dark, if", "against", "neutral"):
+        assert word in text
+
+
+def test_words_over_frames_of_the_way_do_not_touch(explanation):
+    page = dataclasses.replace(explanation, class_names=("normal lungs", "pneumonia")).plot()
+    page.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in page.subfigs[-1].axes if axes.title.get_text()]
+    assert len(boxes) > 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_notes_are_in_the_figure():
+    e = explained(always_one)
+    text = " ".join(" ".join(texts(e.plot())).split())
+    assert e.notes
+    assert all(note.text in text for note in e.notes)
+
+
+def test_two_drawings_have_the_same_bytes(explanation):
+    assert png(explanation.plot()) == png(explanation.plot())
+
+
+@pytest.mark.slow
+def test_drawing_touches_no_state_of_matplotlib(explanation):
+    code = (
+        "import sys, matplotlib as mpl; from abele_py import Explanation; before = dict(mpl.rcParams)\n"
+        "e = Explanation.load(sys.argv[1]); e.plot().savefig(sys.argv[2], format='png')\n"
+        "assert dict(mpl.rcParams) == before\n"
+        "import matplotlib.pyplot as plt; assert plt.get_fignums() == []"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(GOLDEN), os.devnull],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_drawing_changes_nothing_of_the_explanation(explanation):
+    before = explanation.to_json()
+    png(explanation.plot())
+    assert explanation.to_json() == before
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_single_images_and_maps_can_be_drawn(channels):
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    show_image(axes[0], torch.rand(channels, 5, 5), "$an image_")
+    show_saliency(axes[1], torch.rand(channels, 5, 5), torch.rand(5, 5) * 2 - 1)
+    assert png(figure)
+
+
+def test_one_scale_of_colours_for_all_maps(explanation):
+    norms = {(i.norm.vmin, i.norm.vmax) for a in explanation.plot().findobj(mpl.axes.Axes) for i in a.images}
+    assert norms <= {(-1.0, 1.0), (0.0, 1.0)}
+
+
+def test_an_image_of_the_identity_world_is_what_these_tests_think():
+    assert explained(hard).image.equal(image(0.6, 0.5))
