@@ -45,7 +45,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "saliency": ("explanation.saliency",),
     "sanity": ("metrics.sanity_checks",),
     "traversals": ("latent.traversals",),
-    "trust": ("explanation.trust",),
+    "trust": ("explanation.trust", "explanation.notes"),
 }
 
 

@@ -37,7 +37,7 @@ CORE = {  # room -> its files, now and as they were in abele_py 0.1
     "exemplars": ("latent/exemplars.py", "exemplars.py"),
     "counter-exemplars": ("latent/counter_exemplars.py", "counter_exemplars.py"),
     "saliency": ("explanation/saliency.py", "saliency.py"),
-    "trust": ("explanation/trust.py", "trust.py"),
+    "trust": ("explanation/trust.py", "explanation/notes.py", "trust.py"),
 }  # fmt: skip
 TESTS = ("tests/surrogate", "tests/latent", "tests/explanation")
 TESTS_BEFORE = ("rules", "surrogate", "saliency", "trust", "replica", "exemplars", "counter_exemplars", "neighborhood",

@@ -1,7 +1,6 @@
 """One image, many methods: all maps on one scale in one figure, and raw in one file."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,12 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..black_boxes.black_box import BlackBox
+from ..class_names import class_names_of, name_of
 from ..errors import (
     AbeleError,
     BlackBoxError,
@@ -26,7 +25,7 @@ from ..errors import (
     ParameterError,
 )
 from ..explanation.saliency import on_one_scale
-from ..files import write_atomically
+from ..files import read_npz, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
@@ -70,7 +69,7 @@ class Comparison:
     def seen(self, index: int, width: int = 60) -> str:
         """What the black box sees in an image: its label's name, cut to a width, and the score where there is one."""
         label = int(self.labels[index])
-        name = self.class_names[label] if label < len(self.class_names) else str(label)
+        name = name_of(self.class_names, label)
         name = name if len(name) <= width else name[: width - 1] + "…"
         return name if self.scores is None else f"{name} ({float(self.scores[index, label]):.2f})"
 
@@ -122,10 +121,8 @@ class Comparison:
         arrays |= {f"maps.{name}": values for name, values in self.maps.items()}
         arrays |= {f"seconds.{name}": values for name, values in self.seconds.items()}
         rest = {name: getattr(self, name) for name in ("class_names", "titles", "left_out", "params")}
-        text = json.dumps({"schema": SCHEMA, "methods": list(self.maps), **rest}, allow_nan=False)
-        written: dict[str, Any] = {name: values.numpy() for name, values in arrays.items()}
         path = Path(path)
-        write_atomically(path, lambda file: np.savez_compressed(file, comparison=np.array(text), **written))
+        write_npz(path, arrays, {"comparison": {"schema": SCHEMA, "methods": list(self.maps), **rest}})
         return path
 
     @classmethod
@@ -136,9 +133,8 @@ class Comparison:
             DataError: no such file, or it is damaged or not a comparison.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                rest = json.loads(str(archive["comparison"]))
-                arrays = {name: torch.from_numpy(archive[name]) for name in archive.files if name != "comparison"}
+            found, (rest,) = read_npz(path, "comparison")
+            arrays = {name: torch.from_numpy(array) for name, array in found.items()}
             schema, names = rest.pop("schema"), rest.pop("methods")
             if schema != SCHEMA:
                 raise ValueError(f"schema {schema}, this version reads {SCHEMA}; update abele_py")
@@ -174,7 +170,7 @@ def compare(
     methods: str | Sequence[str] = (),
     random_state: int = 0,
     batch_size: int = 256,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | Mapping[int, str] | None = None,
     *,
     progress: bool | Callable[[str], object] = False,
 ) -> Comparison:
@@ -205,8 +201,9 @@ def compare(
     batch = _checked(images, shape)
     box.probe(batch)
     answer = box(batch)
-    if class_names and box.n_classes not in (None, len(class_names)):
-        raise ParameterError(f"got {len(class_names)} class_names for {box.n_classes} scores; expected one each")
+    names = class_names_of(class_names)
+    if names and box.n_classes not in (None, len(names)):
+        raise ParameterError(f"got {len(names)} class_names for {box.n_classes} scores; expected one each")
 
     _import_libraries(chosen.values())
     maps: dict[str, Tensor] = {}
@@ -228,7 +225,7 @@ def compare(
         images=batch,
         labels=answer.labels,
         scores=answer.scores,
-        class_names=tuple(class_names),
+        class_names=names,
         titles={name: method.title for name, method in chosen.items()},
         maps=maps,
         seconds=seconds,

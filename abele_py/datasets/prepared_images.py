@@ -1,11 +1,10 @@
 """Prepared images of a user: one ``.npz`` file that holds images, labels, splits and how they were made.
 
-``own_images.py`` makes it; ``datasets.dataset_of`` takes its path as the name of a data set. Loaded without pickle.
+``importing`` makes it; ``loading.dataset_of`` takes its path as the name of a data set. Loaded without pickle.
 """
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..files import read_npz, write_npz
 
 SCHEMA = 2
 _SPLITS = ("train", "val", "test")
+_ARRAYS = ("images", "labels", "splits", "class_names", "names")
 TRAIN, VAL, TEST = range(3)  # the codes of the splits in the file
 
 
@@ -127,9 +128,7 @@ def own_record(path: str | Path) -> dict[str, Any]:
 @lru_cache(maxsize=1)  # a training asks for every split several times, of one file
 def _read(path: Path, changed: int, size: int) -> OwnImages:
     del changed, size  # the file's identity in the cache
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in ("images", "labels", "splits", "class_names", "names")}
-        record = json.loads(str(file["record"]))
+    arrays, (record,) = read_npz(path, "record")
     images, labels, splits = arrays["images"], arrays["labels"], arrays["splits"]
     class_names, names = (tuple(arrays[name].tolist()) for name in ("class_names", "names"))
     if record.pop("schema") != SCHEMA:
@@ -157,17 +156,10 @@ def write_own_images(own: OwnImages, out: Path) -> None:
         DataError: it cannot be written.
     """
     record = {name: getattr(own, name) for name in ("title", "licence", "preparation", "splitting", "notes")}
-    partial = out.with_name(f".{out.stem}.partial-{os.getpid()}.npz")
+    arrays = {name: np.asarray(getattr(own, name)) for name in _ARRAYS}
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            partial, images=own.images, labels=own.labels, splits=own.splits, class_names=np.array(own.class_names),
-            names=np.array(own.names), record=np.array(json.dumps(record | {"schema": SCHEMA})),
-        )  # fmt: skip
-        partial.replace(out)
+        write_npz(out, arrays, {"record": record | {"schema": SCHEMA}}, compressed=False)
     except OSError as error:
         raise DataError(
             f"got {error} while writing {out}; expected a place that can be written; check the folder and the disk"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

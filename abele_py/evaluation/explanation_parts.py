@@ -210,7 +210,7 @@ def _fresh_neighbors(s: Subject, e: Explanation, generator: torch.Generator) -> 
     x = e.image[None]
     anchor = Points(e.latent[None], x, *s.black_box(x))
     n, share = e.params["n_samples"], e.params["min_class_fraction"]
-    draw = partial(generate, s.explainer.neighborhood, s.space, anchor, n, share)
+    draw = partial(generate, s.explainer.options.neighborhood, s.space, anchor, n, share)
     return of_surrogate.fresh_neighbors(draw, e.neighborhood.latents, generator)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..class_names import name_of
 from ..errors import DataError
 from ..latent.counter_exemplars import CounterExemplars
 from ..latent.neighborhood import Neighborhood
@@ -25,8 +25,8 @@ from .trust import Note, Trust
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from ..files import write_atomically
-from .serialization import decode, dump, encode, lists
+from ..files import read_npz, write_bytes, write_npz
+from .serialization import decode, encode, lists, with_schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Explanation:
 
     def name(self, label: int) -> str:
         """The name of a label, or its number."""
-        return self.class_names[label] if label < len(self.class_names) else str(label)
+        return name_of(self.class_names, label)
 
     def plot(self) -> "Figure":
         """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
@@ -116,7 +116,7 @@ class Explanation:
         if path is None:
             return page
         path = Path(path)
-        write_atomically(path, lambda file: file.write(page.encode()))
+        write_bytes(path, page.encode())
         return path
 
     def save(self, path: str | Path) -> Path:
@@ -125,15 +125,14 @@ class Explanation:
         Arrays stand in it under their own names, such as ``saliency`` or ``exemplars.images``; all else is JSON in
         ``explanation``.
         """
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Tensor] = {}
 
         def put(path: str, tensor: Tensor) -> Any:
-            arrays[path] = tensor.numpy()
+            arrays[path] = tensor
             return path
 
-        text = dump(encode(self, put))
         path = Path(path)
-        write_atomically(path, lambda file: np.savez_compressed(file, explanation=np.array(text), **arrays))  # type: ignore[arg-type]
+        write_npz(path, arrays, {"explanation": with_schema(encode(self, put))})
         return path
 
     @classmethod
@@ -144,10 +143,8 @@ class Explanation:
             DataError: no such file, or it is damaged or not an explanation.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                text = str(archive["explanation"])
-                arrays = {name: archive[name] for name in archive.files if name != "explanation"}
-            return cls._checked(decode(json.loads(text), lambda name: torch.from_numpy(arrays[name]), _RECORDS))
+            arrays, (tree,) = read_npz(path, "explanation")
+            return cls._checked(decode(tree, lambda name: torch.from_numpy(arrays[name]), _RECORDS))
         except Exception as error:  # whatever damaged or foreign bytes lead to in zlib, zip, numpy and JSON
             raise DataError(
                 f"got {str(path)!r}, which is no readable explanation ({error}); expected an .npz written by "
@@ -156,7 +153,7 @@ class Explanation:
 
     def to_json(self) -> str:
         """All of it as one JSON text: records as objects, arrays as nested lists. :meth:`from_json` is exact."""
-        return dump(encode(self, lists))
+        return json.dumps(with_schema(encode(self, lists)), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Explanation":

@@ -1,6 +1,5 @@
 """Frozen records as JSON and arrays, and back: exactly, and without running code."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -50,6 +49,6 @@ def lists(_: str, tensor: Tensor) -> Any:
     return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "values": values.tolist()}
 
 
-def dump(tree: dict[str, Any]) -> str:
-    """The encoded record as a text that says which schema it has."""
-    return json.dumps({"@schema": SCHEMA, **tree}, allow_nan=False)
+def with_schema(tree: dict[str, Any]) -> dict[str, Any]:
+    """The encoded record, which says of which schema it is."""
+    return {"@schema": SCHEMA, **tree}

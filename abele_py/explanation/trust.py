@@ -1,14 +1,10 @@
 """How far to trust an explanation: its figures, and notes on what could not be found or kept."""
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..latent.counter_exemplars import CounterExemplars
 from ..latent.space import Points
 from ..surrogate.tree import Fidelity, Surrogate
-
-NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked with are less typical
 
 
 @dataclass(frozen=True)
@@ -76,73 +72,3 @@ def judge(
         counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
         typicality=typicality,
     )
-
-
-def notes_on(
-    trust: Trust,
-    name: Callable[[int], str],
-    label: int,
-    reconstruction: int,
-    n_exemplars: int,
-    n_counter_exemplars: int,
-    wanted: int | None,
-    params: Mapping[str, Any],
-) -> Iterator[Note]:
-    """What a reader must know. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
-    ``one-label``, ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
-    ``target-not-found``, ``no-counter-exemplars``.
-
-    Args:
-        trust: the figures.
-        name: the name of a label.
-        label, reconstruction: the black box's label of the image, and of its reconstruction.
-        n_exemplars, n_counter_exemplars: how many were found.
-        wanted: the target, if there was one.
-        params: what was asked for.
-    """
-    if not trust.label_preserved:
-        yield Note(
-            "label-not-preserved",
-            f"the black box sees {name(reconstruction)} in the reconstruction of the image: the autoencoder "
-            "loses what decides here, and the explanation may speak of another image",
-        )
-    if not trust.code_valid:
-        yield Note(
-            "code-not-valid",
-            "the autoencoder's discriminator does not take the image for one like those it was trained on",
-        )
-    if trust.typicality is not None and trust.typicality < NOT_TYPICAL:
-        yield Note(
-            "not-typical",
-            f"the image is unusual: its code is less likely than those of {1 - trust.typicality:.0%} of the images "
-            "that the autoencoder was checked with, so that there were few like it to learn from",
-        )
-    if trust.n_labels == 1:
-        yield Note("one-label", f"every neighbor is a {name(label)}: the rule says nothing about what decides")
-    elif trust.other_fraction < params["min_class_fraction"]:
-        yield Note(
-            "min-class-fraction",
-            f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
-            f"{params['min_class_fraction']:.0%} asked for",
-        )
-    if trust.n_leaves == 1 < trust.n_labels:
-        yield Note("no-rule", f"no rule was found that does better than always answering {name(label)}")
-    if trust.n_neighbors < params["n_samples"]:
-        yield Note(
-            "few-neighbors", f"only {trust.n_neighbors} of {params['n_samples']} neighbors are valid and distinct"
-        )
-    if trust.held_out < trust.constant:
-        yield Note(
-            "below-constant",
-            f"always answering {name(label)} is right more often ({trust.constant:.3f}) than the surrogate "
-            f"({trust.held_out:.3f}): do not trust the rule",
-        )
-    if n_exemplars < params["n_exemplars"]:
-        yield Note(
-            "few-exemplars",
-            f"{n_exemplars} of {params['n_exemplars']} exemplars found: the rule's box holds few valid {name(label)}",
-        )
-    if wanted is not None and n_counter_exemplars == 0:
-        yield Note("target-not-found", f"no valid image found that the black box calls {name(wanted)}")
-    elif n_counter_exemplars == 0:
-        yield Note("no-counter-exemplars", "no valid image with another label found")

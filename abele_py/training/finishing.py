@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..datasets.loading import dataset_of, load_split
 from ..datasets.records import ImageSet, to_unit
 from ..errors import CheckpointError
-from ..files import write_atomically
+from ..files import write_bytes
 from ..metrics.autoencoder import discriminator_mean, label_preservation, mardia_kurtosis, rmse, valid_share
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
@@ -96,7 +96,7 @@ def finish(
         if isinstance(network, AdversarialAutoencoder):
             drawn = pictures.reconstructions(network, to_unit(test.images), test_codes, black_box, data.class_names)
             beside = Path(config.runs) / config.name / "reconstructions.png"
-            write_atomically(beside, lambda file: file.write(drawn))
+            write_bytes(beside, drawn)
     except OSError as error:
         raise CheckpointError(
             f"got a finished training whose results cannot be written: {error}; expected room for them; make some, and "

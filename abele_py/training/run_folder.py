@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 
 from ..errors import CheckpointError, ParameterError
-from ..files import write_atomically
+from ..files import write_bytes
 
 LAST, BEST, OPTIONS = "last.ckpt", "best.ckpt", "options.json"
 # What may differ when a training goes on: it decides where the training runs and what it shows, not what it computes.
@@ -63,7 +63,7 @@ def claim(run: Path, out: Path, options: Mapping[str, Any]) -> None:
         except OSError as error:
             raise ParameterError(f"got the folder {folder}, which cannot be made ({error}); choose another") from error
     text = json.dumps(options, indent=2, sort_keys=True, default=str)
-    write_atomically(run / OPTIONS, lambda file: file.write(text.encode()))
+    write_bytes(run / OPTIONS, text.encode())
 
 
 def aside(run: Path) -> Path:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from ..errors import ParameterError
 from ..explanation.explanation import Explanation
-from ..files import write_atomically
+from ..files import write_bytes
 from . import sentences as words
 from .components import badge, document, picture
 from .html import Html, tag
@@ -51,7 +51,7 @@ def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> 
         "What a black box sees in images, how far to trust the explanation of it, and what would change it nearest by."
     )
     page = document(heading, [tag("h1", heading), tag("p", read), entries])
-    write_atomically(path, lambda file: file.write(page.encode()))
+    write_bytes(path, page.encode())
     return path
 
 

@@ -1,10 +1,13 @@
 """Notes are data: each appears where its figure calls for it, and nowhere else."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
-from abele_py.explanation.trust import Trust, notes_on
+from abele_py.class_names import name_of
+from abele_py.explanation.notes import notes_on
+from abele_py.explanation.trust import Trust
 
 FINE = Trust(
     held_out=0.95,
@@ -26,9 +29,23 @@ FINE = Trust(
 PARAMS = {"n_samples": 1000, "n_exemplars": 16, "min_class_fraction": 0.1}
 
 
-def codes(n_exemplars=16, n_counter_exemplars=9, wanted=None, **changes):
-    trust = dataclasses.replace(FINE, **changes)
-    return [note.code for note in notes_on(trust, str, 7, 1, n_exemplars, n_counter_exemplars, wanted, PARAMS)]
+def notes(n_exemplars=16, n_counter_exemplars=9, target=None, class_names=(), **changes):
+    """The notes on an explanation of which only what they look at is there."""
+    explanation = SimpleNamespace(
+        trust=dataclasses.replace(FINE, **changes),
+        params=PARAMS | {"target": target},
+        label=7,
+        reconstruction_label=1,
+        class_names=class_names,
+        name=lambda label: name_of(class_names, label),
+        exemplars=range(n_exemplars),
+        counter_exemplars=range(n_counter_exemplars),
+    )
+    return list(notes_on(explanation))
+
+
+def codes(**changes):
+    return [note.code for note in notes(**changes)]
 
 
 def test_nothing_to_note_where_all_is_fine():
@@ -54,13 +71,16 @@ def test_an_image_that_is_typical_or_of_which_that_is_not_known_needs_no_note(ty
         ("below-constant", {"held_out": 0.69}),
         ("few-exemplars", {"n_exemplars": 15}),
         ("no-counter-exemplars", {"n_counter_exemplars": 0}),
-        ("target-not-found", {"n_counter_exemplars": 0, "wanted": 3}),
+        ("target-not-found", {"n_counter_exemplars": 0, "target": 3}),
     ],
 )
 def test_each_note_has_its_cause(code, changes):
     assert codes(**changes) == [code]
 
 
-def test_a_note_names_the_labels():
-    texts = [note.text for note in notes_on(FINE, lambda y: f"class {y}", 7, 1, 16, 0, 3, PARAMS)]
-    assert texts == ["no valid image found that the black box calls class 3"]
+@pytest.mark.parametrize(
+    ("target", "name"), [(3, "class 3"), ("class 3", "class 3"), ("3", "class 3"), (11, "11"), ("11", "11"), ("0", "0")]
+)
+def test_a_note_names_the_target_however_it_was_given(target, name):
+    (note,) = notes(n_counter_exemplars=0, target=target, class_names=("0", *(f"class {y}" for y in range(1, 10))))
+    assert note.text == f"no valid image found that the black box predicts as {name}"

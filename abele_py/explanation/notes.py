@@ -1,0 +1,71 @@
+"""Notes: what a reader of an explanation must know, as data."""
+
+from collections.abc import Iterator
+
+from ..class_names import name_of
+from .explanation import Explanation
+from .trust import Note
+
+NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked with are less typical
+
+
+def notes_on(e: Explanation) -> Iterator[Note]:
+    """What could not be found or kept. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
+    ``one-label``, ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
+    ``target-not-found``, ``no-counter-exemplars``.
+    """
+    trust, params, name, label, reconstruction = e.trust, e.params, e.name, e.label, e.reconstruction_label
+    n_exemplars, n_counter_exemplars, wanted = len(e.exemplars), len(e.counter_exemplars), params["target"]
+    if not trust.label_preserved:
+        yield Note(
+            "label-not-preserved",
+            f"the black box predicts {name(reconstruction)} for the reconstruction of the image: the autoencoder "
+            "loses what decides here, and the explanation may be about another image",
+        )
+    if not trust.code_valid:
+        yield Note(
+            "code-not-valid",
+            "the autoencoder's discriminator does not take the image for one like those it was trained on",
+        )
+    if trust.typicality is not None and trust.typicality < NOT_TYPICAL:
+        yield Note(
+            "not-typical",
+            f"the image is unusual: its code is less likely than those of {1 - trust.typicality:.0%} of the images "
+            "that the autoencoder was checked with, so that there were few like it to learn from",
+        )
+    if trust.n_labels == 1:
+        yield Note("one-label", f"every neighbor is a {name(label)}: the rule says nothing about what decides")
+    elif trust.other_fraction < params["min_class_fraction"]:
+        yield Note(
+            "min-class-fraction",
+            f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
+            f"{params['min_class_fraction']:.0%} asked for",
+        )
+    if trust.n_leaves == 1 < trust.n_labels:
+        yield Note("no-rule", f"no rule was found that does better than always answering {name(label)}")
+    if trust.n_neighbors < params["n_samples"]:
+        yield Note(
+            "few-neighbors", f"only {trust.n_neighbors} of {params['n_samples']} neighbors are valid and distinct"
+        )
+    if trust.held_out < trust.constant:
+        yield Note(
+            "below-constant",
+            f"always answering {name(label)} is right more often ({trust.constant:.3f}) than the surrogate "
+            f"({trust.held_out:.3f}): do not trust the rule",
+        )
+    if n_exemplars < params["n_exemplars"]:
+        yield Note(
+            "few-exemplars",
+            f"{n_exemplars} of {params['n_exemplars']} exemplars found: the rule's box holds few valid {name(label)}",
+        )
+    if wanted is not None and n_counter_exemplars == 0:
+        yield Note("target-not-found", f"no valid image found that the black box predicts as {_target(e)}")
+    elif n_counter_exemplars == 0:
+        yield Note("no-counter-exemplars", "no valid image with another label found")
+
+
+def _target(e: Explanation) -> str:
+    """The name of the target, which may have been given by its name or its label."""
+    target = e.params["target"]
+    known = isinstance(target, str) and (target in e.class_names or not target.isdecimal())
+    return str(target) if known else name_of(e.class_names, int(target))
