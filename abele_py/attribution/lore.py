@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ParameterError
+from ..latent import genetic
 from ..surrogate.rules import CounterfactualRule, Rule
 from ..surrogate.tree import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
 
@@ -84,10 +85,10 @@ def find_rule(
     for _ in range(generations if size else 0):
         kept = labels == labels[0]
         parents = [
-            points[population[_tournament(_fitness(points, same)[population], generator)]]
+            points[population[genetic.tournament(_fitness(points, same)[population], 3, generator)]]
             for population, same in zip(populations, (kept, ~kept), strict=True)
         ]
-        children = [_mutate(_crossover(p, crossover, generator), mutation, generator) for p in parents]
+        children = [_mutate(genetic.crossover(p, crossover, generator), mutation, generator) for p in parents]
         rows = torch.cat(children)
         keys = [row.tobytes() for row in rows.numpy()]
         fresh = [i for i, key in enumerate(keys) if key not in number and keys.index(key) == i]
@@ -141,23 +142,6 @@ def _fitness(points: Tensor, fits: Tensor) -> Tensor:
     """The paper's, (N,): the answer fits, few features are absent, and it is not the point itself."""
     nearness = points.float().mean(dim=1)
     return fits.float() + nearness - points.all(dim=1).float()
-
-
-def _tournament(fitness: Tensor, generator: torch.Generator) -> Tensor:
-    """As many winners as individuals: each the fittest of three drawn at random."""
-    drawn = torch.randint(len(fitness), (len(fitness), 3), generator=generator)
-    return drawn.gather(1, fitness[drawn].argmax(dim=1, keepdim=True)).squeeze(1)
-
-
-def _crossover(genes: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Two-point crossover of neighboring rows: some pairs swap the features between two random cuts."""
-    pairs, d = len(genes) // 2, genes.shape[1]
-    first, second = genes[: 2 * pairs].reshape(pairs, 2, d).unbind(dim=1)
-    cuts = torch.randint(d + 1, (pairs, 2), generator=generator).sort(dim=1).values
-    swap = (torch.arange(d) >= cuts[:, :1]) & (torch.arange(d) < cuts[:, 1:])
-    swap &= torch.rand(pairs, 1, generator=generator) < probability
-    children = torch.stack([torch.where(swap, second, first), torch.where(swap, first, second)], dim=1)
-    return torch.cat([children.flatten(0, 1), genes[2 * pairs :]])
 
 
 def _mutate(genes: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -4,8 +4,8 @@ A superpixel is present, or replaced by a baseline. Every map has one value for 
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -46,142 +46,7 @@ def segments(image: Tensor, n_segments: int = 40) -> Tensor:
     return (torch.arange(height) * down // height)[:, None] * across + torch.arange(width) * across // width
 
 
-def lime(
-    image: Tensor,
-    black_box: BlackBox,
-    target: int,
-    *,
-    n_samples: int = 500,
-    n_segments: int = 40,
-    baseline: Baseline = "mean",
-    seed: int = 0,
-) -> Tensor:
-    """LIME (Ribeiro, Singh & Guestrin 2016, arXiv 1602.04938, section 3.4), by captum's ``Lime``.
-
-    Ridge regression (alpha 1) of the target's score on which superpixels are present, each with probability 1/2;
-    samples weighted by ``exp(-D^2 / (2 * 0.25^2))``, D the cosine distance of the presences to all ones.
-
-    Args:
-        image: (C, H, W) in [0, 1].
-        black_box: scores, or labels, for which the score is 1 or 0.
-        target: the label explained.
-        n_samples: coalitions asked, at least 100.
-        n_segments: about so many superpixels, at least 2.
-        baseline: what stands in for an absent superpixel, see :func:`.metrics_saliency.baseline_of`. Not 0, the usual
-            choice: on a black background that hides nothing, and the background's superpixels would get no say. On
-            digits the mean gave LIME and KernelSHAP the best insertion minus deletion over all three baselines, and
-            was about as good as 0 for ANCHOR and LORE.
-        seed: of all randomness.
-
-    Returns:
-        (H, W) float32, the superpixel's coefficient: above 0 where its presence raises the score.
-
-    Raises:
-        ParameterError: an option is out of range, or the image has a single pixel.
-        UnknownNameError: no such baseline.
-    """
-    from captum._utils.models.linear_model import SkLearnRidge
-    from captum.attr import Lime
-    from captum.attr._core.lime import get_exp_kernel_similarity_function
-
-    pieces = _pieces(image, black_box, n_samples, n_segments, baseline)
-    generator = torch.Generator().manual_seed(seed)
-
-    def coalitions(*_: Any, **__: Any) -> Iterator[Tensor]:
-        yield torch.ones(1, pieces.n)
-        while True:
-            yield (torch.rand(1, pieces.n, generator=generator) < 0.5).float()
-
-    kernel = get_exp_kernel_similarity_function("cosine", kernel_width=0.25)
-    explainer = Lime(
-        lambda present: pieces.answer(present).evidence(target), SkLearnRidge(alpha=1.0), kernel, coalitions
-    )
-    return pieces.map(_attributed(explainer, pieces, n_samples, seed))
-
-
-def kernel_shap(
-    image: Tensor,
-    black_box: BlackBox,
-    target: int,
-    *,
-    n_samples: int = 500,
-    n_segments: int = 40,
-    baseline: Baseline = "mean",
-    seed: int = 0,
-) -> Tensor:
-    """KernelSHAP (Lundberg & Lee 2017, arXiv 1705.07874, section 4.1), by captum's ``KernelShap``.
-
-    Arguments, and what is raised, as of :func:`lime`.
-
-    Returns:
-        (H, W) float32, the superpixel's Shapley value, estimated. Over the superpixels they sum up to the target's
-        score of the image minus that of its baseline.
-    """
-    from captum.attr import KernelShap
-
-    pieces = _pieces(image, black_box, n_samples, n_segments, baseline)
-    explainer = KernelShap(lambda present: pieces.answer(present).evidence(target))
-    return pieces.map(_attributed(explainer, pieces, n_samples, seed))
-
-
-def anchor(
-    image: Tensor,
-    black_box: BlackBox,
-    target: int,
-    *,
-    n_samples: int = 3000,
-    n_segments: int = 40,
-    baseline: Baseline = "mean",
-    seed: int = 0,
-) -> Tensor:
-    """ANCHOR (Ribeiro, Singh & Guestrin 2018, AAAI): superpixels that suffice for the answer; see :mod:`.anchor`.
-
-    An anchor is a set; for an order of the pixels its superpixels are graded by when the search took them. Where the
-    black box gives the image another label, its anchor is one of "not the target", and the map is negative.
-
-    Arguments, and what is raised, as of :func:`lime`; ``n_samples`` is the most that are asked.
-
-    Returns:
-        (H, W) float32: ``1 - i / m`` for the superpixel that was taken i-th (from 0) of m, 0 outside of the anchor;
-        all 0 where the answer never changes.
-    """
-    pieces = _pieces(image, black_box, n_samples, n_segments, baseline)
-    own = int(black_box(image[None]).labels) == target
-    found = find_anchor(
-        lambda present: (pieces.answer(present).labels == target) == own, pieces.n, budget=n_samples, seed=seed
-    )
-    values, m = torch.zeros(pieces.n), len(found.features)
-    values[list(found.features)] = torch.linspace(1, 1 / max(m, 1), m) * (1 if own else -1)
-    return pieces.map(values)
-
-
-def lore(
-    image: Tensor,
-    black_box: BlackBox,
-    target: int,
-    *,
-    n_samples: int = 1000,
-    n_segments: int = 40,
-    baseline: Baseline = "mean",
-    seed: int = 0,
-) -> Tensor:
-    """LORE (Guidotti et al. 2018, arXiv 1805.10820) on superpixels, with our surrogate; see :mod:`.lore`.
-
-    LORE answers with rules, and draws no map. Ours is how much a superpixel's presence raises the surrogate's share of
-    the target, on average over the neighborhood (:func:`.lore.effects`): not 0 exactly for the superpixels in any of
-    the tree's conditions that matter for the target, those of the rule and of the counterfactual rules among them.
-
-    Arguments, and what is raised, as of :func:`lime`.
-
-    Returns:
-        (H, W) float32 in [-1, 1]; all 0 where no neighbor has another label.
-    """
-    pieces = _pieces(image, black_box, n_samples, n_segments, baseline)
-    found = find_rule(lambda present: pieces.answer(present).labels, pieces.n, n_samples=n_samples, seed=seed)
-    return pieces.map(effects(found, target))
-
-
-class _Pieces(NamedTuple):
+class Pieces(NamedTuple):
     """An image in superpixels: what the black box says when only some of them are present."""
 
     image: Tensor
@@ -207,17 +72,147 @@ class _Pieces(NamedTuple):
         return values.float()[self.cells]
 
 
-def _pieces(image: Tensor, black_box: BlackBox, n_samples: int, n_segments: int, baseline: Baseline) -> _Pieces:
-    if n_samples < 100:
-        raise ParameterError(f"got n_samples={n_samples}; expected at least 100; 500 is usual")
-    if n_segments < 2:
-        raise ParameterError(f"got n_segments={n_segments}; expected at least 2; 40 is usual")
-    if image[0].numel() < 2:
-        raise ParameterError("got an image of a single pixel; expected several; nothing can be left out of this one")
-    return _Pieces(image, baseline_of(image, baseline), segments(image, n_segments), black_box)
+class Values(Protocol):
+    """What a method on superpixels computes: a value for each superpixel, (S,)."""
+
+    __name__: str
+
+    def __call__(self, pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor: ...
 
 
-def _attributed(explainer: Any, pieces: _Pieces, n_samples: int, seed: int) -> Tensor:
+def on_superpixels(n_samples: int) -> Callable[[Values], Callable[..., Tensor]]:
+    """Make a method that values superpixels one that explains images; its default number of samples is given here.
+
+    The method is then called with:
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        black_box: scores, or labels, for which the score is 1 or 0.
+        target: the label explained.
+        n_samples: images that the black box is queried for, at least 100.
+        n_segments: about this many superpixels, at least 2.
+        baseline: what stands in for an absent superpixel, see :func:`.baselines.baseline_of`. Not 0, the usual choice:
+            on a black background that hides nothing, and the background's superpixels would get no say. On digits the
+            mean gave LIME and KernelSHAP the best insertion minus deletion over all three baselines, and was about as
+            good as 0 for ANCHOR and LORE.
+        seed: of all randomness.
+
+    Returns:
+        (H, W) float32, the value of each pixel's superpixel.
+
+    Raises:
+        ParameterError: an option is out of range, or the image has a single pixel.
+        UnknownNameError: no such baseline.
+    """
+    usual = n_samples
+
+    def of_images(values: Values) -> Callable[..., Tensor]:
+        def explained(
+            image: Tensor,
+            black_box: BlackBox,
+            target: int,
+            *,
+            n_samples: int = usual,
+            n_segments: int = 40,
+            baseline: Baseline = "mean",
+            seed: int = 0,
+        ) -> Tensor:
+            if n_samples < 100:
+                raise ParameterError(f"got n_samples={n_samples}; expected at least 100; {usual} is usual")
+            if n_segments < 2:
+                raise ParameterError(f"got n_segments={n_segments}; expected at least 2; 40 is usual")
+            if image[0].numel() < 2:
+                raise ParameterError(
+                    "got an image of a single pixel; expected several; nothing can be left out of this one"
+                )
+            pieces = Pieces(image, baseline_of(image, baseline), segments(image, n_segments), black_box)
+            return pieces.map(values(pieces, target, n_samples, seed))
+
+        explained.__name__, explained.__doc__ = values.__name__, values.__doc__
+        return explained
+
+    return of_images
+
+
+@on_superpixels(n_samples=500)
+def lime(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
+    """LIME (Ribeiro, Singh & Guestrin 2016, arXiv 1602.04938, section 3.4), by captum's ``Lime``.
+
+    Ridge regression (alpha 1) of the target's score on which superpixels are present, each with probability 1/2;
+    samples weighted by ``exp(-D^2 / (2 * 0.25^2))``, D the cosine distance of the presences to all ones.
+
+    Returns:
+        The superpixels' coefficients: above 0 where its presence raises the score.
+    """
+    from captum._utils.models.linear_model import SkLearnRidge
+    from captum.attr import Lime
+    from captum.attr._core.lime import get_exp_kernel_similarity_function
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def coalitions(*_: Any, **__: Any) -> Iterator[Tensor]:
+        yield torch.ones(1, pieces.n)
+        while True:
+            yield (torch.rand(1, pieces.n, generator=generator) < 0.5).float()
+
+    kernel = get_exp_kernel_similarity_function("cosine", kernel_width=0.25)
+    explainer = Lime(
+        lambda present: pieces.answer(present).evidence(target), SkLearnRidge(alpha=1.0), kernel, coalitions
+    )
+    return _attributed(explainer, pieces, n_samples, seed)
+
+
+@on_superpixels(n_samples=500)
+def kernel_shap(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
+    """KernelSHAP (Lundberg & Lee 2017, arXiv 1705.07874, section 4.1), by captum's ``KernelShap``.
+
+    Returns:
+        The superpixels' Shapley values, estimated. They sum up to the target's score of the image minus that of its
+        baseline.
+    """
+    from captum.attr import KernelShap
+
+    explainer = KernelShap(lambda present: pieces.answer(present).evidence(target))
+    return _attributed(explainer, pieces, n_samples, seed)
+
+
+@on_superpixels(n_samples=3000)
+def anchor(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
+    """ANCHOR (Ribeiro, Singh & Guestrin 2018, AAAI): superpixels that suffice for the answer; see :mod:`.anchor`.
+
+    An anchor is a set; for an order of the pixels its superpixels are graded by when the search took them. Where the
+    black box gives the image another label, its anchor is one of "not the target", and the map is negative. At most
+    ``n_samples`` images are queried.
+
+    Returns:
+        ``1 - i / m`` for the superpixel that was taken i-th (from 0) of m, 0 outside of the anchor; all 0 where the
+        answer never changes.
+    """
+    own = int(pieces.black_box(pieces.image[None]).labels) == target
+    found = find_anchor(
+        lambda present: (pieces.answer(present).labels == target) == own, pieces.n, budget=n_samples, seed=seed
+    )
+    values, m = torch.zeros(pieces.n), len(found.features)
+    values[list(found.features)] = torch.linspace(1, 1 / max(m, 1), m) * (1 if own else -1)
+    return values
+
+
+@on_superpixels(n_samples=1000)
+def lore(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
+    """LORE (Guidotti et al. 2018, arXiv 1805.10820) on superpixels, with our surrogate; see :mod:`.lore`.
+
+    LORE answers with rules, and draws no map. Ours is how much a superpixel's presence raises the surrogate's share of
+    the target, on average over the neighborhood (:func:`.lore.effects`): not 0 exactly for the superpixels in any of
+    the tree's conditions that matter for the target, those of the rule and of the counterfactual rules among them.
+
+    Returns:
+        Values in [-1, 1]; all 0 where no neighbor has another label.
+    """
+    found = find_rule(lambda present: pieces.answer(present).labels, pieces.n, n_samples=n_samples, seed=seed)
+    return effects(found, target)
+
+
+def _attributed(explainer: Any, pieces: Pieces, n_samples: int, seed: int) -> Tensor:
     """(S,) of one of captum's explainers on presences. It draws from torch's global generator, which gets a seed
     inside and is afterwards as it was before."""
     batch = min(pieces.black_box.batch_size, n_samples)

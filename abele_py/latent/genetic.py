@@ -44,8 +44,8 @@ class Genetic:
         for generation in range(self.generations):
             children = []
             for population, values in zip(populations, fitness, strict=True):
-                parents = _tournament(values[population], self.tournament, generator)
-                genes = _crossover(known.latents[population[parents]], self.crossover_probability, generator)
+                parents = tournament(values[population], self.tournament, generator)
+                genes = crossover(known.latents[population[parents]], self.crossover_probability, generator)
                 # All start as copies of one code, which crossover cannot tell apart: the first step mutates everyone.
                 rate = 1.0 if generation == 0 else self.mutation_probability
                 children.append(_mutate(genes, rate, generator))
@@ -83,13 +83,13 @@ def _fitness(genetic: Genetic, points: Points, anchor: Points, same: bool) -> Te
     return 0.5 * _logistic(1 - distance) + 0.5 * (agreement if same else 1 - agreement)
 
 
-def _tournament(values: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def tournament(values: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """As many winners as individuals: each the fittest of ``size`` drawn at random."""
     drawn = torch.randint(len(values), (len(values), size), generator=generator)
     return drawn.gather(1, values[drawn].argmax(dim=1, keepdim=True)).squeeze(1)
 
 
-def _crossover(genes: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def crossover(genes: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Two-point crossover of neighboring rows: the pair swaps the coordinates between two random cuts."""
     pairs, k = len(genes) // 2, genes.shape[1]
     cuts = torch.randint(k + 1, (pairs, 2), generator=generator).sort(dim=1).values

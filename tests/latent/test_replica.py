@@ -10,7 +10,7 @@ from support.worlds import Counting, anchor_of, quarters, seeded, space_of
 
 from abele_py.explanation.saliency import contrast_map, median_map
 from abele_py.latent.exemplars import sample_box
-from abele_py.latent.genetic import Genetic, _crossover, _fitness, _mutate, _tournament
+from abele_py.latent.genetic import Genetic, _fitness, _mutate, crossover, tournament
 from abele_py.latent.neighborhood import Hybrid, Random, generate, kernel_weights
 from abele_py.latent.space import Points
 from abele_py.surrogate.pruning import prune, pruning_alphas
@@ -59,14 +59,14 @@ def test_genetic_fitness(similarity, same):
 def test_tournament_takes_the_fittest_of_those_drawn():
     values = torch.rand(30, generator=seeded(2))
     drawn = torch.randint(30, (30, 3), generator=seeded(3)).tolist()
-    assert _tournament(values, 3, seeded(3)).tolist() == replica.tournament(values.tolist(), drawn)
+    assert tournament(values, 3, seeded(3)).tolist() == replica.tournament(values.tolist(), drawn)
 
 
 def test_crossover_swaps_between_two_cuts_and_keeps_both_children():
     """Published code: crossover on array views lost the first child's genes in every mating."""
     genes = torch.arange(60.0).reshape(12, 5)
     before = genes.clone()
-    children = _crossover(genes, 1.0, seeded(4))
+    children = crossover(genes, 1.0, seeded(4))
     cuts = torch.randint(6, (6, 2), generator=seeded(4)).sort(dim=1).values.tolist()
     for pair, (start, stop) in enumerate(cuts):
         one, two = replica.crossover(before[2 * pair].tolist(), before[2 * pair + 1].tolist(), start, stop)
@@ -79,14 +79,14 @@ def test_crossover_swaps_between_two_cuts_and_keeps_both_children():
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_crossover_takes_place_with_its_probability(probability, share):
     genes = torch.arange(20_000.0).reshape(2000, 10)
-    changed = (_crossover(genes, probability, seeded()) != genes).any(dim=1).reshape(-1, 2).all(dim=1).float().mean()
+    changed = (crossover(genes, probability, seeded()) != genes).any(dim=1).reshape(-1, 2).all(dim=1).float().mean()
     empty_cut = 11 / 121  # both cuts equal: nothing between them
     assert float(changed) == pytest.approx(share * (1 - empty_cut), abs=0.04)
 
 
 def test_an_odd_individual_passes_crossover_unchanged():
     genes = torch.arange(15.0).reshape(3, 5)
-    assert torch.equal(_crossover(genes, 1.0, seeded())[2], genes[2])
+    assert torch.equal(crossover(genes, 1.0, seeded())[2], genes[2])
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
