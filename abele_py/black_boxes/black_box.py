@@ -5,6 +5,7 @@ The only file that calls the user's classifier. Torch modules and fitted scikit-
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +71,13 @@ class BlackBox:
         self.images = 0
         self.n_classes: int | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier takes its images: a torch module where it is now, all else in main memory."""
+        return device_of(self.classifier)
+
     def __call__(self, images: Tensor) -> Answer:
+        """The answer to images on any device, in main memory."""
         if len(images) == 0:  # a classifier need not know how to answer nothing
             return Answer(
                 torch.zeros(0, dtype=torch.int64), None if self.n_classes is None else torch.zeros(0, self.n_classes)
@@ -97,7 +104,8 @@ class BlackBox:
         self.calls += 1
         self.images += len(batch)
         try:
-            raw = self._function(batch.clone())  # a copy: a black box that normalises in place must not change ours
+            # a copy: a black box that normalises in place must not change ours
+            raw = self._function(batch.to(self.device, copy=True))
         except AbeleError:  # ours, which say what to do
             raise
         except Exception as error:
@@ -183,10 +191,15 @@ def as_function(classifier: Any) -> Callable[[Tensor], Any]:
 
 
 def _ask_module(module: nn.Module, images: Tensor) -> Tensor:
-    parameter = next(module.parameters(), next(module.buffers(), None))
-    device = torch.device("cpu") if parameter is None else parameter.device
     with evaluating(module), torch.no_grad():
-        return padded(module, images.to(device))
+        return padded(module, images.to(device_of(module)))
+
+
+def device_of(model: Any) -> torch.device:
+    """The device of a torch module, by its first parameter or buffer; main memory for all else."""
+    tensors = chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else iter(())
+    first = next(tensors, None)
+    return torch.device("cpu") if first is None else first.device
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,15 +92,15 @@ def load_black_box(
         classifier, names = load_skops(spec)
     if isinstance(classifier, (OnnxClassifier, ExportedClassifier)):
         _check_input(classifier, pixels, image_shape)
-    return LoadedBlackBox(prepared(classifier, pixels), names)
+    return LoadedBlackBox(with_preprocessing(classifier, pixels), names)
 
 
-def prepared(classifier: Any, pixels: Pixels) -> Any:
-    """The classifier behind a preparation of its pixels: a torch module stays one, with gradients."""
+def with_preprocessing(classifier: Any, pixels: Pixels) -> Any:
+    """The classifier behind the preprocessing of its pixels: a torch module stays one, with gradients."""
     if not pixels:
         return classifier
     if isinstance(classifier, nn.Module):
-        return _PreparedModule(classifier, pixels)
+        return _PreprocessedModule(classifier, pixels)
     function = as_function(classifier)
     return lambda images: function(pixels(images))
 
@@ -160,16 +159,13 @@ def _checkpoint(spec: str, pixels: Pixels, image_shape: tuple[int, int, int] | N
 
 def _imported(spec: str) -> Any:
     module, _, function = spec.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's own module beside the images
     try:
         return getattr(importlib.import_module(module), function)
     except Exception as error:  # the user's module may fail in any way
         raise BlackBoxError(
             f"got the black box {spec!r}, which cannot be imported ({error}); expected package.module:function, "
-            "importable from this folder"
+            "importable from here (python -c 'import package.module'); put its folder on PYTHONPATH"
         ) from error
-    finally:
-        sys.path.pop(0)
 
 
 def _check_input(
@@ -184,7 +180,7 @@ def _check_input(
         as_input(pixels(torch.zeros(1, *image_shape)), network.input_shape, network.dtype)
 
 
-class _PreparedModule(nn.Module):
+class _PreprocessedModule(nn.Module):
     def __init__(self, module: nn.Module, pixels: Pixels) -> None:
         super().__init__()
         self.module = module

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _train(arguments[1:])
         options = parser().parse_args(arguments)
         command = options.get("command")
-        _COMMANDS[command](options[command], _say)
+        with _importing_from_here():
+            _COMMANDS[command](options[command], _say)
     except (AbeleError, ArgumentError) as error:
         sys.stderr.write(f"abele: {' '.join(str(error).split())}\n")
         return 2
@@ -60,6 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("abele: interrupted; what was finished is kept\n")
         return 130
     return 0
+
+
+@contextmanager
+def _importing_from_here() -> Iterator[None]:
+    """``--black-box mymodule:function`` finds the user's own module beside the images, as ``python -m`` does."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def _say(line: str) -> None:

@@ -30,7 +30,7 @@ from ..models.autoencoder import Autoencoder
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import notes_on
-from .options import Center, Preset, Saliency, Splits, options_of
+from .options import Preset, Saliency, Splits, options_of
 from .saliency import change_map, contiguous_areas, contrast_map, median_map, mosaic_map
 from .trust import judge
 
@@ -64,8 +64,9 @@ class Abele:
             there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
             from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
             one, takes the nearest point of the rules as it is.
-        exemplar_center: where candidates for exemplars are sampled inside the rule, beside those made of landmarks:
-            ``"code"``, near the image's code; or ``"prior"``, from N(0, I).
+        real_codes: fit the surrogate on landmarks too, and make exemplars of landmarks, or near the image's code where
+            there are too few. False, as in the paper: the surrogate is fitted on the neighbors alone, and exemplars
+            are samples of the prior inside the rule.
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the labels 0..K-1, for words and figures: a sequence, or a mapping from labels to names.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
@@ -93,7 +94,7 @@ class Abele:
         splits: Splits | None = None,
         n_landmarks: int | None = None,
         counter_depth: float | None = None,
-        exemplar_center: Center | None = None,
+        real_codes: bool | None = None,
         batch_size: int = 256,
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         preset: Preset = "default",
@@ -114,7 +115,7 @@ class Abele:
             splits=splits,
             n_landmarks=n_landmarks,
             counter_depth=counter_depth,
-            exemplar_center=exemplar_center,
+            real_codes=real_codes,
         )
         self.class_names = class_names_of(class_names)
         self._space.probe()
@@ -149,7 +150,8 @@ class Abele:
 
         neighbors = generate(o.neighborhood, space, anchor, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
-        near = self._landmarks[(self._landmarks.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
+        real = self._landmarks if o.real_codes else self._landmarks[:0]
+        near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
         surrogate, fidelity = fit_surrogate(
             neighbors.latents,
             neighbors.labels,
@@ -161,9 +163,8 @@ class Abele:
         rule = rule_of(surrogate, z)
 
         radius = local_radius(space, z)
-        around = {"code": (z, 0.5 * radius / math.sqrt(space.k)), "prior": (torch.zeros(space.k), 1.0)}
-        center, scale = around[o.exemplar_center]
-        exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, self._landmarks)
+        center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
+        exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
         made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
         made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)

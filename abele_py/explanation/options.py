@@ -9,10 +9,9 @@ from ..latent.neighborhood import Hybrid, Local, Strategy, strategy
 
 Saliency = Literal["mosaic", "contrast", "median"]
 Splits = Literal["oblique", "axis"]
-Center = Literal["code", "prior"]
 Preset = Literal["default", "paper"]
 
-_CHOICES = {"saliency": get_args(Saliency), "splits": get_args(Splits), "exemplar_center": get_args(Center)}
+_CHOICES = {"saliency": get_args(Saliency), "splits": get_args(Splits)}
 _LEAST = {"n_samples": 10, "n_exemplars": 1, "n_frames": 2, "n_landmarks": 0}  # whole numbers: the smallest
 
 
@@ -62,10 +61,10 @@ class Options:
     splits: Splits = "oblique"
     n_landmarks: int = 2000
     counter_depth: float | None = 0.35
-    exemplar_center: Center = "code"
+    real_codes: bool = True
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {"neighborhood": strategy(self.neighborhood)}
+        checked: dict[str, Any] = {"neighborhood": strategy(self.neighborhood), "real_codes": bool(self.real_codes)}
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
@@ -108,7 +107,7 @@ PRESETS: dict[Preset, Options] = {
     "default": Options(),  # what was measured to be better
     "paper": Options(
         preset="paper", neighborhood=Hybrid(), saliency="median", splits="axis", n_landmarks=0, counter_depth=None,
-        exemplar_center="prior",
+        real_codes=False,
     ),  # Guidotti et al. 2019; its kernel's width depends on the latent space, see `options_of`
 }  # fmt: skip
 

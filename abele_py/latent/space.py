@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..black_boxes.black_box import BlackBox, evaluating
+from ..black_boxes.black_box import BlackBox, device_of, evaluating
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
@@ -94,6 +94,11 @@ class LatentSpace:
             )
 
     @property
+    def device(self) -> torch.device:
+        """Where the autoencoder is now, and where it encodes and decodes. What leaves the space is in main memory."""
+        return device_of(self.autoencoder)
+
+    @property
     def mixture(self) -> Mixture | None:
         """The mixture of its codes that the autoencoder has now, where it is now; None where it has none."""
         return getattr(self.autoencoder, "mixture", None)
@@ -120,10 +125,14 @@ class LatentSpace:
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, k)."""
-        return self._apply(self.autoencoder.encode, images, (self.k,))
+        return self._apply(self.autoencoder.encode, images, (self.k,)).cpu()
 
     def decode(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N, C, H, W)."""
+        return self._decoded(latents).cpu()
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """As ``decode``, where the autoencoder is."""
         images = self._apply(self.autoencoder.decode, latents, self.image_shape)
         low, high = map(float, images.aminmax()) if len(images) else (0.0, 1.0)
         if low < 0 or high > 1:
@@ -134,7 +143,7 @@ class LatentSpace:
 
     def realism(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) float32: what the discriminator says of the point; higher is more realistic."""
-        return self._apply(self.autoencoder.discriminate, latents, ())
+        return self._apply(self.autoencoder.discriminate, latents, ()).cpu()
 
     def typicality(self, latents: Tensor) -> Tensor | None:
         """(N, k) -> (N,) float32 in [0, 1], or None: share of unseen images whose codes are no more likely.
@@ -148,7 +157,7 @@ class LatentSpace:
         def typicality(points: Tensor) -> Tensor:
             return mixture.typicality(points.to(mixture.means.device))
 
-        return self._apply(typicality, latents, ())
+        return self._apply(typicality, latents, ()).cpu()
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n samples of the autoencoder's mixture of its codes, (n, k) float32.
@@ -170,17 +179,20 @@ class LatentSpace:
         return self.realism(latents).double() >= self.validity_threshold
 
     def classify(self, latents: Tensor) -> Points:
-        """Decode the points and ask the black box: one decode and one black-box call per batch."""
+        """Decode the points and query the black box: one decode and one black-box call per batch.
+
+        The images go straight from the autoencoder's device to the black box's.
+        """
         parts = []
         for batch in latents.split(self.black_box.batch_size):
-            images = self.decode(batch)
-            parts.append(Points(batch, images, *self.black_box(images)))
+            images = self._decoded(batch)
+            parts.append(Points(batch, images.cpu(), *self.black_box(images)))
         return concatenate(parts)
 
     def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
         if len(rows) == 0:
             return torch.zeros(0, *shape)
-        device = _device(self.autoencoder)
+        device = self.device
         name = getattr(function, "__name__", "the autoencoder")
         try:
             with _quiet(self.autoencoder):
@@ -192,7 +204,7 @@ class LatentSpace:
             ) from error
         if not all(isinstance(a, Tensor) for a in answers):
             raise AutoencoderError(f"got {type(answers[0]).__name__} of {name}; expected a tensor; convert it there")
-        out = torch.cat([a.float().cpu() for a in answers])
+        out = torch.cat([a.float() for a in answers])
         if tuple(out.shape) != (len(rows), *shape):
             raise AutoencoderError(
                 f"got shape {tuple(out.shape)} of {name}; expected {(len(rows), *shape)}; check the autoencoder"
@@ -210,12 +222,6 @@ def local_radius(space: LatentSpace, latent: Tensor, neighbors: int = 20) -> flo
     distances = (space.reference_latents - latent).norm(dim=1)
     distances = distances[distances > 0]
     return float(distances.sort().values[:neighbors].median()) if len(distances) else 1.0
-
-
-def _device(autoencoder: Any) -> torch.device:
-    parameters = autoencoder.parameters() if isinstance(autoencoder, nn.Module) else iter(())
-    first = next(parameters, None)
-    return torch.device("cpu") if first is None else first.device
 
 
 @contextmanager

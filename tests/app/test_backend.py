@@ -193,7 +193,7 @@ def test_a_torch_module_keeps_its_gradients(tmp_path, monkeypatch):
     (tmp_path / "net_box.py").write_text(
         "from torch import nn\n\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 3), nn.Softmax(1)).eval()\n"
     )
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     studio = Studio(black_box="net_box:net", options={"mean": "0.5", "std": "0.5"})
     loaded = done(studio, lambda: studio.load("net_box:net"))
     assert isinstance(loaded.classifier, nn.Module)

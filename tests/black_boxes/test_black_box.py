@@ -14,7 +14,7 @@ from support.worlds import Counting, Identity, hard, image, seeded, soft
 from torch import nn
 
 from abele_py import Abele
-from abele_py.black_boxes.black_box import Answer, BlackBox, probabilities
+from abele_py.black_boxes.black_box import Answer, BlackBox, device_of, probabilities
 from abele_py.errors import AbeleError, BlackBoxError, ParameterError
 
 IMAGES = torch.rand(7, 1, 1, 2, generator=seeded())
@@ -313,3 +313,20 @@ def test_an_unfitted_estimator_is_refused():
 def test_estimators_can_be_explained(estimator):
     explanation = Abele(estimator.fit(ROWS, LABELS), Identity(), n_samples=100).explain(image(0.9, 0.5))
     assert explanation.label == 1
+
+
+def test_images_go_to_the_device_of_a_module_and_to_main_memory_for_all_else():
+    net = nn.Linear(2, 2)
+    assert BlackBox(net).device == device_of(net) == torch.device("cpu")
+    assert BlackBox(net.to("meta")).device == torch.device("meta"), "it follows the module"
+    only_a_buffer = nn.BatchNorm1d(2, affine=False, device="meta")
+    assert device_of(only_a_buffer) == torch.device("meta")
+    assert BlackBox(hard).device == device_of(nn.Flatten()) == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_on_a_gpu_answers_come_back_to_main_memory():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).cuda()
+    answer = BlackBox(net)(image(0.2, 0.4)[None].cuda())
+    assert answer.labels.device.type == answer.scores.device.type == "cpu"
+    assert torch.equal(answer.scores, BlackBox(net)(image(0.2, 0.4)[None]).scores)

@@ -295,7 +295,7 @@ def test_functions_modules_and_estimators_of_a_module(tmp_path, monkeypatch):
         "module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Identity())\n"
         "estimator = LogisticRegression().fit([[0, 0], [255, 255]], [0, 1])\n"
     )
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     dark = BlackBox(load_black_box("own_boxes:dark", mean="0.5").classifier)(IMAGES)
     assert torch.equal(dark.labels, (IMAGES.mean(dim=(1, 2, 3)) < 0.5).long())
     module = load_black_box("own_boxes:module", std=0.5).classifier

@@ -24,7 +24,7 @@ def test_the_defaults_are_the_default_preset_and_none_takes_the_presets_value():
 def test_the_papers_preset_is_the_papers_definitions():
     paper = options_of("paper", 16)
     assert (paper.neighborhood, paper.saliency, paper.splits) == (Hybrid(), "median", "axis")
-    assert (paper.n_landmarks, paper.counter_depth, paper.exemplar_center) == (0, None, "prior")
+    assert (paper.n_landmarks, paper.counter_depth, paper.real_codes) == (0, None, False)
     assert paper.kernel_width == 0.75 * math.sqrt(16)
     assert options_of("paper", 16, kernel_width=2).kernel_width == 2.0
     assert options_of("default", 16).kernel_width is None
@@ -64,7 +64,7 @@ def test_what_cannot_be_is_refused_with_what_came_and_what_was_expected(wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"saliency": "lime"}, {"splits": "any"}, {"exemplar_center": "image"}, {"neighborhood": "nearby"}],
+    [{"saliency": "lime"}, {"splits": "any"}, {"neighborhood": "nearby"}],
     ids=str,
 )
 def test_names_that_are_not_known_are_refused(wrong):
