@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
 from .recipe import check
 from .recipe import main as train
-from .run_folder import LAST, aside, check_place
+from .run_folder import LAST, backup_of, check_place
 
 _STEPS = ("classifier", "autoencoder")
 _CHAIN = ("config", "name", "runs", "seed_everything", "resume", "overwrite", *_STEPS)
@@ -29,6 +30,7 @@ _ONE_STEP = ("model", "monitor", "mode", "patience", "half")
 _DECIDED = (
     "config", "name", "runs", "out", "resume", "overwrite", "seed_everything", "data.data_set", "black_box",
 )  # fmt: skip
+_NOT_OPTIONS: set[str | int] = {"path", "out", "seed"}  # of `import_images`: the chain itself gives these
 _DESCRIPTION = (
     "abele train training/folder.yaml --data.path FOLDER [options]: import your own images into RUNS/NAME-data.npz, "
     "train a classifier (RUNS/NAME-classifier/checkpoint), then an autoencoder judged by it (RUNS/NAME/checkpoint). "
@@ -152,7 +154,7 @@ def _import(
         raise
     if own.overwrite:
         for folder in folders:
-            for place in (folder, aside(folder)):
+            for place in (folder, backup_of(folder)):
                 shutil.rmtree(place, ignore_errors=True)
     new.replace(data)
     earlier.unlink(missing_ok=True)
@@ -191,10 +193,12 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
     parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run of this name left")
     parser.add_argument("--data.path", type=str | None, default=None, help="a folder of pictures per class, or an .npz")
-    parser.add_function_arguments(import_images, "data", skip={"path", "out", "seed"})
+    parser.add_function_arguments(import_images, "data", skip=_NOT_OPTIONS)
     for step in _STEPS:
         parser.add_argument(f"--{step}", type=str, help=f"recipe of the {step}, a file beside this one")
-    imported = {action.dest for action in parser._actions if action.dest.startswith("data.")}
+    imported = {f"data.{name}" for name in signature(import_images).parameters if name not in _NOT_OPTIONS} | {
+        "data.path"
+    }
 
     chain: list[str] = [f"--config={recipe}"]
     shares: dict[str, list[str]] = {step: [] for step in _STEPS}

@@ -27,7 +27,7 @@ from .model_card import card
 N_REFERENCES = 2000
 
 
-def finish(
+def finalize(
     module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
 ) -> Path:
     """Calibrate on ``val``, measure on ``test``, write the checkpoint.

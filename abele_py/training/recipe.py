@@ -29,9 +29,9 @@ from ..files import write_atomically
 from ..models.checkpoints import load_classifier
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
-from .finishing import finish, trained_options
+from .finishing import finalize, trained_options
 from .modules import ForestModule
-from .run_folder import BEST, LAST, aside, check_options, check_place, claim, finished, give_back, keep_figures
+from .run_folder import BEST, LAST, backup_of, check_options, check_place, commit, create, keep_figures, restore
 
 
 def main(argv: Sequence[str]) -> Path:
@@ -197,7 +197,7 @@ def _run(args: list[str]) -> Path:
 
 
 def _train(cli: _Cli) -> Path:
-    """Every process of a training comes here; the first one alone claims, measures and writes."""
+    """Every process of a training comes here; the first one alone creates the run folder, measures and writes."""
     config, trainer, module = cli.config, cli.trainer, cli.model
     run = _run_folder(config)
     out = Path(config.out) if config.out else run / "checkpoint"
@@ -218,7 +218,7 @@ def _train(cli: _Cli) -> Path:
         if config.resume:
             keep_figures(trainer, _check_state(run / LAST, module)["epoch"])
         else:
-            claim(run, out, asked)
+            create(run, out, asked)
     if config.threads:
         torch.set_num_threads(config.threads)
 
@@ -230,8 +230,8 @@ def _train(cli: _Cli) -> Path:
             best = torch.load(run / BEST, map_location=module.device, weights_only=True)
             module.on_load_checkpoint(best)  # a forest takes the size of the best one
             module.load_state_dict(best["state_dict"])
-        finish(module, config, out, black_box, seconds)
-        finished(run)
+        finalize(module, config, out, black_box, seconds)
+        commit(run)
     try:
         trainer.strategy.barrier()  # what follows in any process finds the checkpoint
     except RuntimeError as error:
@@ -253,9 +253,9 @@ def _fit(cli: _Cli, run: Path) -> None:
         left = "begin again"
         if last.is_file():
             left = f"the state of the last whole epoch is in {run}: go on with --resume"
-            left += f"; the earlier training is in {aside(run)} until then" if aside(run).exists() else ""
+            left += f"; the earlier training is in {backup_of(run)} until then" if backup_of(run).exists() else ""
         if trainer.is_global_zero:
-            give_back(run)
+            restore(run)
         if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise AbeleError(f"got an interruption; {left}") from error

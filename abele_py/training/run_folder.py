@@ -1,4 +1,4 @@
-"""The run folder of a training: claimed, what was asked written into it, kept until another one has replaced it."""
+"""The run folder of a training: created with its options, its predecessor kept until another one has replaced it."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
     Raises:
         ParameterError: there is nothing to resume, an earlier training to keep, or something that is no training.
     """
-    give_back(run)
+    restore(run)
     if resume:
         if not (run / LAST).is_file():
             raise ParameterError(
@@ -47,15 +47,15 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
         raise ParameterError(f"got {run}, which is no earlier training, to overwrite; expected one; use another --name")
 
 
-def claim(run: Path, out: Path, options: Mapping[str, Any]) -> None:
+def create(run: Path, out: Path, options: Mapping[str, Any]) -> None:
     """Put an earlier training aside, and begin a folder with the options of this one.
 
     Raises:
         ParameterError: a folder cannot be made.
     """
-    if (run / "checkpoint").exists() or (_begun(run) and not aside(run).exists()):
-        shutil.rmtree(aside(run), ignore_errors=True)
-        run.rename(aside(run))
+    if (run / "checkpoint").exists() or (_begun(run) and not backup_of(run).exists()):
+        shutil.rmtree(backup_of(run), ignore_errors=True)
+        run.rename(backup_of(run))
     shutil.rmtree(run, ignore_errors=True)
     for folder in (run, out.absolute().parent):
         try:
@@ -66,21 +66,21 @@ def claim(run: Path, out: Path, options: Mapping[str, Any]) -> None:
     write_bytes(run / OPTIONS, text.encode())
 
 
-def aside(run: Path) -> Path:
+def backup_of(run: Path) -> Path:
     """Where an earlier training is while another one replaces it."""
     return run.with_name(f".{run.name}.replaced")
 
 
-def give_back(run: Path) -> None:
+def restore(run: Path) -> None:
     """Bring an earlier training back, where the one to replace it has left no state to go on with."""
-    if aside(run).exists() and not _begun(run):
+    if backup_of(run).exists() and not _begun(run):
         shutil.rmtree(run, ignore_errors=True)
-        aside(run).rename(run)
+        backup_of(run).rename(run)
 
 
-def finished(run: Path) -> None:
+def commit(run: Path) -> None:
     """The checkpoint of a training is written: remove the earlier one that it replaces."""
-    shutil.rmtree(aside(run), ignore_errors=True)
+    shutil.rmtree(backup_of(run), ignore_errors=True)
 
 
 def check_options(run: Path, options: Mapping[str, Any]) -> None:

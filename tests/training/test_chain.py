@@ -19,7 +19,7 @@ from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.models.checkpoints import Manifest, save_checkpoint
 from abele_py.models.classifiers import ConvolutionalClassifier
 from abele_py.training.chain import is_chain, train_chain
-from abele_py.training.finishing import finish
+from abele_py.training.finishing import finalize
 from abele_py.training.recipe import main as train
 
 FOLDER = ROOT / "training" / "folder.yaml"
@@ -238,10 +238,10 @@ def test_all_options_reach_their_step_and_an_interrupted_run_goes_on(here, monke
     def full(module, *rest):
         if module.kind == "autoencoder":
             raise AbeleError("got no room; make some")
-        return finish(module, *rest)
+        return finalize(module, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("abele_py.training.recipe.finish", full)
+        patch.setattr("abele_py.training.recipe.finalize", full)
         assert main(arguments) == 2
     assert "got no room" in capsys.readouterr().err
     assert main(arguments) == 2

@@ -16,12 +16,12 @@ from abele_py.training.run_folder import (
     BEST,
     LAST,
     OPTIONS,
-    aside,
+    backup_of,
     check_options,
     check_place,
-    claim,
-    finished,
-    give_back,
+    commit,
+    create,
+    restore,
 )
 
 CNN = ROOT / "training" / "digits-cnn.yaml"
@@ -164,24 +164,24 @@ def run(tmp_path):
 def test_earlier_training_is_kept_until_another_is_finished(run):
     out = run / "checkpoint"
     check_place(run, out, resume=False, overwrite=True)
-    claim(run, out, {"new": 1})
+    create(run, out, {"new": 1})
     assert json.loads((run / OPTIONS).read_text()) == {"new": 1}
-    assert (aside(run) / LAST).read_bytes() == b"old"
+    assert (backup_of(run) / LAST).read_bytes() == b"old"
     (run / LAST).write_bytes(b"new")
-    give_back(run)  # it has begun
+    restore(run)  # it has begun
     assert (run / LAST).read_bytes() == b"new"
-    claim(run, out, {"newer": 1})  # the one that was finished is the one to keep
-    assert (aside(run) / LAST).read_bytes() == b"old"
-    finished(run)
-    assert not aside(run).exists()
+    create(run, out, {"newer": 1})  # the one that was finished is the one to keep
+    assert (backup_of(run) / LAST).read_bytes() == b"old"
+    commit(run)
+    assert not backup_of(run).exists()
 
 
 def test_earlier_training_comes_back_where_another_has_not_begun(run):
-    claim(run, run / "checkpoint", {})
+    create(run, run / "checkpoint", {})
     with pytest.raises(ParameterError, match=r"earlier training.*--overwrite"):  # killed, and called again
         check_place(run, run / "checkpoint", resume=False, overwrite=False)
     assert (run / LAST).read_bytes() == b"old"
-    assert not aside(run).exists()
+    assert not backup_of(run).exists()
 
 
 @pytest.mark.slow
@@ -199,11 +199,11 @@ def test_mistakes_and_interruptions_cost_no_earlier_training(tmp_path):
     refused(Killed, *killed(0))
     assert weights(folder) == before
     refused(Killed, *killed(1))
-    assert weights(aside(run) / "checkpoint") == before
+    assert weights(backup_of(run) / "checkpoint") == before
     train(CNN, small(tmp_path, "--seed_everything=5"), resume=True)
     assert weights(folder) != before
     assert read_manifest(folder).seed == 5
-    assert not aside(run).exists()
+    assert not backup_of(run).exists()
 
 
 # Devices
