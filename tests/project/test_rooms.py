@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -82,6 +83,15 @@ def tree_of(path):
 
 def test_every_folder_has_a_rank_and_every_rank_a_folder():
     assert {folder_of(module) for module in MODULES} == set(RANKS)
+
+
+def test_contributing_shows_the_rooms_from_top_to_bottom_and_says_what_each_is_for():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = page.partition("```text\n")[2].partition("```")[0]
+    shown = [name for line in picture.splitlines() for name in line[:40].split() if name in RANKS]
+    assert sorted(shown) == sorted(folder for folder in RANKS if folder)
+    assert [RANKS[name] for name in shown] == sorted((RANKS[name] for name in shown), reverse=True)
+    assert set(re.findall(r"^\| `(\w+)/` \| \w", page, flags=re.MULTILINE)) - {"abele_py"} == set(RANKS) - {""}
 
 
 @pytest.mark.parametrize("module", MODULES)
