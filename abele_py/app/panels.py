@@ -109,7 +109,7 @@ def compared(comparison: Comparison) -> Html:
     ]
     return tag(
         "div",
-        tag("p", f"Where the image speaks for {c.seen(0)}, red, and against it, blue."),
+        tag("p", f"Where the image speaks for {c.predicted(0)}, red, and against it, blue."),
         tag("p", legend("against", "0 neutral", "for")),
         tag("div", figures, class_="maps"),
         tag("ul", (tag("li", line) for line in c.caption()), class_="hint"),

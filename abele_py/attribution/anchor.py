@@ -25,7 +25,7 @@ class Anchor:
         precision: share of the neighbors that keep the answer, estimated.
         lower_bound: KL lower confidence bound of the precision.
         coverage: share of all coalitions that contain the features, ``2 ** -len(features)``.
-        n_queries: neighbors asked in the whole search.
+        n_queries: neighbors queried in the whole search.
         reached: is the wanted precision reached? Else this is the best that was found in the budget.
     """
 
@@ -53,10 +53,11 @@ def find_anchor(
     """The shortest anchor on d binary features (Ribeiro, Singh & Guestrin 2018, "Anchors", AAAI, Algorithms 1 and 2).
 
     At each size the candidates are the best ones before with one more feature; which are the best now is found by
-    KL-LUCB (Kaufmann & Kalyanakrishnan 2013). Those are asked until it is clear which reach the precision. Always ends.
+    KL-LUCB (Kaufmann & Kalyanakrishnan 2013). Those are queried until it is clear which reach the precision. It always
+    ends.
 
     Args:
-        same: (N, d) bool, True for a present feature -> (N,) bool, does the answer stay? Deterministic; may be asked
+        same: (N, d) bool, True for a present feature -> (N,) bool, does the answer stay? Deterministic; may be queried
             for a few thousand rows at once. With all features present it is taken to stay.
         d: number of features, at least 1.
         precision: wanted share of neighbors that keep the answer, in (0, 1].
@@ -64,9 +65,9 @@ def find_anchor(
         tolerance: the paper's epsilon, in (0, 1): by how much the chosen candidates may be worse than the best ones;
             and an estimate that reaches the precision is believed when its lower bound is above precision - tolerance.
         beam: candidates kept at each size.
-        batch: neighbors asked of one candidate at a time.
+        batch: neighbors queried of one candidate at a time.
         max_features: the longest anchor looked for; None for d.
-        budget: most neighbors asked in all, at least two batches. An eighth at most goes into each choice by KL-LUCB,
+        budget: most neighbors queried in all, at least two batches. An eighth at most goes into each choice by KL-LUCB,
             which by itself would ask of candidates that are alike for ever.
         seed: of the neighbors.
 
@@ -170,7 +171,7 @@ def kl_bounds(means: Tensor, counts: Tensor, level: float) -> tuple[Tensor, Tens
 
 
 class _Pool(NamedTuple):
-    """All neighbors asked so far.
+    """All neighbors queried so far.
 
     Attributes:
         kept: (N, d) bool, the anchor whose neighbor it is.

@@ -66,8 +66,8 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.images)
 
-    def seen(self, index: int, width: int = 60) -> str:
-        """What the black box sees in an image: its label's name, cut to a width, and the score where there is one."""
+    def predicted(self, index: int, width: int = 60) -> str:
+        """What the black box predicts for an image: the label's name, cut to a width, and its score if there is one."""
         label = int(self.labels[index])
         name = name_of(self.class_names, label)
         name = name if len(name) <= width else name[: width - 1] + "…"
@@ -83,7 +83,7 @@ class Comparison:
         lines = ["Each map is divided by the 99 % quantile of its absolute values, and cut to [-1, 1]."]
         unsigned = [title[name] for name in self.maps if float(self.scaled(name).min()) >= 0]
         if unsigned:
-            lines.append(f"Without values below 0, so that nothing speaks against: {', '.join(unsigned)}.")
+            lines.append(f"Without values below 0, so that nothing opposes the label: {', '.join(unsigned)}.")
         if "abele-median" in self.maps:
             lines.append(
                 f"{title['abele-median']}, shows what may vary while the label stays: red may be darker, blue brighter."
@@ -154,8 +154,8 @@ class Comparison:
 
     def __str__(self) -> str:
         width = max(len(self.titles[name]) for name in self.maps)
-        seen = ", ".join(self.seen(i) for i in range(len(self)))
-        lines = [f"the black box sees {seen}", f"{'method':{width}}  seconds" + " per image" * (len(self) > 1)]
+        predicted = ", ".join(self.predicted(i) for i in range(len(self)))
+        lines = [f"the black box predicts {predicted}", f"{'method':{width}}  seconds" + " per image" * (len(self) > 1)]
         lines += [f"{self.titles[name]:{width}}  {float(s.mean()):7.3f}" for name, s in self.seconds.items()]
         lines += [f"left out: {titles}: {reason}" for titles, reason in self.reasons().items()]
         return "\n".join(lines)

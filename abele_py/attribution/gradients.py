@@ -42,7 +42,7 @@ def gradient_x_input(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     Source: Shrikumar et al. 2016, arXiv 1605.01713. Arguments and errors as in :func:`saliency`.
 
     Returns:
-        (H, W) float32, in units of the score; negative where a pixel speaks against the target.
+        (H, W) float32, in units of the score; negative where a pixel opposes the target.
     """
     from captum.attr import InputXGradient
 
@@ -171,7 +171,7 @@ def grad_cam(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     errors as in :func:`saliency`.
 
     Returns:
-        (H, W) float32, >= 0; all 0 where no feature map speaks for the target.
+        (H, W) float32, >= 0; all 0 where no feature map supports the target.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 

@@ -52,14 +52,14 @@ def find_rule(
     changes it, by the fitness ``I(label kept, or changed) + (1 - d(x, z)) - I(x = z)``, with d the share of absent
     features. What differs: they start not as copies of the point but from its nearest neighbors, one feature absent,
     and the point without any; every child is mutated, since of binary features most are copies else (on digits, at
-    the paper's rate of 0.2, about two thirds); all distinct neighbors that were asked are kept, not the last
+    the paper's rate of 0.2, about two thirds); all distinct neighbors that were queried are kept, not the last
     generation alone; and the tree is ours, pruned, weighted by distance, measured on neighbors held out.
 
     Args:
         label_of: (N, d) bool, True for a present feature -> (N,) int64 labels. Deterministic; called once for a
             generation, and never twice for the same neighbor.
         d: number of features, at least 2.
-        n_samples: most neighbors asked, at least d + 2.
+        n_samples: most neighbors queried, at least d + 2.
         generations: of each population; both together have about ``n_samples / generations`` individuals.
         crossover: share of pairs that swap the features between two random cuts.
         mutation: share of individuals of which some features are drawn anew.

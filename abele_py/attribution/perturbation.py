@@ -1,4 +1,4 @@
-"""Explainers that change the image and ask again: occlusion, RISE, meaningful perturbation.
+"""Explainers that change the image and query the black box again: occlusion, RISE, meaningful perturbation.
 
 Occlusion and RISE work with every black box, also one that answers labels only; masks that are learnt need gradients.
 """

@@ -47,7 +47,7 @@ def segments(image: Tensor, n_segments: int = 40) -> Tensor:
 
 
 class Pieces(NamedTuple):
-    """An image in superpixels: what the black box says when only some of them are present."""
+    """An image in superpixels: what the black box predicts when only some of them are present."""
 
     image: Tensor
     away: Tensor

@@ -17,7 +17,7 @@ from ..errors import AbeleError, BlackBoxError, ParameterError
 
 
 class Answer(NamedTuple):
-    """What the black box said of N images: labels (N,) int64, and scores (N, K) float32 where it gives scores."""
+    """What the black box predicts for N images: labels (N,) int64, and scores (N, K) float32 where it gives scores."""
 
     labels: Tensor
     scores: Tensor | None
@@ -82,12 +82,12 @@ class BlackBox:
             return Answer(
                 torch.zeros(0, dtype=torch.int64), None if self.n_classes is None else torch.zeros(0, self.n_classes)
             )
-        answers = [self._ask(batch) for batch in images.split(self.batch_size)]
+        answers = [self._query(batch) for batch in images.split(self.batch_size)]
         scores = [a.scores for a in answers if a.scores is not None]
         return Answer(torch.cat([a.labels for a in answers]), torch.cat(scores) if scores else None)
 
     def probe(self, images: Tensor) -> None:
-        """Ask for the images twice, and for the first alone: the answers must have one form and agree.
+        """Query the images twice, and the first alone: the answers must have one form and agree.
 
         Raises:
             BlackBoxError: where they do not.
@@ -100,7 +100,7 @@ class BlackBox:
                 "image alone; switch off dropout and sampling (model.eval()) and anything that looks at the whole batch"
             )
 
-    def _ask(self, batch: Tensor) -> Answer:
+    def _query(self, batch: Tensor) -> Answer:
         self.calls += 1
         self.images += len(batch)
         try:
@@ -179,9 +179,9 @@ def as_function(classifier: Any) -> Callable[[Tensor], Any]:
         BlackBoxError: it is none of these.
     """
     if isinstance(classifier, nn.Module):
-        return lambda images: _ask_module(classifier, images)
+        return lambda images: _query_module(classifier, images)
     if hasattr(classifier, "predict") and hasattr(classifier, "fit"):
-        return lambda images: _ask_estimator(classifier, images)
+        return lambda images: _query_estimator(classifier, images)
     if callable(classifier):
         return classifier
     raise BlackBoxError(
@@ -190,7 +190,7 @@ def as_function(classifier: Any) -> Callable[[Tensor], Any]:
     )
 
 
-def _ask_module(module: nn.Module, images: Tensor) -> Tensor:
+def _query_module(module: nn.Module, images: Tensor) -> Tensor:
     with evaluating(module), torch.no_grad():
         return padded(module, images.to(device_of(module)))
 
@@ -215,7 +215,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             m.training = True
 
 
-def _ask_estimator(estimator: Any, images: Tensor) -> np.ndarray:
+def _query_estimator(estimator: Any, images: Tensor) -> np.ndarray:
     rows = images.flatten(1).numpy()
     classes = np.asarray(getattr(estimator, "classes_", []))
     if not hasattr(estimator, "predict_proba"):

@@ -55,7 +55,7 @@ def load_black_box(
     Args:
         spec: name of a shipped classifier; a checkpoint folder; a file ``.onnx``, ``.pt2`` or ``.skops``; ``http://...``
             or ``https://...``; or ``package.module:name`` of a function, torch module or scikit-learn classifier.
-        image_shape: (C, H, W) of the images it will be asked for: one that takes others is refused at once.
+        image_shape: (C, H, W) of the images it will be queried with: one that takes others is refused at once.
         mean, std: ``(pixel - mean) / std`` for pixels in [0, 1], one value or one per channel in the order in which
             the black box gets them; a text such as ``"0.485,0.456,0.406"`` too.
         channel_order: ``"bgr"`` for a black box that wants blue first.

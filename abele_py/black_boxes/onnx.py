@@ -77,10 +77,10 @@ class OnnxClassifier:
     def __call__(self, images: Tensor) -> Tensor:
         values = as_input(images, self.input_shape, self.dtype)
         if self._batch is None:  # the same bytes for an image, whatever the batch it came in
-            return padded(self._ask, values)
-        return in_batches(self._ask, values, self._batch, self._batch)
+            return padded(self._answers, values)
+        return in_batches(self._answers, values, self._batch, self._batch)
 
-    def _ask(self, batch: Tensor) -> Tensor:
+    def _answers(self, batch: Tensor) -> Tensor:
         answer = self._session.run([self._output], {self._input: batch.numpy()})[0]
         found = _from_maps(answer) if self._is_map else np.asarray(answer)
         if len(found) != len(batch):

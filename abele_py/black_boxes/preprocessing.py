@@ -18,7 +18,7 @@ ORDERS = ("rgb", "bgr")
 
 @dataclass(frozen=True)
 class Pixels:
-    """What is done to images before a black box sees them: ``(x - mean) / std`` by channel, order, layout.
+    """What is done to images before a black box gets them: ``(x - mean) / std`` by channel, order, layout.
 
     Attributes:
         mean, std: one value, or one per channel in the order in which the black box gets them; empty: 0 and 1.
@@ -62,7 +62,7 @@ class Pixels:
         return self.normalised or self.channel_order != "rgb" or self.channels_last
 
     def check(self, channels: int) -> None:
-        """An error where the options do not fit images of so many channels."""
+        """An error where the options do not fit images of this many channels."""
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (0, 1, channels):
                 raise ParameterError(

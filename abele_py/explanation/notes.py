@@ -39,7 +39,7 @@ def notes_on(e: Explanation) -> Iterator[Note]:
         yield Note(
             "min-class-fraction",
             f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
-            f"{params['min_class_fraction']:.0%} asked for",
+            f"{params['min_class_fraction']:.0%} wanted",
         )
     if trust.n_leaves == 1 < trust.n_labels:
         yield Note("no-rule", f"no rule was found that does better than always answering {name(label)}")

@@ -39,10 +39,10 @@ def mosaic_map(
     Args:
         image: (C, H, W) in [0, 1].
         others: (N, C, H, W), images of its kind that have other labels.
-        probability: of the image's label, from images (M, C, H, W) to (M,) in [0, 1]; asked once, ``n_mosaics``
+        probability: of the image's label, from images (M, C, H, W) to (M,) in [0, 1]; queried once, ``n_mosaics``
             images. Cut to [0.001, 0.999] before the logarithm, so that labels, which are 0 and 1, will do.
         generator: of the areas.
-        n_mosaics: images asked, half of them for each background; 4 or more.
+        n_mosaics: images queried, half of them for each background; 4 or more.
         n_nearest: most images in the mean, the nearest to the image by the squared differences of their pixels.
         width: of the Gaussian kernel of w, as a share of the image's shorter side.
         ridge: how much of the evidence may stay unexplained, as a share of the mean prior variance of a mosaic.

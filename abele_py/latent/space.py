@@ -1,4 +1,4 @@
-"""What the black box says at a point of the latent space: the two seams, autoencoder and black box, joined.
+"""What the black box predicts at a point of the latent space: the two seams, autoencoder and black box, joined.
 
 Everything above works on latent points through this file alone; devices, batches and modes are dealt with here.
 """
@@ -59,7 +59,7 @@ def concatenate(parts: list[Points]) -> Points:
 
 
 class LatentSpace:
-    """An autoencoder's latent space as a black box sees it.
+    """An autoencoder's latent space, labelled by a black box.
 
     Args:
         autoencoder: keeps the protocol :class:`~abele_py.models.autoencoder.Autoencoder`.
@@ -142,7 +142,7 @@ class LatentSpace:
         return images
 
     def realism(self, latents: Tensor) -> Tensor:
-        """(N, k) -> (N,) float32: what the discriminator says of the point; higher is more realistic."""
+        """(N, k) -> (N,) float32: the discriminator's answer for the point; higher is more realistic."""
         return self._apply(self.autoencoder.discriminate, latents, ()).cpu()
 
     def typicality(self, latents: Tensor) -> Tensor | None:

@@ -30,7 +30,7 @@ class ImageData(pl.LightningDataModule):
         download: fetch missing files first.
         seed: decides the order of the images, together with the number of the epoch.
         limit: use only the first images of each split.
-        min_steps: an epoch passes over the images as often as needed for at least so many batches; for small data sets.
+        min_steps: an epoch passes over the images until there are at least this many batches; for small data sets.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class EpochBatches(Sampler[Tensor]):
             one batch.
         seed: None keeps the order of the images, in batches of at most ``batch_size``.
         rank, world_size: number of this process and of all; each takes its share of every batch.
-        min_steps: an epoch shuffles and passes over all images, and does so again until it has so many batches.
+        min_steps: an epoch shuffles and passes over all images, and does so again until it has this many batches.
 
     Raises:
         ParameterError: a batch is too small to be shared by the processes, or (shuffled) to be normalised by each.

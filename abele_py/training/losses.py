@@ -71,7 +71,7 @@ class LatentLabels(nn.Module):
         Points are mixed from codes and samples of the prior, ``sqrt(1 - t) z + sqrt(t) e`` with t uniform in [0, 1], so
         that they lie wherever an explanation looks, and are as long as either. Every second image of the batch is used.
 
-        Where an autoencoder sees labels at codes only, what a black box says between them is bent and patchy. This
+        Where an autoencoder sees labels at codes only, what a black box predicts between them is bent and patchy. This
         loss makes the label regions of decoded images what a linear classifier can say, which is what a rule can say.
 
         Args:

@@ -52,7 +52,7 @@ class AutoencoderModule(pl.LightningModule):
             2018, NeurIPS). It brings images of one class closer together, so that a small tree can say more; it costs
             balance: raise ``adversarial_weight`` with it. With 0 the autoencoder sees no labels.
         consistency_weight: of the demand that images decoded between the codes have the labels that this classifier
-            gives to the points there, see ``LatentLabels.consistency``: what a black box says becomes simpler to
+            gives to the points there, see ``LatentLabels.consistency``: what a black box predicts becomes simpler to
             describe around an image. Needs a ``label_weight``, and costs reconstruction and twice the time.
         refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
@@ -176,7 +176,7 @@ class ClassifierModule(pl.LightningModule):
         convolutions: of each stage, see ``ConvolutionalClassifier``.
         start: checkpoint (name or folder) of the same sizes, whose weights the training starts from; None: random ones.
         blur: largest share of a blurred copy in a training image, as in ``blur``.
-        crop: each training image moves by at most so many whole pixels, as in ``crop``; stays as sharp as it is.
+        crop: each training image moves by at most this many whole pixels, as in ``crop``; stays as sharp as it is.
         label_smoothing: share of each label that is spread evenly over all classes.
     """
 

@@ -121,7 +121,7 @@ def reconstructions(
 def drawn(blocks: Sequence[Block]) -> bytes:
     """Blocks below each other, as the content of a PNG file; an image's pixels become squares of pixels."""
     channels, height, width = blocks[0].images.shape[2:]
-    scale = math.ceil(56 / width)  # titles fit over 11 images of so many pixels
+    scale = math.ceil(56 / width)  # titles fit over 11 images of this many pixels
     cell = (height * scale + _GAP, width * scale + _GAP)
     left = _MARGIN + _ROWS * any(block.rows for block in blocks)
     tops, bottom = [], 0

@@ -136,7 +136,7 @@ class _Cli(LightningCLI):
         parser.add_argument(
             "--half", type=bool, default=True, help="round the weights to half precision: smaller files"
         )
-        parser.add_argument("--patience", type=int | None, default=None, help="stop after so many epochs without gain")
+        parser.add_argument("--patience", type=int | None, default=None, help="epochs without gain after which to stop")
         parser.add_argument("--monitor", type=str, default="val/loss", help="figure that decides which epoch was best")
         parser.add_argument("--mode", type=str, default="min", help="min or max: what is good for that figure")
         parser.add_argument("--threads", type=int | None, default=None, help="processor threads of torch")

@@ -87,7 +87,7 @@ def plot_comparison(comparison: "Comparison", overlay: bool = True, columns: int
             y = top + i * (side * ratio + label)
             show_image(axes_at(MARGIN, y + label, side, side * ratio), image)
             write(
-                MARGIN + side / 2, y + label - 0.03, c.seen(i, 12), va="bottom", ha="center", fontsize=9, weight="bold"
+                MARGIN + side / 2, y + label - 0.03, c.predicted(i, 12), va="bottom", ha="center", fontsize=9, weight="bold"
             )
             for j, name in enumerate(names[s * columns : (s + 1) * columns]):
                 x = MARGIN + (j + 1) * (side + gap)
