@@ -121,6 +121,11 @@ def test_scores_are_not_rounded_to_certainty(value, text):
     assert sentences.score(torch.tensor(value, dtype=torch.float64)) == text
 
 
+@pytest.mark.parametrize(("share", "digits", "text"), [(0.936, 1, "93.6 %"), (1, 0, "100 %"), (0.125, 1, "12.5 %")])
+def test_shares_are_shown_in_per_cent(share, digits, text):
+    assert sentences.percent(share, digits) == text
+
+
 def test_enumerations():
     assert [sentences.enumeration("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert [sentences.counted(n, "label") for n in (0, 1, 2)] == ["0 labels", "1 label", "2 labels"]
