@@ -30,12 +30,12 @@ types: $(READY)
 
 # All notebooks, small, with the seconds of each; nothing is written back.
 notebooks: $(READY)
-	$(BIN)/python -m pytest tests/test_documents.py -k a_notebook --durations 0
+	$(BIN)/python -m pytest tests/project/test_documents.py -k a_notebook --durations 0
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
-# The figures of README.md and of pages in docs/. Two forests are trained once; finished measurements are kept.
+# The measurements of README.md and of pages in docs/. Two forests are trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
 MEASURE = $(BIN)/python benchmarks/quality.py --images 100 --data_dir $(DATA_DIR) --out benchmarks/results
 FOREST := runs/mnist-forest/checkpoint

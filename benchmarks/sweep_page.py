@@ -15,6 +15,7 @@ from abele_py.errors import UnknownNameError
 from abele_py.files import write_atomically
 from abele_py.models.checkpoints import read_manifest
 from abele_py.views.plots import Page
+from abele_py.views.sentences import percent
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "sweep", ROOT / "docs" / "latent-space.md"
@@ -130,7 +131,7 @@ def how(rows: Sequence[Row]) -> str:
     judges = ", ".join(dict.fromkeys(f"`{r['judge']}`" for r in rows))
     return (
         f"{len(rows)} trainings of {both}, {seconds[0]:.0f} to {seconds[-1]:.0f} seconds each on one core of a busy "
-        f"machine; figures of {images:,} images of `{split}`, and of explanations of {explained} of them, drawn at "
+        f"machine; measured on {images:,} images of `{split}`, and of explanations of {explained} of them, drawn at "
         f"random (seed 0), the same for every row of a data set; black boxes: {judges}."
     )
 
@@ -140,7 +141,8 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
 
     Marks, each closed by ``<!-- end -->``: ``<!-- sweep: table -->``, ``how``, ``refinement``, ``mixture``;
     ``<!-- sweep: ROW FIGURE -->``, ROW the name of a stored file; ``<!-- sweep: shipped CHECKPOINT NAME -->``, NAME an
-    option of the model or a figure of the test split in the checkpoint's manifest.
+    option of the model or a metric of the test split in the checkpoint's manifest. With ``sweep%`` instead of ``sweep``
+    a share is written in per cent.
 
     Raises:
         UnknownNameError: there is no such row or figure.
@@ -152,7 +154,9 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
         if name == "shipped":
             manifest = read_manifest(figure.partition(" ")[0])
             known = {**manifest.recipe["options"]["model"]["init_args"], **manifest.metrics}
-            return f"{match['mark']}{known[figure.partition(' ')[2]]:.3g}<!-- end -->"
+            value = known[figure.partition(" ")[2]]
+            shown = percent(value, 1) if match["kind"] == "sweep%" else f"{value:.3g}"
+            return f"{match['mark']}{shown}<!-- end -->"
         blocks = {"table": lambda: table(rows), "how": lambda: how(rows), "refinement": refinement, "mixture": mixture}
         if name in blocks:
             return f"{match['mark']}\n{blocks[name]()}\n<!-- end -->"
@@ -160,9 +164,17 @@ def fresh(page: str, rows: Sequence[Row]) -> str:
             raise UnknownNameError(
                 f"got the mark {match['words']!r}; expected table, how, or a row's name and a figure"
             )
-        return f"{match['mark']}{_cell(of[name], figure)}<!-- end -->"
+        value = of[name]["figures"][figure]
+        in_per_cent = match["kind"] == "sweep%" and value is not None
+        cell = percent(value, 1) if in_per_cent else _cell(of[name], figure)
+        return f"{match['mark']}{cell}<!-- end -->"
 
-    return re.sub(r"(?P<mark><!-- sweep: (?P<words>[^>]*?) -->)(?:(?!<!--).)*<!-- end -->", fill, page, flags=re.DOTALL)
+    return re.sub(
+        r"(?P<mark><!-- (?P<kind>sweep%?): (?P<words>[^>]*?) -->)(?:(?!<!--).)*<!-- end -->",
+        fill,
+        page,
+        flags=re.DOTALL,
+    )
 
 
 def digest(rows: Sequence[Row]) -> str:

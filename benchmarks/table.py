@@ -15,9 +15,9 @@ COLUMNS = {
     "digits, CNN": "digits-cnn",
     'MNIST, CNN, `preset="paper"`': "mnist-cnn-paper",
 }
-# figure -> its name in print, and the part of the summary that is shown
+# metric -> its name in print, and the part of the summary that is shown
 ROWS = {
-    "hit": ("hit: the tree gives the image its label", "mean"),
+    "hit": ("hit: the tree predicts the label of the image", "mean"),
     "fidelity": ("fidelity on held-out neighbors, weighted", "mean"),
     "constant": ('... of the constant answer "the image\'s label"', "mean"),
     "fidelity_unweighted": ("fidelity on held-out neighbors, unweighted", "mean"),
@@ -32,11 +32,11 @@ ROWS = {
     "counter_exemplars_confirmed": ("counter-exemplars whose label the black box confirms", "mean"),
     "counter_exemplar_per_image": ("counter-exemplar found, per image", "mean"),
     "counter_exemplar_per_class": ("counter-exemplar found, per image and other class", "mean"),
-    "black_box_images": ("images the black box is asked for, per explanation", "mean"),
+    "black_box_images": ("images the black box is queried for, per explanation", "mean"),
     "seconds": ("seconds of one explanation", "median"),
     "bare_cost_ratio": ("... over the bare cost of its own decode and black-box calls", "median"),
 }
-# page -> the mark before its table, and the figures in it
+# page -> the mark before its table, and the metrics in it
 PAGES = {
     ROOT / "docs" / "results.md": ("<!-- all results: python benchmarks/table.py -->", tuple(ROWS)),
     ROOT / "README.md": (
@@ -50,12 +50,12 @@ PAGES = {
 
 
 def table(figures: Iterable[str]) -> str:
-    """Some figures as a table in Markdown."""
+    """Some metrics as a table in Markdown."""
     results = {
         title: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for title, name in COLUMNS.items()
     }
-    lines = [f"| figure | {' | '.join(results)} |", "| --- |" + " --- |" * len(results)]
+    lines = [f"| metric | {' | '.join(results)} |", "| --- |" + " --- |" * len(results)]
     for key in figures:
         title, part = ROWS[key]
         cells = [f"{result[part][key]:.{0 if key == 'black_box_images' else 3}f}" for result in results.values()]

@@ -68,7 +68,7 @@ def plane_of(e: Explanation) -> tuple[Tensor, Tensor]:
 
 
 def overview_picture(e: Explanation) -> Figure:
-    """The image, what speaks for its label, images with the same label, near images with another."""
+    """The image, what supports its label, images with the same label, near images with another."""
     figure, axes = plt.subplots(1, 8, figsize=(8.2, 1.3), layout="constrained")
     show(axes[0], e.image, f"\u201ca {e.label}\u201d", e.label)
     show_map(axes[1], e, e.saliency, "because of")
@@ -128,12 +128,12 @@ def surrogate_picture(e: Explanation, space: LatentSpace) -> Figure:
     side = torch.linspace(-2.2, 2.2, 160)
     across, up = torch.meshgrid(side, side, indexing="xy")
     latents = e.latent + across.reshape(-1, 1) * first + up.reshape(-1, 1) * second
-    asked, told = space.classify(latents).labels, e.surrogate.predict(latents)
+    predicted, fitted = space.classify(latents).labels, e.surrogate.predict(latents)
     inside = e.rule.covers(latents).reshape(across.shape)
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 4.1), layout="constrained")
     for ax, labels, title in (
-        (axes[0], asked, "what the black box says of the decoded points"),
-        (axes[1], told, "what the surrogate tree says"),
+        (axes[0], predicted, "what the black box predicts for the decoded points"),
+        (axes[1], fitted, "what the surrogate tree predicts"),
     ):
         ax.imshow(labels.reshape(across.shape), origin="lower", extent=[-2.2, 2.2] * 2, alpha=0.75, **LABELS)
         ax.contour(side, side, inside.float(), levels=[0.5], colors="black", linewidths=1.6)
@@ -141,7 +141,7 @@ def surrogate_picture(e: Explanation, space: LatentSpace) -> Figure:
         for step in (e.counter_exemplars.latents - e.latent)[[position(e, y) for y in NEAR]]:
             ax.plot(step @ first, step @ second, marker="o", color="white", markeredgecolor="black", markersize=8)
         frame(ax, title)
-    key(figure, sorted({*asked.tolist(), *told.tolist()}))
+    key(figure, sorted({*predicted.tolist(), *fitted.tolist()}))
     return figure
 
 
@@ -200,14 +200,14 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
     """The two backgrounds, some mosaics with the score of the label, and the map that follows."""
     points = space.classify(space.reference_latents)
     others = points.images[points.labels != e.label]
-    asked: list[Tensor] = []
+    queried: list[Tensor] = []
 
     def probability(mosaics: Tensor) -> Tensor:
-        asked.append(mosaics)
+        queried.append(mosaics)
         return space.black_box(mosaics).probability(e.label)
 
     mosaic_map(e.image, others, probability, torch.Generator().manual_seed(e.params["random_state"]))
-    halves = asked[0].chunk(2)
+    halves = queried[0].chunk(2)
     nearest = others[(others - e.image).square().flatten(1).sum(dim=1).argsort()[:50]].mean(dim=0)
     figure = plt.figure(figsize=(8.2, 2.35), layout="constrained")
     grid = figure.add_gridspec(2, 8, width_ratios=[1] * 6 + [2.2] * 2)

@@ -1,4 +1,4 @@
-"""The parts of the interactive page that show something, as HTML: every text in them is escaped."""
+"""The parts of the interactive page that show something, as HTML; every text in them is escaped."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 from ..attribution.comparison import Comparison
 from ..black_boxes.black_box import Answer
 from ..latent.space import Points
-from ..views import sentences as words
+from ..views import sentences
 from ..views.components import badge, bars, highest, legend
 from ..views.html import Content, Html, tag
 from ..views.svg import data_uri, map_uri, pale
@@ -19,23 +19,23 @@ MOST_BARS = 12
 
 
 def told(*content: Content) -> Html:
-    """A sentence on what goes on, which a screen reader says."""
+    """A sentence on what goes on, which a screen reader reads out."""
     return tag("p", *content, role="status", class_="told")
 
 
 def progress(job: Job[Any]) -> Html:
-    """How far a piece of work is."""
-    asked = f": the black box was asked about {words.counted(job.asked, 'image')}" if job.asked else ""
-    return told(f"{job.stage or 'Waiting for other work'}{asked} …")
+    """How far a piece of work has got."""
+    queried = f": the black box was queried for {sentences.counted(job.asked, 'image')}" if job.asked else ""
+    return told(f"{job.stage or 'Waiting for other work'}{queried} …")
 
 
 def refusal(error: Exception) -> Html:
-    """Why something cannot be: got, expected, do this."""
+    """Why something cannot be done: got, expected, do this."""
     return tag("p", tag("strong", "That does not work: "), f"{error}.", role="alert", class_="refusal")
 
 
 def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
-    """The picture that will be explained, as the black box gets it, and what it sees in it."""
+    """The picture that will be explained, as the black box gets it, and what it predicts for it."""
     size = " x ".join(str(n) for n in reversed(chosen.image.shape[1:]))
     scores = None if answer.scores is None else answer.scores[0]
     return tag(
@@ -45,19 +45,19 @@ def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
             f"The chosen picture: {chosen.name}",
             f"{chosen.name}, {size} pixels, as the black box gets it",
         ),
-        _seen(int(answer.labels), scores, highest(scores), _namer(names)),
+        _prediction(int(answer.labels), scores, highest(scores), _namer(names)),
         class_="beside",
     )
 
 
 def summary(explained: Explained) -> Html:
-    """The explanation in a few sentences; the report below says it all."""
+    """The explanation in a few sentences; the report below has all of it."""
     e = explained.explanation
     return tag(
         "div",
-        tag("h2", words.decision(e), f" in {explained.name}"),
-        tag("p", words.certainty(e), " ", words.change(e)),
-        tag("p", "Can I believe the explanation? ", badge(e), " ", words.belief(e)[1]),
+        tag("h2", sentences.decision(e), f" for {explained.name}"),
+        tag("p", sentences.certainty(e), " ", sentences.change(e)),
+        tag("p", "Can I believe the explanation? ", badge(e), " ", sentences.belief(e)[1]),
         tag("p", f"Black box: {explained.black_box}.", class_="hint"),
     )
 
@@ -70,20 +70,22 @@ def report(page: str, name: str) -> Html:
 
 
 def moved(explained: Explained, points: Points, realistic: bool, names: Sequence[str]) -> Html:
-    """The image of the sliders' code beside the copy they began with, and what the black box sees in it."""
+    """The image of the sliders' code beside the copy they began with, and what the black box predicts for it."""
     e = explained.explanation
     scores = None if points.scores is None else points.scores[0]
     shown = range(len(scores)) if scores is not None and len(scores) <= MOST_BARS else highest(scores, MOST_BARS)
-    believed = "The autoencoder takes it for an image of its kind."
-    doubted = "The autoencoder does not take it for an image of its kind: what is seen in it may mean little."
+    believed = "The autoencoder finds it like the images it was trained on."
+    doubted = "The autoencoder finds it unlike the images it was trained on: the prediction may mean little."
     before, now = e.name(e.reconstruction_label), _namer(names)(int(points.labels))
     return tag(
         "div",
-        _figure(e.reconstruction, f"The copy it began with, seen as {before}", f"The copy it began with: {before}"),
-        _figure(points.images[0], f"The sliders' image, seen as {now}", "Now"),
+        _figure(
+            e.reconstruction, f"The copy it began with, predicted as {before}", f"The copy it began with: {before}"
+        ),
+        _figure(points.images[0], f"The sliders' image, predicted as {now}", "Now"),
         tag(
             "div",
-            _seen(int(points.labels), scores, shown, _namer(names)),
+            _prediction(int(points.labels), scores, shown, _namer(names)),
             tag("p", believed if realistic else doubted, class_="hint"),
         ),
         class_="beside moving",
@@ -109,8 +111,8 @@ def compared(comparison: Comparison) -> Html:
     ]
     return tag(
         "div",
-        tag("p", f"Where the image speaks for {c.predicted(0)}, red, and against it, blue."),
-        tag("p", legend("against", "0 neutral", "for")),
+        tag("p", f"Red parts of the image support {c.predicted(0)}; blue parts oppose it."),
+        tag("p", legend("opposes", "0 neutral", "supports")),
         tag("div", figures, class_="maps"),
         tag("ul", (tag("li", line) for line in c.caption()), class_="hint"),
     )
@@ -122,11 +124,11 @@ def _figure(image: Tensor, alt: str, caption: str) -> Html:
     return tag("figure", picture, tag("figcaption", caption))
 
 
-def _seen(label: int, scores: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:
-    score = "" if scores is None else f", score {words.score(scores[label])}"
+def _prediction(label: int, scores: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:
+    score = "" if scores is None else f", score {sentences.score(scores[label])}"
     return tag(
         "div",
-        tag("p", "The black box sees ", tag("strong", name(label)), score, class_="seen"),
+        tag("p", "The black box predicts ", tag("strong", name(label)), score, class_="predicted"),
         bars(scores, shown, name, "Scores, from 0 to 1"),
     )
 

@@ -10,8 +10,11 @@ from typing import Any
 
 from ..errors import ParameterError, UnknownNameError, unknown_name
 from ..files import write_atomically
+from ..views.sentences import percent
 from .plots import plots
 from .tables import LAYOUTS, Figures, Row, Summary, csv_text, definitions, left_out, markdown, mean_of, rows_of, tables
+
+MARKS = ("table", "figure", "figure%", "definitions")
 
 
 def report(summary: Summary, figures: Figures) -> str:
@@ -49,7 +52,8 @@ def with_tables(page: str, summaries: Mapping[str, Summary], figures: Figures) -
     """A page whose marks are filled from the summaries; what stood in them is replaced.
 
     Marks, each closed by ``<!-- end -->``: ``<!-- table: RUN PART -->``; ``<!-- figure: RUN PART FIGURE OF [AT] -->``,
-    the mean alone as in the tables, for running text; ``<!-- definitions -->`` of all figures in ``summaries``.
+    the mean alone as in the tables, for running text, and ``<!-- figure%: ... -->``, the same in per cent;
+    ``<!-- definitions -->`` of all figures in ``summaries``.
 
     Args:
         page: Markdown with marks.
@@ -63,23 +67,25 @@ def with_tables(page: str, summaries: Mapping[str, Summary], figures: Figures) -
 
     def fill(match: re.Match[str]) -> str:
         mark, kind, words = match["mark"], match["kind"], match["words"] or ""
-        if kind not in ("table", "figure", "definitions"):
-            raise unknown_name("mark", kind, ("table", "figure", "definitions"))
+        if kind not in MARKS:
+            raise unknown_name("mark", kind, MARKS)
         if kind == "definitions":
             used = (row["figure"] for summary in summaries.values() for row in rows_of(summary))
             return f"{mark}\n{definitions(figures, used)}\n<!-- end -->"
         run, _, what = words.partition(" ")
         if run not in summaries:
             raise unknown_name("run", run, summaries)
-        if kind == "figure":
-            return f"{mark}{mean_of(_found(summaries[run], what))}<!-- end -->"
+        if kind in ("figure", "figure%"):
+            row = _found(summaries[run], what)
+            in_per_cent = kind == "figure%" and row["mean"] is not None
+            return f"{mark}{percent(row['mean'], 1) if in_per_cent else mean_of(row)}<!-- end -->"
         parts = tables(summaries[run], figures)
         if what not in parts:
             raise unknown_name(f"part of the run {run!r}", what, parts)
         return f"{mark}\n{markdown(parts[what])}\n\n<!-- end -->"
 
-    filled = r"(?P<mark><!-- (?P<kind>\w+)(?:: (?P<words>[^>]*?))? -->)(?:(?!<!--).)*<!-- end -->"
-    for mark in re.findall(r"<!-- (?:table|figure|definitions)\b.*?-->", re.sub(filled, "", page, flags=re.DOTALL)):
+    filled = r"(?P<mark><!-- (?P<kind>[\w%]+)(?:: (?P<words>[^>]*?))? -->)(?:(?!<!--).)*<!-- end -->"
+    for mark in re.findall(r"<!-- (?:table|figure%?|definitions)\b.*?-->", re.sub(filled, "", page, flags=re.DOTALL)):
         raise ParameterError(f"got the mark {mark!r} alone; expected '<!-- end -->' after it, before the next mark")
     return re.sub(filled, fill, page, flags=re.DOTALL)
 

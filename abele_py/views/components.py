@@ -1,30 +1,66 @@
-"""Walks through the latent space as parts of a page: strips along conditions, and ways to counter-exemplars."""
-
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
-
-from ..surrogate.rules import Condition
-from . import sentences as words
-from .html import Content, Html, tag
-from .svg import chart, data_uri, map_uri, pale
-
-if TYPE_CHECKING:
-    from ..explanation.explanation import Explanation
+"""The parts that pages are made of: the document itself, pictures, small controls, and walks in the latent space."""
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..explanation.explanation import Explanation
+from torch import Tensor
+
+from ..explanation.explanation import Explanation
+from ..surrogate.rules import Condition
+from . import sentences
+from .html import Content, Html, tag
+from .svg import chart, data_uri, map_uri, pale
+
 FULL = 1_600_000  # bytes of pictures in a page at most, before base64 makes them a third longer
+_FILES = Path(__file__).parent
 
 
-def picture(e: "Explanation", image: Tensor, alt: str, room: int | None = None, **attributes: Any) -> Html:
+def document(title: str, content: Content) -> str:
+    """A whole HTML document that may load nothing and run no script but its own."""
+    script = (_FILES / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    head = [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Html((_FILES / "page.css").read_text(encoding="utf-8"))),
+    ]
+    body = [tag("main", content), tag("script", Html(script))]
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"
+
+
+def section(name: str, title: str, *content: Content) -> Html:
+    """A part of a page with a heading; links lead to it by its name."""
+    return tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
+
+
+def link(address: str, content: Content) -> Html:
+    """A link, within the page where the address begins with ``#``."""
+    return tag("a", content, href=address)
+
+
+def slider(name: str, label: str, low: int, high: int, value: int, unit: str) -> Html:
+    """A slider of whole numbers under its label and value."""
+    return tag(
+        "label",
+        tag("span", label, ": ", tag("output", value), unit),
+        tag("input", type="range", min=low, max=high, value=value, class_=name),
+    )
+
+
+def legend(low: str, middle: str, high: str) -> Html:
+    """The scale of a signed map."""
+    ends = [tag("span", text) for text in (f"-1 {low}", middle, f"{high} +1")]
+    return tag("span", tag("span", class_="ramp"), tag("span", ends, class_="ends"), class_="legend")
+
+
+def picture(e: Explanation, image: Tensor, alt: str, room: int | None = None, **attributes: Any) -> Html:
     """An image of the page; small ones are enlarged pixel by pixel."""
     height, width = image.shape[1:]
     look = "pixels" if max(height, width) <= 100 else None
@@ -32,7 +68,34 @@ def picture(e: "Explanation", image: Tensor, alt: str, room: int | None = None, 
     return tag("img", src=address, alt=alt, class_=look, width=width, height=height, **attributes)
 
 
-def strip(e: "Explanation", conditions: Sequence[Condition]) -> Html:
+def badge(e: Explanation) -> Html:
+    """How far to trust an explanation, as a word; its colour adds nothing to the word."""
+    grade = sentences.belief(e)[0]
+    return tag("span", sentences.HEADLINES[grade], class_=f"badge {grade}")
+
+
+def bars(scores: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:
+    """Scores (K,) of the labels to be shown as bars, where all scores are between 0 and 1."""
+    if scores is None or float(scores.min()) < 0 or float(scores.max()) > 1:
+        return None
+    rows = [
+        tag(
+            "tr",
+            tag("th", name(y), scope="row"),
+            tag("td", tag("i", style=f"width:{100 * float(scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
+            tag("td", sentences.score(scores[y])),
+        )
+        for y in shown
+    ]
+    return tag("table", tag("caption", caption), rows, class_="bars")
+
+
+def highest(scores: Tensor | None, n: int = 4) -> list[int]:
+    """The labels of the highest scores (K,), the best first."""
+    return [] if scores is None else scores.argsort(descending=True, stable=True)[:n].tolist()
+
+
+def strip(e: Explanation, conditions: Sequence[Condition]) -> Html:
     """A walk along one coordinate, with the thresholds on it."""
     axis, own = conditions[0].axis, float(conditions[0].coordinate(e.latent[None]))
     head = [
@@ -67,28 +130,28 @@ def strip(e: "Explanation", conditions: Sequence[Condition]) -> Html:
     return tag("div", head, walk, class_="strip", id=f"c{axis}")
 
 
-def card(e: "Explanation", label: int) -> Html:
-    """What would make it one other label: the rule's words, and the way to the counter-exemplar."""
+def counter_exemplar_card(e: Explanation, label: int) -> Html:
+    """What would change the prediction to one other label: the rule for it, and the way to its counter-exemplar."""
     c, name = e.counter_exemplars, e.name(label)
-    heading = tag("h3", "To be seen as ", tag("strong", name))
+    heading = tag("h3", "To be predicted as ", tag("strong", name))
     rows = (c.labels == label).nonzero()[:, 0].tolist()
     if not rows:
-        none = tag("p", "No image was found that the black box sees so.")
+        none = tag("p", "No image with this label was found.")
         return tag("article", heading, _if(e, label), none, class_="card", id=f"to-{label}")
     i, n = rows[0], c.path_labels.shape[1]
     facts = [f"Distance {float(c.distances[i]):.2f} in the latent space"]
-    facts += [] if c.scores is None else [f"score {words.score(c.scores[i, label])}"]
+    facts += [] if c.scores is None else [f"score {sentences.score(c.scores[i, label])}"]
     facts += [] if (t := e.counter_exemplar_typicality) is None else [f"typicality {float(t[i]):.2f}"]
     since = n - int((c.path_labels[i] == label).flip(0).long().cumprod(0).sum())
-    end = picture(e, c.images[i], f"Counter-exemplar: seen as {name}")
+    end = picture(e, c.images[i], f"Counter-exemplar: predicted as {name}")
     return tag(
         "article",
         heading,
-        tag("p", ", ".join(facts), f". Seen as {name} from step {since} of {n - 1} on."),
+        tag("p", ", ".join(facts), f". Predicted as {name} from step {since} of {n - 1} on."),
         _if(e, label),
         tag(
             "div",
-            tag("figure", end, tag("figcaption", tag("b", name), class_="seen"), class_="viewer"),
+            tag("figure", end, tag("figcaption", tag("b", name), class_="predicted"), class_="viewer"),
             _change(e, i, name),
             _scores(e, i, label),
             class_="views",
@@ -107,7 +170,58 @@ def card(e: "Explanation", label: int) -> Html:
     )
 
 
-def _change(e: "Explanation", i: int, name: str) -> Html:
+def _frames(
+    e: Explanation,
+    images: Tensor,
+    labels: Tensor,
+    scores: Tensor | None,
+    row: int,
+    place: str,
+    places: Iterable[object],
+) -> list[Html]:
+    """The pictures of a walk, each with the label that the black box predicts; ``scores`` are those of all walks."""
+    frames = []
+    for f, (image, label, where) in enumerate(zip(images, labels.tolist(), places, strict=True)):
+        number = None if scores is None else tag("small", f"{float(scores[row, f, label]):.2f}")
+        frames.append(
+            tag(
+                "figure",
+                picture(e, image, f"{place.format(where)}: predicted as {e.name(label)}"),
+                tag("figcaption", tag("b", e.name(label)), number),
+                class_="frame" if label == e.label else "frame otherwise",
+            )
+        )
+    return frames
+
+
+def _heading(e: Explanation, c: Condition) -> str:
+    if c.towards is None:
+        return f"Coordinate {'z' if c.direction is None else 'd'}{c.axis}"
+    way = f"towards {e.name(c.towards)}"
+    return f"T{way[1:]}" if c.away_from is None else f"From {e.name(c.away_from)} {way}"
+
+
+def _place(own: float, conditions: Sequence[Condition]) -> str:
+    thresholds = dict.fromkeys(c.threshold for c in conditions)
+    bounds = [f"{threshold:z.2f}, {abs(own - threshold):.2f} away" for threshold in thresholds]
+    return f"This image is at {own:z.2f}; the boundary is at {sentences.enumeration(bounds)}."
+
+
+def _if(e: Explanation, label: int) -> Html | None:
+    """The counterfactual rule of a label, its conditions leading to their strips."""
+    rule = next((rule for rule in e.counterfactual_rules if rule.label == label), None)
+    if rule is None:
+        n, of = int((e.neighborhood.labels == label).sum()), len(e.neighborhood)
+        return tag("p", f"No rule leads to it: of the {of} images the rules were learned from, {n} have this label.")
+    shown = {c.axis for c in e.rule.conditions} | (set() if e.traversals is None else set(e.traversals.axes.tolist()))
+    conditions: list[Content] = []
+    for c in rule.changes:
+        text = tag("code", c.words(e.name))
+        conditions += [" and ", link(f"#c{c.axis}", text) if c.axis in shown else text]
+    return tag("p", f"By the rules it would be {e.name(label)} if ", conditions[1:])
+
+
+def _change(e: Explanation, i: int, name: str) -> Html:
     """What gets brighter and darker on the way to a counter-exemplar."""
     alt = f"What changes from {e.name(e.label)} to {name}"
     layers = [
@@ -118,7 +232,7 @@ def _change(e: "Explanation", i: int, name: str) -> Html:
     return tag("figure", tag("div", layers, class_="layers"), tag("figcaption", "What changes", scale))
 
 
-def _scores(e: "Explanation", i: int, label: int) -> Html | None:
+def _scores(e: Explanation, i: int, label: int) -> Html | None:
     """The scores of both labels on the way to a counter-exemplar."""
     if e.counter_exemplars.path_scores is None:
         return None
@@ -130,127 +244,7 @@ def _scores(e: "Explanation", i: int, label: int) -> Html | None:
     return tag("figure", drawing, tag("figcaption", "Score of ", keys, class_="keys"))
 
 
-def legend(low: str, middle: str, high: str) -> Html:
-    """The scale of a signed map."""
-    ends = [tag("span", text) for text in (f"-1 {low}", middle, f"{high} +1")]
-    return tag("span", tag("span", class_="ramp"), tag("span", ends, class_="ends"), class_="legend")
-
-
-def slider(name: str, label: str, low: int, high: int, value: int, unit: str) -> Html:
-    return tag(
-        "label",
-        tag("span", label, ": ", tag("output", value), unit),
-        tag("input", type="range", min=low, max=high, value=value, class_=name),
-    )
-
-
-def link(address: str, content: Content) -> Html:
-    return tag("a", content, href=address)
-
-
-def _frames(
-    e: "Explanation",
-    images: Tensor,
-    labels: Tensor,
-    scores: Tensor | None,
-    row: int,
-    place: str,
-    places: Iterable[object],
-) -> list[Html]:
-    """The pictures of a walk, each with what the black box sees in it; ``scores`` are those of all walks."""
-    frames = []
-    for f, (image, label, where) in enumerate(zip(images, labels.tolist(), places, strict=True)):
-        number = None if scores is None else tag("small", f"{float(scores[row, f, label]):.2f}")
-        frames.append(
-            tag(
-                "figure",
-                picture(e, image, f"{place.format(where)}: seen as {e.name(label)}"),
-                tag("figcaption", tag("b", e.name(label)), number),
-                class_="frame" if label == e.label else "frame otherwise",
-            )
-        )
-    return frames
-
-
-def _if(e: "Explanation", label: int) -> Html | None:
-    """The counterfactual rule of a label, its conditions leading to their strips."""
-    rule = next((rule for rule in e.counterfactual_rules if rule.label == label), None)
-    if rule is None:
-        seen = int((e.neighborhood.labels == label).sum())
-        return tag("p", f"No rule leads there: {seen} of the {len(e.neighborhood)} images learned from are seen so.")
-    shown = {c.axis for c in e.rule.conditions} | (set() if e.traversals is None else set(e.traversals.axes.tolist()))
-    conditions: list[Content] = []
-    for c in rule.changes:
-        text = tag("code", c.words(e.name))
-        conditions += [" and ", link(f"#c{c.axis}", text) if c.axis in shown else text]
-    return tag("p", "The rule says: if ", conditions[1:])
-
-
-def _heading(e: "Explanation", c: Condition) -> str:
-    if c.towards is None:
-        return f"Coordinate {'z' if c.direction is None else 'd'}{c.axis}"
-    way = f"towards {e.name(c.towards)}"
-    return f"T{way[1:]}" if c.away_from is None else f"From {e.name(c.away_from)} {way}"
-
-
-def _place(own: float, conditions: Sequence[Condition]) -> str:
-    thresholds = dict.fromkeys(c.threshold for c in conditions)
-    bounds = [f"{threshold:z.2f}, {abs(own - threshold):.2f} away" for threshold in thresholds]
-    return f"This image is at {own:z.2f}; the boundary is at {words.enumeration(bounds)}."
-
-
-def _room(e: "Explanation") -> int:
+def _room(e: Explanation) -> int:
     """Bytes for each picture, so that all together stay below :data:`FULL`."""
     frames = e.counter_exemplars.path_labels.numel() + (0 if e.traversals is None else e.traversals.labels.numel())
     return min(40_000, FULL // (frames + len(e.exemplars) + 3 * len(e.counter_exemplars) + 20))
-
-
-_FILES = Path(__file__).parent
-
-
-def document(title: str, content: Content) -> str:
-    """A whole HTML document that may load nothing and run no script but its own."""
-    script = (_FILES / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    head = [
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Html((_FILES / "page.css").read_text(encoding="utf-8"))),
-    ]
-    body = [tag("main", content), tag("script", Html(script))]
-    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"
-
-
-def badge(e: "Explanation") -> Html:
-    """How far to trust it, as a word; its colour says nothing more."""
-    grade = words.belief(e)[0]
-    return tag("span", words.HEADLINES[grade], class_=f"badge {grade}")
-
-
-def bars(scores: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:
-    """Scores (K,) of the labels to be shown as bars, where all scores are between 0 and 1."""
-    if scores is None or float(scores.min()) < 0 or float(scores.max()) > 1:
-        return None
-    rows = [
-        tag(
-            "tr",
-            tag("th", name(y), scope="row"),
-            tag("td", tag("i", style=f"width:{100 * float(scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
-            tag("td", words.score(scores[y])),
-        )
-        for y in shown
-    ]
-    return tag("table", tag("caption", caption), rows, class_="bars")
-
-
-def highest(scores: Tensor | None, n: int = 4) -> list[int]:
-    """The labels of the highest scores (K,), the best first."""
-    return [] if scores is None else scores.argsort(descending=True, stable=True)[:n].tolist()
-
-
-def section(name: str, title: str, *content: Content) -> Html:
-    return tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from ..errors import ParameterError
 from ..explanation.explanation import Explanation
 from ..files import write_bytes
-from . import sentences as words
+from . import sentences
 from .components import badge, document, picture
 from .html import Html, tag
 
@@ -45,11 +45,9 @@ def page_path(folder: str | Path, name: str) -> Path:
 def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
     """Write the page that leads to those of explanations, which stand beside it; see :func:`write_pages`."""
     path = Path(folder) / INDEX
-    heading = f"{words.counted(len(explanations), 'explanation')}"
+    heading = sentences.counted(len(explanations), "explanation")
     entries = tag("ul", (_entry(name, e) for name, e in explanations.items()), class_="index")
-    read = (
-        "What a black box sees in images, how far to trust the explanation of it, and what would change it nearest by."
-    )
+    read = "What a black box predicts for images, how far to trust each explanation, and the nearest other label."
     page = document(heading, [tag("h1", heading), tag("p", read), entries])
     write_bytes(path, page.encode())
     return path
@@ -57,18 +55,19 @@ def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> 
 
 def _entry(name: str, e: Explanation) -> Html:
     t, others = e.trust, e.counter_exemplars.labels.tolist()
-    seen = e.name(e.label)
+    label = e.name(e.label)
+    held_out, constant = sentences.percent(t.held_out, 1), sentences.percent(t.constant, 1)
     return tag(
         "li",
         tag(
             "a",
-            picture(e, e.image, f"Image {name}, which the black box calls {seen}", 4_000),
+            picture(e, e.image, f"Image {name}, predicted as {label}", 4_000),
             tag(
                 "div",
-                tag("strong", seen),
+                tag("strong", label),
                 tag("p", name),
                 tag("p", badge(e)),
-                tag("p", f"The rule agrees in {t.held_out:.1%}; always {seen}: {t.constant:.1%}."),
+                tag("p", f"The rule agrees in {held_out} of the cases; always {label}: {constant}."),
                 tag("p", f"Nearest other label: {e.name(others[0])}." if others else "No other label found."),
             ),
             href=quote(page_path("", name).name, errors="replace"),

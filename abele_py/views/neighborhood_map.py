@@ -1,51 +1,19 @@
 """The flat map of a neighborhood: the view of the latent space in which the labels lie farthest apart."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from .html import Html, tag
-from .svg import scatter, swatch
-
-if TYPE_CHECKING:
-    from ..explanation.explanation import Explanation
-
+from ..explanation.explanation import Explanation
 from .components import section
-
-
-def projection(latents: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """Two directions at right angles in which the labels' means lie farthest apart: (k, 2) float64, and their share.
-
-    They are the first principal components of the labels' means, each as often as it has points; where the means span
-    fewer than two dimensions, of the points themselves. The share, in [0, 1], is what these directions hold of the
-    squared distances of the means; 1 where there is one label only.
-    """
-    points = latents.double() - latents.double().mean(dim=0)
-    found, counts = labels.unique(return_counts=True)
-    means = torch.stack([points[labels == y].mean(dim=0) for y in found]) * counts.double().sqrt()[:, None]
-    sizes, basis = _components(means)
-    rank = min(2, int((sizes > 1e-9).sum()))
-    share = float(sizes[:2].square().sum() / sizes.square().sum()) if rank else 1.0
-    basis = basis[:, :rank]
-    if rank < 2:
-        rest = _components(points - points @ basis @ basis.T)[1]
-        basis = torch.cat([basis, rest[:, : 2 - rank]], dim=1)
-    basis = torch.nn.functional.pad(basis, (0, 2 - basis.shape[1]))  # a latent space of one dimension
-    signs = basis.gather(0, basis.abs().argmax(dim=0)[None]).sign()
-    return basis * torch.where(signs == 0, 1.0, signs), share
-
-
-def _components(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values, and the right singular vectors as columns."""
-    _, sizes, vectors = torch.linalg.svd(rows, full_matrices=False)
-    return sizes, vectors.T
-
+from .html import Html, tag
+from .sentences import percent
+from .svg import scatter, swatch
 
 MOST_GROUPS = 12  # labels with a colour and shape of their own on the map
 
 
-def neighborhood_map(e: "Explanation") -> Html:
+def neighborhood_map(e: Explanation) -> Html:
+    """The section of a page that shows the neighborhood from above: a dot for each image that was queried."""
     n = e.neighborhood
     basis, share = projection(n.latents, n.labels)
     basis = basis.double()
@@ -75,13 +43,15 @@ def neighborhood_map(e: "Explanation") -> Html:
         )
         for name, number, inside in groups
     ]
-    kept = f"It keeps {share:.0%} of what sets the labels' centres apart" if len(found) > 1 else "All have one label"
+    kept = (
+        f"It keeps {percent(share)} of what sets the labels' centres apart" if len(found) > 1 else "All have one label"
+    )
     return section(
         "map",
-        "The images it was learned from",
+        "The images the rule was learned from",
         tag(
             "p",
-            f"{len(n)} images around this one, each labelled by the black box. The map is the flat view of their "
+            f"The black box was queried for {len(n)} images around this one. The map is the flat view of their "
             f"{n.latents.shape[1]}-dimensional latent space in which the labels lie farthest apart. {kept}; what is "
             "near here may be far apart there. Star: this image. Rings: counter-exemplars.",
             tag("span", " A label's button shows it alone.", class_="scripted"),
@@ -93,3 +63,31 @@ def neighborhood_map(e: "Explanation") -> Html:
             class_="map2d",
         ),
     )
+
+
+def projection(latents: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    """Two directions at right angles in which the labels' means lie farthest apart: (k, 2) float64, and their share.
+
+    They are the first principal components of the labels' means, each as often as it has points; where the means span
+    fewer than two dimensions, of the points themselves. The share, in [0, 1], is what these directions hold of the
+    squared distances of the means; 1 where there is one label only.
+    """
+    points = latents.double() - latents.double().mean(dim=0)
+    found, counts = labels.unique(return_counts=True)
+    means = torch.stack([points[labels == y].mean(dim=0) for y in found]) * counts.double().sqrt()[:, None]
+    sizes, basis = _components(means)
+    rank = min(2, int((sizes > 1e-9).sum()))
+    share = float(sizes[:2].square().sum() / sizes.square().sum()) if rank else 1.0
+    basis = basis[:, :rank]
+    if rank < 2:
+        rest = _components(points - points @ basis @ basis.T)[1]
+        basis = torch.cat([basis, rest[:, : 2 - rank]], dim=1)
+    basis = torch.nn.functional.pad(basis, (0, 2 - basis.shape[1]))  # a latent space of one dimension
+    signs = basis.gather(0, basis.abs().argmax(dim=0)[None]).sign()
+    return basis * torch.where(signs == 0, 1.0, signs), share
+
+
+def _components(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Singular values, and the right singular vectors as columns."""
+    _, sizes, vectors = torch.linalg.svd(rows, full_matrices=False)
+    return sizes, vectors.T

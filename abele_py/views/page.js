@@ -33,7 +33,7 @@ for (const card of all(document, ".card")) {
   const slider = card.querySelector("input.step");
   if (!slider) continue;
   const frames = all(card, ".path .frame"), big = card.querySelector(".viewer img"), play = card.querySelector(".play");
-  const seen = card.querySelector(".seen"), cursor = card.querySelector(".cursor");
+  const predicted = card.querySelector(".predicted"), cursor = card.querySelector(".cursor");
   const show = (i) => {
     slider.value = i;
     say(slider);
@@ -41,7 +41,7 @@ for (const card of all(document, ".card")) {
     const image = frames[i].querySelector("img");
     big.src = image.src;
     big.alt = image.alt;
-    seen.replaceChildren(...[...frames[i].querySelector("figcaption").childNodes].map((n) => n.cloneNode(true)));
+    predicted.replaceChildren(...[...frames[i].querySelector("figcaption").childNodes].map((n) => n.cloneNode(true)));
     if (cursor) {
       const [left, right] = [Number(cursor.dataset.left), Number(cursor.dataset.right)];
       cursor.style.transform = `translateX(${(left - right) * (1 - i / (frames.length - 1))}px)`;

@@ -4,25 +4,33 @@ Sliders and buttons are ``page.js``, looks are ``page.css``; both end up in the 
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from . import sentences as words
-from .components import card, legend, link, picture, slider, strip
+from ..explanation.explanation import Explanation
+from . import sentences
+from .components import (
+    badge,
+    bars,
+    counter_exemplar_card,
+    document,
+    highest,
+    legend,
+    link,
+    picture,
+    section,
+    slider,
+    strip,
+)
 from .html import Content, Html, tag
-from .svg import DIVERGING, bytes_of, map_uri, pale
-
-if TYPE_CHECKING:
-    from ..explanation.explanation import Explanation
-
-from .components import badge, bars, document, highest, section
 from .neighborhood_map import neighborhood_map
+from .svg import DIVERGING, bytes_of, map_uri, pale
 
 GRADES = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
 
 
-def page_of(e: "Explanation", title: str = "") -> str:
+def page_of(e: Explanation, title: str = "") -> str:
     """The page of one explanation.
 
     Args:
@@ -31,11 +39,11 @@ def page_of(e: "Explanation", title: str = "") -> str:
     """
     parts = (_trust, _where, _why, _exemplars, _others, _further, neighborhood_map, _made)
     content = [_top(e, title), *(part(e) for part in parts)]
-    return document(f"{title}: {words.decision(e)}" if title else words.decision(e), content)
+    return document(f"{title}: {sentences.decision(e)}" if title else sentences.decision(e), content)
 
 
-def _top(e: "Explanation", title: str) -> Html:
-    name, text = e.name(e.label), words.belief(e)[1]
+def _top(e: Explanation, title: str) -> Html:
+    name, text = e.name(e.label), sentences.belief(e)[1]
     size = " x ".join(str(n) for n in reversed(e.image.shape[1:]))
     range_ = "in colour" if len(e.image) == 3 else "from black, 0, to white, 1"
     scale = f"{f'{title}: ' if title else ''}{size} pixels, {range_}"
@@ -44,29 +52,29 @@ def _top(e: "Explanation", title: str) -> Html:
             "Why?",
             tag(
                 "p",
-                words.reason(e),
+                sentences.reason(e),
                 " ",
                 link("#why", "See the rule"),
                 ". ",
-                words.evidence(e),
+                sentences.evidence(e),
                 " ",
                 link("#where", "See the map"),
             ),
         ),
-        ("What would change it?", tag("p", words.change(e), " ", link("#change", "See the ways there"))),
+        ("What would change it?", tag("p", sentences.change(e), " ", link("#change", "See the ways there"))),
         ("Can I believe this?", tag("p", badge(e), " ", text, " ", link("#trust", "See the checks"))),
     ]
     return tag(
         "header",
         tag(
             "figure",
-            picture(e, e.image, f"The explained image, which the black box calls {name}", 60_000),
+            picture(e, e.image, f"The explained image, predicted as {name}", 60_000),
             tag("figcaption", scale),
         ),
         tag(
             "div",
-            tag("h1", "The black box sees ", tag("strong", name)),
-            tag("p", words.certainty(e), class_="certainty"),
+            tag("h1", "The black box predicts ", tag("strong", name)),
+            tag("p", sentences.certainty(e), class_="certainty"),
             bars(e.scores, highest(e.scores), e.name, "Highest scores, from 0 to 1"),
             tag("dl", ([tag("dt", question), tag("dd", answer)] for question, answer in answers)),
         ),
@@ -74,22 +82,25 @@ def _top(e: "Explanation", title: str) -> Html:
     )
 
 
-def _where(e: "Explanation") -> Html:
+def _where(e: Explanation) -> Html:
     name, kind = e.name(e.label), e.params.get("saliency")
     median = kind == "median"
     ends = (
-        ("may be brighter", "0 does not vary", "may be darker") if median else ("against", "0 neutral", f"for {name}")
+        ("may be brighter", "0 does not vary", "may be darker")
+        if median
+        else ("opposes", "0 neutral", f"supports {name}")
     )
     read = (
-        "Red: exemplars are darker there. Blue: they are brighter there. Both may change and the label stays."
+        "Red: exemplars are darker there. Blue: they are brighter there. Both may change without changing the label."
         if median
-        else f"Red: where the image speaks for {name}. Blue: where it speaks against it. White: no difference."
+        else f"Red parts of the image support {name}. Blue parts oppose it. White parts make no difference."
     )
     if kind == "mosaic":
         read += (
-            f" Red parts were tried out: where they give way to what images of other labels have there, {name} loses."
+            f" This was tested: where red parts are replaced by what images with other labels have there, {name} "
+            "becomes less likely."
         )
-    alt = f"Saliency map of {name} over a pale copy of the image. {words.evidence(e)}"
+    alt = f"Saliency map of {name} over a pale copy of the image. {sentences.evidence(e)}"
     layers = tag(
         "div",
         picture(e, pale(e.image), "", 60_000),
@@ -107,15 +118,19 @@ def _where(e: "Explanation") -> Html:
         tag("label", tag("input", type="checkbox", class_="areas"), " Only contiguous areas"),
         class_="controls scripted",
     )
-    copy = f"The autoencoder's copy, which the black box calls {e.name(e.reconstruction_label)}"
+    copy = f"The autoencoder's copy, predicted as {e.name(e.reconstruction_label)}"
     return section(
         "where",
-        f"Where the image speaks for {name}" if not median else "Where the image may change",
+        "Where the image may change" if median else f"What supports {name} in the image",
         tag("p", read),
         tag(
             "div",
             tag("figure", picture(e, e.image, "The explained image", 60_000), tag("figcaption", "The image")),
-            tag("figure", layers, tag("figcaption", "What speaks for and against", legend(*ends))),
+            tag(
+                "figure",
+                layers,
+                tag("figcaption", "What may change" if median else "What supports and what opposes it", legend(*ends)),
+            ),
             tag("figure", picture(e, e.reconstruction, copy, 60_000), tag("figcaption", copy)),
             class_="saliency row3",
         ),
@@ -123,16 +138,16 @@ def _where(e: "Explanation") -> Html:
     )
 
 
-def _why(e: "Explanation") -> Html:
-    conditions = words.nearest_first(e)
-    parts: list[Content] = [tag("p", words.reason(e))]
+def _why(e: Explanation) -> Html:
+    conditions = sentences.nearest_first(e)
+    parts: list[Content] = [tag("p", sentences.reason(e))]
     if conditions and e.traversals is not None:
         parts.append(
             tag(
                 "p",
                 "Each strip walks through the latent space along one condition of the rule, both ways from the "
-                "autoencoder's copy of the image. The upright line is the boundary that the rule draws. Under each "
-                "picture stands what the black box sees in it, and the score of that.",
+                "autoencoder's copy of the image. The upright line is the boundary that the rule draws. Below each "
+                "picture is the label that the black box predicts for it, with its score.",
             )
         )
         parts.append(_keys(e))
@@ -144,10 +159,10 @@ def _why(e: "Explanation") -> Html:
     return section("why", f"Why {e.name(e.label)}: the rule", parts)
 
 
-def _keys(e: "Explanation") -> Html:
+def _keys(e: Explanation) -> Html:
     """What the lines under the pictures of a walk mean."""
     same, other = tag("i", class_="key"), tag("i", class_="key else")
-    return tag("p", same, f"seen as {e.name(e.label)} ", other, "seen as something else", class_="hint")
+    return tag("p", same, f"predicted as {e.name(e.label)} ", other, "predicted as something else", class_="hint")
 
 
 def _no_strips() -> Html:
@@ -158,7 +173,7 @@ def _no_strips() -> Html:
     )
 
 
-def _further(e: "Explanation") -> Html | None:
+def _further(e: Explanation) -> Html | None:
     """Strips of coordinates that only counterfactual rules use."""
     known = {c.axis for c in e.rule.conditions}
     changes = [c for rule in e.counterfactual_rules for c in rule.changes if c.axis not in known]
@@ -174,19 +189,19 @@ def _further(e: "Explanation") -> Html | None:
             "Some rules for other labels use boundaries that the rule of this image does not have. They matter once it "
             "has crossed one of its own.",
         ),
-        tag("details", tag("summary", f"Show {words.counted(len(strips), 'strip')}"), strips),
+        tag("details", tag("summary", f"Show {sentences.counted(len(strips), 'strip')}"), strips),
     )
 
 
-def _exemplars(e: "Explanation") -> Html:
+def _exemplars(e: Explanation) -> Html:
     name, found = e.name(e.label), e.exemplars
-    heading = f"Similar images that are seen as {name} too"
+    heading = f"Similar images that are predicted as {name} too"
     if len(found) == 0:
-        return section("same", heading, tag("p", "None were found inside the rule."))
+        return section("same", heading, tag("p", "None was found inside the rule."))
     frames = [
         tag(
             "figure",
-            picture(e, found.images[i], f"Exemplar {i + 1} of {len(found)}: seen as {name}"),
+            picture(e, found.images[i], f"Exemplar {i + 1} of {len(found)}: predicted as {name}"),
             _typical(e.exemplar_typicality, i),
         )
         for i in range(len(found))
@@ -196,39 +211,39 @@ def _exemplars(e: "Explanation") -> Html:
         heading,
         tag(
             "p",
-            "Made by the autoencoder, inside the rule. The black box was asked about each: what differs between them "
-            "does not change the label.",
+            "The autoencoder made them inside the rule. The black box was queried for each of them: what differs "
+            "between them does not change the label.",
         ),
         tag("div", frames, class_="exemplars"),
         None if e.exemplar_typicality is None else tag("p", _TYPICAL, class_="hint"),
     )  # fmt: skip
 
 
-_TYPICAL = "Below each: how typical it is of real images, from 0 (hardly one like it) to 1 (usual)."
+_TYPICAL = "Below each: how typical it is of real images, from 0 (very unusual) to 1 (usual)."
 
 
 def _typical(values: Tensor | None, i: int) -> Html | None:
     return None if values is None else tag("figcaption", f"{float(values[i]):.2f}")
 
 
-def _others(e: "Explanation") -> Html:
+def _others(e: Explanation) -> Html:
     rules = [rule.label for rule in e.counterfactual_rules]
     labels = list(dict.fromkeys([*e.counter_exemplars.labels.tolist(), *rules]))
     return section(
         "change",
-        "What would make it something else",
+        "What would change the prediction",
         tag(
             "p",
-            words.change(e),
-            " For each label: the way from this image to a counter-exemplar, a near image that the black box gives "
-            "that label, and what it says on the way.",
+            sentences.change(e),
+            " For each label: the way from this image to a counter-exemplar, which is a near image that the black box "
+            "predicts as that label, and what the black box predicts on the way.",
         ),
         tag("p", "Go to: ", (link(f"#to-{label}", e.name(label)) for label in labels), class_="jump"),
-        tag("div", (card(e, label) for label in labels), class_="cards"),
+        tag("div", (counter_exemplar_card(e, label) for label in labels), class_="cards"),
     )
 
 
-def _trust(e: "Explanation") -> Html:
+def _trust(e: Explanation) -> Html:
     rows = [
         tag(
             "tr",
@@ -236,29 +251,35 @@ def _trust(e: "Explanation") -> Html:
             tag("td", tag("span", GRADES[check.grade], class_=f"badge {check.grade}")),
             tag("td", check.answer),
         )
-        for check in words.checks(e)
+        for check in sentences.checks(e)
     ]
     notes = [tag("li", _capital(note.text), ".") for note in e.notes]
     return section(
         "trust",
         "Can I believe this?",
         tag("table", rows, class_="checks"),
-        tag("div", tag("h3", "What else must be known"), tag("ul", notes)) if notes else None,
+        tag("div", tag("h3", "What else you should know"), tag("ul", notes)) if notes else None,
     )
 
 
-def _made(e: "Explanation") -> Html:
+def _made(e: Explanation) -> Html:
     rows = [tag("tr", tag("th", key, scope="row"), tag("td", value)) for key, value in _flat(e.params)]
     terms = [
-        ("Black box", "The classifier that is explained. It is only asked for answers, never looked into."),
-        ("Autoencoder", "Networks that turn an image into a few numbers, its code, and a code into an image."),
+        (
+            "Black box",
+            "The classifier that is explained. It is queried for its predictions only; nothing inside it is used.",
+        ),
+        ("Autoencoder", "Networks that turn an image into a few numbers, its code, and a code back into an image."),
         (
             "Latent space",
             "The space of these codes. Near codes give similar images. z0, z1, ... are its axes; d0, d1, ... are "
             "directions in it that lead from one label towards another.",
         ),
-        ("Rule", "The way of a decision tree to this image, learned from the black box's answers about similar ones."),
-        ("Counter-exemplar", "A near image that gets another label, made by the autoencoder."),
+        (
+            "Rule",
+            "The path of a decision tree to this image, learned from the black box's predictions for similar images.",
+        ),
+        ("Counter-exemplar", "A near image that is predicted as another label, made by the autoencoder."),
     ]
     return section(
         "made",

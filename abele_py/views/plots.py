@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..attribution.comparison import Comparison
-    from ..explanation.explanation import Explanation
+from ..attribution.comparison import Comparison
+from ..explanation.explanation import Explanation
+from .sentences import percent
+
 COLUMNS = 10
 MARGIN = 0.25  # inches
 # Diverging, neutral at 0, and told apart by people who confuse red and green.
@@ -30,7 +31,7 @@ class Page(Figure):
         return file.getvalue()
 
 
-def plot_explanation(explanation: "Explanation") -> Page:
+def plot_explanation(explanation: Explanation) -> Page:
     """The whole explanation on one page: decision and trust, saliency, exemplars, counter-exemplars, rules in words."""
     e = explanation
     lines = [(line, "black") for line in _rule_lines(e)]
@@ -49,7 +50,7 @@ def plot_explanation(explanation: "Explanation") -> Page:
     return figure
 
 
-def plot_comparison(comparison: "Comparison", overlay: bool = True, columns: int = 7) -> Page:
+def plot_comparison(comparison: Comparison, overlay: bool = True, columns: int = 7) -> Page:
     """Many methods' maps of one or several images on one scale: rows are images, columns methods, continued below.
 
     Args:
@@ -78,16 +79,29 @@ def plot_comparison(comparison: "Comparison", overlay: bool = True, columns: int
     def write(x: float, y: float, text: str, **style: Any) -> None:
         figure.text(x / width, 1 - y / height, text, parse_math=False, **style)
 
-    write(MARGIN, MARGIN, "What speaks for and against what the black box sees", va="top", fontsize=12, weight="bold")
+    write(
+        MARGIN,
+        MARGIN,
+        "What supports and what opposes the black box's prediction",
+        va="top",
+        fontsize=12,
+        weight="bold",
+    )
     scaled = {name: c.scaled(name) for name in names}
     for s in range(strips):
         top = MARGIN + 0.4 + s * (strip + apart) + head
-        write(MARGIN + side / 2, top + 0.05, "The black box sees", va="bottom", ha="center", fontsize=9)
+        write(MARGIN + side / 2, top + 0.05, "Predicted as", va="bottom", ha="center", fontsize=9)
         for i, image in enumerate(c.images):
             y = top + i * (side * ratio + label)
             show_image(axes_at(MARGIN, y + label, side, side * ratio), image)
             write(
-                MARGIN + side / 2, y + label - 0.03, c.predicted(i, 12), va="bottom", ha="center", fontsize=9, weight="bold"
+                MARGIN + side / 2,
+                y + label - 0.03,
+                c.predicted(i, 12),
+                va="bottom",
+                ha="center",
+                fontsize=9,
+                weight="bold",
             )
             for j, name in enumerate(names[s * columns : (s + 1) * columns]):
                 x = MARGIN + (j + 1) * (side + gap)
@@ -100,7 +114,7 @@ def plot_comparison(comparison: "Comparison", overlay: bool = True, columns: int
                     write(x + side / 2, y + label - 0.05, title, va="bottom", ha="center", fontsize=9.5)
     legend = axes_at(MARGIN + 0.25, bar, 3.0, 0.12)
     figure.colorbar(ScalarMappable(SIGNED, COLORS), cax=legend, orientation="horizontal", ticks=[-1, 0, 1])
-    legend.set_xticklabels(["against", "neutral", "for"], fontsize=9)
+    legend.set_xticklabels(["opposes", "neutral", "supports"], fontsize=9)
     for i, line in enumerate(lines):
         write(MARGIN, bar + 0.5 + 0.17 * i, line, va="top", fontsize=8.5)
     return figure
@@ -115,7 +129,7 @@ def show_image(axes: Axes, image: Tensor, title: str = "") -> None:
 
 
 def show_saliency(axes: Axes, image: Tensor, saliency: Tensor, title: str = "") -> None:
-    """A signed map (H, W) over a pale copy of the image: red speaks for, blue against, white is neutral."""
+    """A signed map (H, W) over a pale copy of the image: red supports, blue opposes, white is neutral."""
     values = saliency.numpy()
     pale = 1 - 0.3 * image.mean(dim=0).numpy()
     axes.imshow(pale, cmap="gray", vmin=0, vmax=1)
@@ -125,13 +139,13 @@ def show_saliency(axes: Axes, image: Tensor, saliency: Tensor, title: str = "") 
     axes.set_yticks([])
 
 
-def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
+def _draw_decision(figure: SubFigure, e: Explanation) -> None:
     t = e.trust
     grid = figure.add_gridspec(3, 5, width_ratios=[1, 1, 1, 1, 1.7], height_ratios=[20, 1, 2])
     image, code, map_, areas = (figure.add_subplot(grid[0, i]) for i in range(4))
     score = "" if e.scores is None else f" (score {float(e.scores[e.label]):.2f})"
-    show_image(image, e.image, f"The black box sees\n{_short(e.name(e.label))}{score}")
-    show_image(code, e.reconstruction, f"Reconstruction: the\nblack box sees {_short(e.name(e.reconstruction_label))}")
+    show_image(image, e.image, f"The black box predicts\n{_short(e.name(e.label))}{score}")
+    show_image(code, e.reconstruction, f"Reconstruction:\npredicted as {_short(e.name(e.reconstruction_label))}")
     show_saliency(map_, e.image, e.saliency, _saliency_title(e))
     show_saliency(areas, e.image, e.saliency_areas, "Its contiguous areas\nalone")
     bar = figure.colorbar(
@@ -140,14 +154,14 @@ def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
     bar.ax.set_xticklabels(_legend(e), fontsize=9, parse_math=False)
     lines = [
         ("fidelity on held-out neighbors", f"{t.held_out:.3f}"),
-        (f"  always answering {_short(e.name(e.label))}", f"{t.constant:.3f}"),
+        (f"  always predicting {_short(e.name(e.label))}", f"{t.constant:.3f}"),
         ("fidelity, neighbors unweighted", f"{t.held_out_unweighted:.3f}"),
-        (f"  always answering {_short(e.name(e.label))}", f"{t.constant_unweighted:.3f}"),
-        ("tree gives the image its label", "yes" if t.hit else "NO"),
+        (f"  always predicting {_short(e.name(e.label))}", f"{t.constant_unweighted:.3f}"),
+        ("tree predicts the image's label", "yes" if t.hit else "NO"),
         ("reconstruction keeps the label", "yes" if t.label_preserved else "NO"),
         ("error of reconstruction, 0 to 1", f"{t.reconstruction_error:.3f}"),
-        ("image like those learned from", "yes" if t.code_valid else "NO"),
-        ("neighbors, with other labels", f"{t.n_neighbors}, {t.other_fraction:.0%}"),
+        ("image like those trained on", "yes" if t.code_valid else "NO"),
+        ("neighbors, with other labels", f"{t.n_neighbors}, {percent(t.other_fraction)}"),
         ("labels among them, tree leaves", f"{t.n_labels}, {t.n_leaves}"),
     ]
     words = figure.add_subplot(grid[:, 4])
@@ -158,49 +172,51 @@ def _draw_decision(figure: SubFigure, e: "Explanation") -> None:
     words.text(0, 0.88, table, va="top", fontsize=9, family="monospace", linespacing=1.6, parse_math=False)
 
 
-def _draw_path(figure: SubFigure, e: "Explanation") -> None:
+def _draw_path(figure: SubFigure, e: Explanation) -> None:
     c = e.counter_exemplars
     label = int(c.labels[0])
     below = "" if c.path_scores is None else f"; below, the score of {_short(e.name(label), 60)}"
-    _heading(figure, f"From the image to the nearest counter-exemplar, and what the black box sees on the way{below}")
+    _heading(
+        figure, f"From the image to the nearest counter-exemplar, and what the black box predicts on the way{below}"
+    )
     frames = len(c.paths[0])
     shown = np.linspace(0, frames - 1, min(frames, COLUMNS)).round().astype(int).tolist()
     for axes, i in zip(_row(figure, 1)[0], shown, strict=False):
-        seen = int(c.path_labels[0, i])
+        predicted = int(c.path_labels[0, i])
         score = "" if c.path_scores is None else f"\n{float(c.path_scores[0, i, label]):.2f}"
-        show_image(axes, c.paths[0, i], f"{_short(e.name(seen))}{score}")
+        show_image(axes, c.paths[0, i], f"{_short(e.name(predicted))}{score}")
 
 
 def _heading(figure: SubFigure, text: str) -> None:
     figure.suptitle(text, fontsize=11, ha="left", x=0.01, fontweight="bold", parse_math=False)
 
 
-def _saliency_title(e: "Explanation") -> str:
+def _saliency_title(e: Explanation) -> str:
     if e.params.get("saliency") == "median":
         return "Saliency: image minus\nits exemplars (median)"
-    return f"Saliency: what speaks\nfor and against {_short(e.name(e.label))}"
+    return f"Saliency: what supports\nand opposes {_short(e.name(e.label))}"
 
 
-def _legend(e: "Explanation") -> list[str]:
+def _legend(e: Explanation) -> list[str]:
     if e.params.get("saliency") == "median":
         return ["may be brighter", "does not vary", "may be darker"]
-    return ["against", "neutral", f"for {_short(e.name(e.label))}"]
+    return ["opposes", "neutral", f"supports {_short(e.name(e.label))}"]
 
 
-def _draw_exemplars(figure: SubFigure, e: "Explanation") -> None:
+def _draw_exemplars(figure: SubFigure, e: Explanation) -> None:
     name = _short(e.name(e.label), 60)
     if len(e.exemplars) == 0:
-        return _heading(figure, f"No exemplars found: the rule holds no valid image that the black box calls {name}")
-    _heading(figure, f"Exemplars: similar images that the black box also calls {name}")
+        return _heading(figure, f"No exemplars found: no valid image inside the rule is predicted as {name}")
+    _heading(figure, f"Exemplars: similar images that are also predicted as {name}")
     for axes, image in zip(_row(figure, 1)[0], e.exemplars.images, strict=False):
         show_image(axes, image)
 
 
-def _draw_counter_exemplars(figure: SubFigure, e: "Explanation") -> None:
+def _draw_counter_exemplars(figure: SubFigure, e: Explanation) -> None:
     c = e.counter_exemplars
     if len(c) == 0:
         return _heading(figure, "No counter-exemplars found")
-    found = "Counter-exemplars: near images that the black box gives another label"
+    found = "Counter-exemplars: near images that are predicted as another label"
     _heading(figure, f"{found}; below, what gets brighter (red) or darker (blue)")
     images, maps = _row(figure, 2)
     for i in range(min(len(c), COLUMNS)):
@@ -221,7 +237,7 @@ def _row(figure: SubFigure, rows: int) -> np.ndarray:
     return axes
 
 
-def _rule_lines(e: "Explanation") -> list[str]:
+def _rule_lines(e: Explanation) -> list[str]:
     lines = [f"Rule: {e.rule.words(e.name)}"]
     lines += [f"It would be {c.words(e.name)}" for c in e.counterfactual_rules]
     return [part for line in lines for part in textwrap.wrap(line, 140, subsequent_indent="      ")]

@@ -1,4 +1,4 @@
-"""The page's parts: what they say, alt texts, and hostile names that stay text."""
+"""The page's parts: their texts, alt texts, and hostile names that stay text."""
 
 import dataclasses
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_compared_is_said():
 def test_progress_and_refusals_are_for_screen_readers_too():
     found = parts(("a", "b"))
     assert Reader(found["progress"]).all("p")[0]["role"] == "status"
-    assert "a: the black box was asked about 1 image …" in Reader(found["progress"]).text
+    assert "a: the black box was queried for 1 image …" in Reader(found["progress"]).text
     assert Reader(found["refusal"]).all("p")[0]["role"] == "alert"
     assert "Waiting" in panels.progress(Job(""))
 

@@ -203,7 +203,7 @@ def test_a_drawing_is_explained_for_a_target_and_its_code_is_moved(page):
     chosen(page, "What would make it ...", "3")
     page.get_by_role("button", name="Explain").click()
     page.locator("h2", has_text="in drawing").wait_for()
-    frame.locator("#change >> text=seen as 3").first.wait_for()
+    frame.locator("#change >> text=predicted as 3").first.wait_for()
     page.wait_for_function("document.querySelectorAll('iframe.report').length == 1")
     with page.expect_download() as download:
         page.get_by_text("Download the report (HTML)").click()

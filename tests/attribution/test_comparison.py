@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_batch_size(comparison):
 def test_a_black_box_that_answers_labels_only_can_be_compared():
     c = compare(image(0.6, 0.5), hard, Identity(), QUICK)
     assert c.scores is None
-    assert "the black box sees 1\n" in str(c)
+    assert "the black box predicts 1\n" in str(c)
 
 
 def test_a_forest_leaves_out_what_needs_gradients_and_keeps_the_rest(digits_models, digit_images):
@@ -156,7 +156,7 @@ def test_progress_is_silent_where_nobody_watches(capsys):
 
 def test_the_text_is_a_table(comparison):
     lines = str(comparison).splitlines()
-    assert lines[0] == "the black box sees bright (0.80)"
+    assert lines[0] == "the black box predicts bright (0.80)"
     assert [line.rsplit(None, 1)[0] for line in lines[1:]] == ["method", "ABELE", "Random order", "Edge detector"]
 
 
@@ -264,7 +264,7 @@ def test_the_figure_says_what_a_reader_must_know():
         "99 % quantile",
         "against",
         "neutral",
-        "Without values below 0, so that nothing speaks against: Method number 0, Method number 1.",
+        "Without values below 0, so that nothing opposes the label: Method number 0, Method number 1.",
         "ABELE, median, shows what may vary",
         "0 everywhere",
         "Left out: Gone, Away: needs gradients; use rise.",

@@ -282,6 +282,7 @@ PAGE = """# Results
 
 In words: <!-- figure: digits saliency deletion_zero lime -->?<!-- end --> and
 <!-- figure: digits surrogate agreement surrogate fresh neighbors -->old<!-- end --> and
+<!-- figure%: digits surrogate agreement surrogate fresh neighbors -->old<!-- end --> or
 <!-- figure: digits exemplars one_nearest_neighbor abele 16 --><!-- end -->.
 <!-- a comment of the author -->
 
@@ -298,6 +299,7 @@ def test_marks_are_filled_and_filling_again_changes_nothing():
     page = with_tables(PAGE, {"digits": SUMMARY}, FIGURES)
     assert "deletion_zero lime -->0.250<!-- end --> and" in page
     assert "fresh neighbors -->0.850<!-- end --> and" in page
+    assert "fresh neighbors -->85.0 %<!-- end --> or" in page
     assert "abele 16 -->0.580<!-- end -->." in page
     assert "<!-- a comment of the author -->\n" in page
     assert "old table" not in page

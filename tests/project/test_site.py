@@ -120,7 +120,7 @@ def test_commands_of_a_page_are_all_tried(page):
 
 
 def test_commands_of_the_page_of_black_boxes_are_understood():
-    """Its files and servers are tested with test_black_boxes.py; here the commands, as they stand."""
+    """Its files and servers are tested with black_boxes/test_loading.py; here the commands, as they stand."""
     for command in commands("black-boxes.md"):
         parser().parse_args(shlex.split(command)[1:])
 
@@ -141,7 +141,7 @@ def test_pages_that_are_tested_elsewhere_are():
 def test_no_line_begins_with_a_figure(page):
     """In Markdown a comment at the beginning of a line ends the paragraph before it."""
     assert (
-        re.findall(r"^ *<!-- (?:figure|sweep): [^>\n]* -->[^\n<]*<!-- end -->", PAGES[page], flags=re.MULTILINE) == []
+        re.findall(r"^ *<!-- (?:figure|sweep)%?: [^>\n]* -->[^\n<]*<!-- end -->", PAGES[page], flags=re.MULTILINE) == []
     )
 
 

@@ -91,6 +91,7 @@ def test_a_mark_is_filled_and_an_unknown_one_refused():
     text = "at <!-- sweep: mnist-k4-w0.002 rmse -->?<!-- end -->, <!-- sweep: mnist-k4-w0.002 agreement --><!-- end -->"
     assert page.fresh(text, rows).count("-->30.2<!-- end -->") == 1
     assert page.fresh(text, rows).endswith("-->-<!-- end -->")
+    assert page.fresh(text.replace("sweep:", "sweep%:"), rows).endswith("-->-<!-- end -->")
     with pytest.raises(UnknownNameError, match="mnist-k5"):
         page.fresh("<!-- sweep: mnist-k5-w0.002 rmse --><!-- end -->", rows)
 

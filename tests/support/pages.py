@@ -9,7 +9,7 @@ from abele_py import Abele
 from .worlds import Identity, quarters
 
 VOID = {"meta", "img", "input", "br"}
-
+LINES = {"caption", "dd", "dt", "figcaption", "h1", "h2", "h3", "label", "li", "p", "summary", "td", "th", "title"}
 
 HOSTILE = ("<script>alert('x')</script>", "\"'> onload=alert(1) x='&amp;</script></style></title><!--")
 
@@ -19,7 +19,7 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.elements, self.open, self.text, self.scripts = [], [], "", []
+        self.elements, self.open, self.text, self.scripts, self.words = [], [], "", [], ""
         self.feed(text)
         self.close()
         assert self.open == [], "everything is closed"
@@ -32,12 +32,18 @@ class Reader(html.parser.HTMLParser):
 
     def handle_endtag(self, name):
         assert self.open.pop() == name
+        self.words += "\n" * (name in LINES)
 
     def handle_data(self, data):
         if self.open and self.open[-1] == "script":
             self.scripts.append(data)
         elif self.open and self.open[-1] != "style":
             self.text += data
+            self.words += data
+
+    def lines(self):
+        """The visible text as lines, one for each paragraph, heading or cell: to be read, and compared as a whole."""
+        return "".join(f"{' '.join(line.split())}\n" for line in self.words.splitlines() if line.strip())
 
     def all(self, *names):
         return [attributes for name, attributes in self.elements if name in names]

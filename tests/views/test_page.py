@@ -14,7 +14,7 @@ from support.worlds import Identity, always_one, hard, image, quarters
 
 from abele_py import Abele, Explanation, write_pages
 from abele_py.errors import ParameterError
-from abele_py.views import sentences as words
+from abele_py.views import sentences
 from abele_py.views.components import document
 from abele_py.views.index import write_index
 from abele_py.views.page import page_of
@@ -95,9 +95,9 @@ def check(text, explanation=None):
 
 def test_every_kind_of_explanation_has_a_page(kind):
     page = check(kind.to_html(title="an image"), kind)
-    assert f"The black box sees {kind.name(kind.label)}" in page.text
-    assert words.belief(kind)[1] in page.text
-    assert f"{kind.trust.constant:.1%}" in page.text or kind.trust.n_leaves == 1
+    assert f"The black box predicts {kind.name(kind.label)}" in page.text
+    assert sentences.belief(kind)[1] in page.text
+    assert sentences.percent(kind.trust.constant, 1) in page.text or kind.trust.n_leaves == 1
     for note in kind.notes:
         assert note.text[1:] in page.text
     for rule in kind.counterfactual_rules:
@@ -158,6 +158,21 @@ def test_files_of_a_time_without_traversals_have_a_page_that_says_so():
     assert golden.rule.conditions[0].words(golden.name) in page.text
 
 
+GOLDEN_TEXTS = {
+    "golden-page.txt": lambda folder: Explanation.load(GOLDEN).to_html(title="golden"),
+    "golden-index.txt": lambda folder: write_index({"golden": Explanation.load(GOLDEN)}, folder).read_text("utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_TEXTS)
+def test_the_text_of_a_page_is_the_stored_one(name, tmp_path):
+    """All words of a page, to be read as a whole. Where they change on purpose, store what the failure wrote."""
+    found = Reader(GOLDEN_TEXTS[name](tmp_path)).lines()
+    (tmp_path / name).write_text(found, encoding="utf-8")
+    stored = GOLDEN.with_name(name)
+    assert found == stored.read_text(encoding="utf-8"), f"if this is meant: cp {tmp_path / name} {stored}"
+
+
 def test_a_path_is_written_whole_and_returned(explanation, tmp_path):
     path = explanation.to_html(tmp_path / "new" / "why.html", title="ü")
     assert path == tmp_path / "new" / "why.html"
@@ -184,7 +199,7 @@ def test_what_scripts_show_is_there_without_them(explanation):
 
 
 def test_looks_are_made_for_dark_rooms_phones_and_paper():
-    style = (Path(words.__file__).parent / "page.css").read_text()
+    style = (Path(sentences.__file__).parent / "page.css").read_text()
     for need in ("prefers-color-scheme: dark", "@media print", "max-width: 700px", ":focus-visible"):
         assert need in style
 
@@ -204,7 +219,7 @@ def test_several_explanations_get_an_index(explanation, tmp_path):
             title=name
         )
         assert name in page.text
-    assert words.HEADLINES[words.belief(explanation)[0]] in page.text
+    assert sentences.HEADLINES[sentences.belief(explanation)[0]] in page.text
 
 
 @pytest.mark.parametrize("name", ["", ".", "a/b", "../b", "/b", "a\0b"])

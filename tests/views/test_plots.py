@@ -97,7 +97,7 @@ def texts(figure):
 
 def test_the_figure_says_what_a_reader_must_know(explanation):
     text = "\n".join(texts(explanation.plot()))
-    for word in ("bright", "fidelity", "0.80", "Rule: bright, because", "It would be dark, if", "against", "neutral"):
+    for word in ("bright", "fidelity", "0.80", "Rule: bright, because", "It would be dark, if", "opposes", "neutral"):
         assert word in text
 
 

@@ -1,4 +1,4 @@
-"""An explanation in sentences: they say what the figures say, and warn where these do."""
+"""An explanation in sentences: they agree with the numbers, and warn where these do."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from support.worlds import Identity, always_one, hard, image, quarters
 
 from abele_py import Abele
 from abele_py.explanation.trust import Note
-from abele_py.views import sentences as words
+from abele_py.views import sentences
 
 
 def explained(black_box=quarters, pixels=(0.6, 0.8), **options):
@@ -31,11 +31,11 @@ def good(explanation):
 
 
 def test_what_holds_everywhere_is_believed(good):
-    grade, text = words.belief(good)
+    grade, text = sentences.belief(good)
     assert grade == "good"
-    assert "96.0%" in text
-    assert "80.0%" in text, "the constant answer stands beside the rule"
-    assert {check.grade for check in words.checks(good)} == {"good"}
+    assert "96.0 %" in text
+    assert "80.0 %" in text, "the constant answer stands beside the rule"
+    assert {check.grade for check in sentences.checks(good)} == {"good"}
 
 
 @pytest.mark.parametrize(
@@ -44,29 +44,29 @@ def test_what_holds_everywhere_is_believed(good):
         ({"held_out": 0.79}, "bad", "more often than the rule"),
         ({"held_out": 0.83}, "care", "hardly better"),
         ({"held_out": 0.8}, "care", "hardly better"),
-        ({"held_out": 1.0, "constant": 1.0}, "care", "not be put to the test"),
-        ({"hit": False}, "bad", "misses the image"),
+        ({"held_out": 1.0, "constant": 1.0}, "care", "could not be tested"),
+        ({"hit": False}, "bad", "does not predict the label of the image"),
         ({"n_leaves": 1}, "bad", "no rule"),
         ({"n_labels": 1}, "bad", "one label"),
-        ({"label_preserved": False}, "bad", "loses what decides"),
-        ({"counter_exemplar_agreement": 0.2}, "near", "go by the pictures"),
+        ({"label_preserved": False}, "bad", "loses what the decision rests on"),
+        ({"counter_exemplar_agreement": 0.2}, "near", "rely on the pictures"),
         ({"counter_exemplar_agreement": None}, "care", "no image with another label"),
     ],
     ids=str,
 )
-def test_what_speaks_against_it_is_said(good, changes, grade, word):
-    found, text = words.belief(with_trust(good, **changes))
+def test_what_lowers_trust_is_said(good, changes, grade, word):
+    found, text = sentences.belief(with_trust(good, **changes))
     assert found == grade
     assert word.lower() in text.lower()
 
 
 def test_two_judges_of_the_image_may_differ(good):
-    """The discriminator and the mixture of codes: each speaks for itself, so that no sentence contradicts a figure."""
-    for code, says in (("code-not-valid", "discriminator"), ("not-typical", "unlikely a code")):
+    """The discriminator and the mixture of codes: each has its own sentence, so that none contradicts a number."""
+    for code, part in (("code-not-valid", "discriminator"), ("not-typical", "code this unlikely")):
         e = with_trust(dataclasses.replace(good, notes=(Note(code, "why"),)), typicality=0.72)
-        check = next(c for c in words.checks(e) if c.question == "Does the autoencoder know such images?")
+        check = next(c for c in sentences.checks(e) if c.question == "Does the autoencoder know such images?")
         assert check.grade == "care"
-        assert says in check.answer
+        assert part in check.answer
         assert "0.72" in check.answer
 
 
@@ -74,18 +74,18 @@ def test_every_note_that_lowers_trust_does_so(explanation):
     for pixels, black_box in [((0.01, 0.99), hard), ((0.6, 0.5), always_one)]:
         e = explained(black_box, pixels)
         assert e.notes
-        assert words.belief(e)[0] in ("care", "bad")
+        assert sentences.belief(e)[0] in ("care", "bad")
 
 
 def test_the_reason_names_the_boundaries_the_nearest_first():
     e = explained(splits="oblique", class_names=("a", "b", "c", "d"))
-    conditions = words.nearest_first(e)
+    conditions = sentences.nearest_first(e)
     distances = [abs(float(c.coordinate(e.latent[None])) - c.threshold) for c in conditions]
     assert distances == sorted(distances)
     assert len(conditions) == len(e.rule.conditions)
     axis = explained(splits="axis")
-    assert words.nearest_first(axis)[0].words(axis.name) in words.reason(axis)
-    assert "No rule" in words.reason(explained(always_one))
+    assert sentences.nearest_first(axis)[0].words(axis.name) in sentences.reason(axis)
+    assert "No rule" in sentences.reason(explained(always_one))
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,18 @@ def test_the_reason_names_the_boundaries_the_nearest_first():
 )
 def test_the_strongest_evidence_is_placed(good, pixel, place):
     saliency = torch.full((9, 9), -0.5)
-    assert words.evidence(dataclasses.replace(good, saliency=saliency)) == "No part of the image stands out."
+    assert sentences.evidence(dataclasses.replace(good, saliency=saliency)) == "No part of the image stands out."
     saliency[pixel] = 0.3
-    assert words.evidence(dataclasses.replace(good, saliency=saliency)) == f"What speaks most for bright lies {place}."
+    assert (
+        sentences.evidence(dataclasses.replace(good, saliency=saliency)) == f"What supports bright most lies {place}."
+    )
 
 
 def test_change_and_certainty(good):
-    assert words.change(good) == "The nearest image that was found with another label is seen as dark."
-    assert words.certainty(good) == "Its score is 0.80. Next comes dark, 0.20."
-    assert words.certainty(explained(hard)) == "It gives labels only, no scores."
-    assert "No similar image" in words.change(explained(always_one))
+    assert sentences.change(good) == "The nearest image found with another label is predicted as dark."
+    assert sentences.certainty(good) == "Its score is 0.80. Next comes dark, 0.20."
+    assert sentences.certainty(explained(hard)) == "It returns labels only, no scores."
+    assert "No similar image" in sentences.change(explained(always_one))
 
 
 @pytest.mark.parametrize(
@@ -116,9 +118,14 @@ def test_change_and_certainty(good):
     [(0.5, "0.50"), (1.0, "1.00"), (0.0, "0.00"), (0.9999, "above 0.99"), (1e-6, "below 0.01"), (-3.2, "-3.20")],
 )
 def test_scores_are_not_rounded_to_certainty(value, text):
-    assert words.score(torch.tensor(value, dtype=torch.float64)) == text
+    assert sentences.score(torch.tensor(value, dtype=torch.float64)) == text
+
+
+@pytest.mark.parametrize(("share", "digits", "text"), [(0.936, 1, "93.6 %"), (1, 0, "100 %"), (0.125, 1, "12.5 %")])
+def test_shares_are_shown_in_per_cent(share, digits, text):
+    assert sentences.percent(share, digits) == text
 
 
 def test_enumerations():
-    assert [words.enumeration("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
-    assert [words.counted(n, "label") for n in (0, 1, 2)] == ["0 labels", "1 label", "2 labels"]
+    assert [sentences.enumeration("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert [sentences.counted(n, "label") for n in (0, 1, 2)] == ["0 labels", "1 label", "2 labels"]
