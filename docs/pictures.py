@@ -3,6 +3,7 @@
 python docs/pictures.py          # writes docs/pictures/*.png
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def plane_of(e: Explanation) -> tuple[Tensor, Tensor]:
 
 
 def overview_picture(e: Explanation) -> Figure:
-    """The image, what speaks for its label, images with the same label, near images with another."""
+    """The image, what supports its label, images with the same label, near images with another."""
     figure, axes = plt.subplots(1, 8, figsize=(8.2, 1.3), layout="constrained")
     show(axes[0], e.image, f"\u201ca {e.label}\u201d", e.label)
     show_map(axes[1], e, e.saliency, "because of")
@@ -128,12 +129,12 @@ def surrogate_picture(e: Explanation, space: LatentSpace) -> Figure:
     side = torch.linspace(-2.2, 2.2, 160)
     across, up = torch.meshgrid(side, side, indexing="xy")
     latents = e.latent + across.reshape(-1, 1) * first + up.reshape(-1, 1) * second
-    asked, told = space.classify(latents).labels, e.surrogate.predict(latents)
+    predicted, told = space.classify(latents).labels, e.surrogate.predict(latents)
     inside = e.rule.covers(latents).reshape(across.shape)
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 4.1), layout="constrained")
     for ax, labels, title in (
-        (axes[0], asked, "what the black box says of the decoded points"),
-        (axes[1], told, "what the surrogate tree says"),
+        (axes[0], predicted, "what the black box predicts for the decoded points"),
+        (axes[1], told, "what the surrogate tree predicts"),
     ):
         ax.imshow(labels.reshape(across.shape), origin="lower", extent=[-2.2, 2.2] * 2, alpha=0.75, **LABELS)
         ax.contour(side, side, inside.float(), levels=[0.5], colors="black", linewidths=1.6)
@@ -141,7 +142,7 @@ def surrogate_picture(e: Explanation, space: LatentSpace) -> Figure:
         for step in (e.counter_exemplars.latents - e.latent)[[position(e, y) for y in NEAR]]:
             ax.plot(step @ first, step @ second, marker="o", color="white", markeredgecolor="black", markersize=8)
         frame(ax, title)
-    key(figure, sorted({*asked.tolist(), *told.tolist()}))
+    key(figure, sorted({*predicted.tolist(), *told.tolist()}))
     return figure
 
 
@@ -200,14 +201,14 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
     """The two backgrounds, some mosaics with the score of the label, and the map that follows."""
     points = space.classify(space.reference_latents)
     others = points.images[points.labels != e.label]
-    asked: list[Tensor] = []
+    queried: list[Tensor] = []
 
     def probability(mosaics: Tensor) -> Tensor:
-        asked.append(mosaics)
+        queried.append(mosaics)
         return space.black_box(mosaics).probability(e.label)
 
     mosaic_map(e.image, others, probability, torch.Generator().manual_seed(e.params["random_state"]))
-    halves = asked[0].chunk(2)
+    halves = queried[0].chunk(2)
     nearest = others[(others - e.image).square().flatten(1).sum(dim=1).argsort()[:50]].mean(dim=0)
     figure = plt.figure(figsize=(8.2, 2.35), layout="constrained")
     grid = figure.add_gridspec(2, 8, width_ratios=[1] * 6 + [2.2] * 2)
@@ -223,7 +224,11 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
     return figure
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the pictures")
+    out = parser.parse_args(argv).out
+    out.mkdir(parents=True, exist_ok=True)
     matplotlib.use("agg")
     black_box, autoencoder = load_classifier("digits-cnn"), load_autoencoder("digits")
     space = LatentSpace(autoencoder, BlackBox(black_box))
@@ -240,7 +245,7 @@ def main() -> None:
         "counter-exemplars": counter_exemplars_picture(e),
         "saliency": saliency_picture(e, space),
     }.items():
-        figure.savefig(OUT / f"{name}.png", dpi=110)
+        figure.savefig(out / f"{name}.png", dpi=110)
 
 
 if __name__ == "__main__":
