@@ -5,6 +5,7 @@
 The page is used as a person uses it, in headless Chromium: seconds from the click on Explain to the report's heading.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from playwright.sync_api import Page, sync_playwright
 
 from abele_py import Abele, load_autoencoder, load_classifier, load_image
 
-IMAGES = 7, 44, 71, 100, 123  # of the digits' test images
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -31,10 +31,10 @@ def seconds(do: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def library() -> list[float]:
+def library(images: Sequence[int]) -> list[float]:
     """Seconds of each explanation, models loaded and landmarks labelled, as the page has them when it opens."""
     explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"))
-    return [seconds(lambda i=i: explainer.explain(load_image(f"digits:test:{i}"))) for i in IMAGES]
+    return [seconds(lambda i=i: explainer.explain(load_image(f"digits:test:{i}"))) for i in images]
 
 
 def explained(page: Page, index: int) -> float:
@@ -49,14 +49,15 @@ def explained(page: Page, index: int) -> float:
     return seconds(explain)
 
 
-def served() -> tuple[float, float, list[float]]:
+def served(images: Sequence[int]) -> tuple[float, float, list[float]]:
     """Seconds until the command says where the page is, until it is open, and of each explanation."""
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         start = time.perf_counter()
         command = [sys.executable, "-m", "abele_py.cli", "app", "--no-browser"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=one_thread)
         try:
             address = re.search(r"http://\S+", process.stdout.readline())[0]  # type: ignore[index,union-attr]
             told = time.perf_counter() - start
@@ -64,20 +65,27 @@ def served() -> tuple[float, float, list[float]]:
             page.goto(address)
             page.get_by_text("as the black box gets it").wait_for()
             opened = time.perf_counter() - start
-            return told, opened, [explained(page, index) for index in IMAGES]
+            return told, opened, [explained(page, index) for index in images]
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)
             browser.close()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[7, 44, 71, 100, 123], help="of the digits' test images"
+    )
+    images = parser.parse_args(argv).images
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    told, opened, app = served()
-    calls = library()
+    told, opened, app = served(images)
+    calls = library(images)
     print(f"abele app says where it is after {told:.1f} s, the page is open after {opened:.1f} s")
-    for what, choose in (("first explanation", lambda times: times[0]), ("median of five", statistics.median)):
+    for what, choose in (
+        ("first explanation", lambda times: times[0]),
+        (f"median of {len(images)}", statistics.median),
+    ):
         mine, its = choose(app), choose(calls)
         print(f"{what}: page {mine:.2f} s, library {its:.2f} s, ratio {mine / its:.2f}")
 

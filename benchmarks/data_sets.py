@@ -3,14 +3,18 @@
 python benchmarks/data_sets.py          # measures nothing, reads no data
 """
 
+import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from abele_py.datasets.catalog import DATASETS
 from abele_py.datasets.loading import how_to_get
 from abele_py.datasets.records import SPLITS, Dataset
+from abele_py.files import write_atomically
 
-PAGE = Path(__file__).parent.parent / "docs" / "data-sets.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "data-sets.md"
 MARKS = ("<!-- data sets: python benchmarks/data_sets.py -->", "<!-- end -->")
 
 
@@ -54,5 +58,13 @@ def fresh(page: str) -> str:
     return re.sub(f"{start}.*{end}", lambda _: text, page, flags=re.DOTALL)
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT, help="where docs/data-sets.md goes [the repository]")
+    options = parser.parse_args(argv)
+    text = fresh(PAGE.read_text(encoding="utf-8"))
+    write_atomically(options.out / PAGE.relative_to(ROOT), lambda file: file.write(text.encode()))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(fresh(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

@@ -9,6 +9,7 @@ benchmarks/results/mixture-<name>.json.
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ from abele_py.models.checkpoints import read_manifest
 from abele_py.models.mixture import fit_mixture
 from abele_py.training.finishing import in_batches
 
-ROOT = Path(__file__).resolve().parent.parent
-N = 5000
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 @torch.no_grad()
-def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
-    """The figures of N images decoded from the ``prior``, from the ``mixture`` and from the ``codes`` of val images.
+def measured(name: str, judge: str, data_dir: str | None, n: int) -> dict[str, Any]:
+    """The figures of n images decoded from the ``prior``, from the ``mixture`` and from the ``codes`` of val images.
 
     ``frechet_distance`` to the val images themselves, by the classifier's features; ``top_score``: mean of the
     classifier's highest score; ``labels_kept``: share of the images that keep their label when they are encoded and
@@ -45,11 +45,11 @@ def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
     prior = torch.distributions.Normal(0.0, 1.0)
     generator = torch.Generator().manual_seed(0)
     sources = {
-        "prior": torch.randn(N, autoencoder.latent_dim, generator=generator),
-        "mixture": mixture.sample(N, generator),
-        "codes": val_codes[:N],
+        "prior": torch.randn(n, autoencoder.latent_dim, generator=generator),
+        "mixture": mixture.sample(n, generator),
+        "codes": val_codes[:n],
     }
-    real = to_unit(val[:N])
+    real = to_unit(val[:n])
     figures: dict[str, Any] = {}
     for source, latents in sources.items():
         images = torch.cat([autoencoder.decode(part) for part in latents.split(1000)])
@@ -67,7 +67,7 @@ def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
     return {
         "autoencoder": name,
         "classifier": judge,
-        "images": N,
+        "images": n,
         "components": len(mixture.weights),
         "fit_seconds": None if autoencoder.mixture else round(seconds, 1),
         "val_log_density": {
@@ -78,16 +78,18 @@ def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--autoencoder", default="mnist")
     parser.add_argument("--classifier", default="mnist-cnn", help="its features and its scores; state it with them")
     parser.add_argument("--data_dir")
-    options = parser.parse_args()
+    parser.add_argument("--images", type=int, default=5000, help="decoded from each source")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the file")
+    options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    found = measured(options.autoencoder, options.classifier, options.data_dir)
+    found = measured(options.autoencoder, options.classifier, options.data_dir, options.images)
     text = json.dumps(found, indent=2) + "\n"
-    path = ROOT / "benchmarks" / "results" / f"mixture-{Path(options.autoencoder).name}.json"
+    path = options.out / f"mixture-{Path(options.autoencoder).name}.json"
     write_atomically(path, lambda file: file.write(text.encode()))
     print(text)
 

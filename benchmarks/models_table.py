@@ -1,6 +1,6 @@
 """What the shipped checkpoints reach, as a table in training/README.md and as the first lines of the recipes beside it.
 
-python benchmarks/models_table.py [PAGE]
+python benchmarks/models_table.py
 """
 
 import argparse
@@ -8,9 +8,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from abele_py.files import write_atomically
 from abele_py.models.checkpoints import WEIGHTS, Manifest, find_checkpoint, list_checkpoints
 from abele_py.models.verdict import FIGURES, command_of, minutes_of, number, shape_of, title_of
 
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "training" / "README.md"
 _TABLE_MARKS = ("<!-- table: python benchmarks/models_table.py -->", "<!-- end of table -->")
 
 
@@ -55,16 +58,21 @@ def with_table(page: str, manifests: Sequence[Manifest]) -> str:
     return re.sub(f"{start}.*{end}", lambda _: fresh, page, flags=re.DOTALL)
 
 
-def refresh(page: Path) -> None:
-    """Write the table into a page, and the first lines of the recipes in its folder."""
+def refresh(page: Path = PAGE, out: Path | None = None) -> None:
+    """Write the table into a page, and the first lines of the recipes in its folder; or all of it into another one."""
     shipped = list_checkpoints()
-    page.write_text(with_table(page.read_text(encoding="utf-8"), shipped), encoding="utf-8")
-    for found in shipped:
-        recipe = page.parent / f"{found.recipe['name']}.yaml"
-        recipe.write_text(with_reached(recipe.read_text(encoding="utf-8"), found), encoding="utf-8")
+    recipes = {page.parent / f"{found.recipe['name']}.yaml": found for found in shipped}
+    fresh = {path: with_reached(path.read_text(encoding="utf-8"), found) for path, found in recipes.items()}
+    fresh[page] = with_table(page.read_text(encoding="utf-8"), shipped)
+    for path, text in fresh.items():
+        write_atomically((out or path.parent) / path.name, lambda file, text=text: file.write(text.encode()))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder for the page and the recipes [training/]")
+    refresh(out=parser.parse_args(argv).out)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("page", nargs="?", default="training/README.md", type=Path)
-    refresh(parser.parse_args().page)
+    main()

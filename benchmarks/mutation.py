@@ -245,14 +245,14 @@ def run(name: str, jobs: int) -> None:
     print({key: value for key, value in stored[name].items() if key != "mutants"})
 
 
-def main() -> None:
+def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("draw", "run"))
     parser.add_argument("--n", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="now", help="of the run, in the results")
     parser.add_argument("--jobs", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.action == "draw":
         chosen = draw(options.n, options.seed)
         MUTANTS.write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")

@@ -3,15 +3,18 @@
 python benchmarks/page.py          # measures nothing
 """
 
+import argparse
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from abele_py.evaluation.report import with_tables, write_report
 from abele_py.evaluation.summary import summarise
+from abele_py.files import write_atomically
 from abele_py.metrics.registry import FIGURES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 PAGES = *(ROOT / "docs" / name for name in ("results.md", "limits.md", "faq.md")), ROOT / "README.md"
 RUNS = sorted(path.parent for path in (ROOT / "benchmarks" / "evaluation").glob("*/run.json"))
 
@@ -27,8 +30,21 @@ def fresh(page: str) -> str:
     return with_tables(page, summaries(), FIGURES)
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT, help="where all files go [the repository]")
+    parser.add_argument(
+        "--reports", nargs="*", default=[folder.name for folder in RUNS], metavar="NAME",
+        help="evaluations whose tables and plots are written beside them [all]",
+    )  # fmt: skip
+    options = parser.parse_args(argv)
     for path in PAGES:
-        path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = fresh(path.read_text(encoding="utf-8"))
+        write_atomically(options.out / path.relative_to(ROOT), lambda file, text=text: file.write(text.encode()))
     for folder in RUNS:
-        write_report(folder, summaries()[folder.name], FIGURES)
+        if folder.name in options.reports:
+            write_report(options.out / folder.relative_to(ROOT), summaries()[folder.name], FIGURES)
+
+
+if __name__ == "__main__":
+    main()

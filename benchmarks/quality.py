@@ -12,6 +12,7 @@ what goes in and comes out.
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,15 @@ def measure(explainer: Abele, autoencoder: Any, black_box: Any, image: torch.Ten
     """All figures of one explanation."""
     latents: list[torch.Tensor] = []
     images: list[torch.Tensor] = []
-    decode, ask = autoencoder.decode, explainer._space.black_box._function
+    decode, query = autoencoder.decode, explainer._space.black_box._function
     autoencoder.decode = lambda batch: latents.append(batch) or decode(batch)
-    explainer._space.black_box._function = lambda batch: images.append(batch) or ask(batch)
+    explainer._space.black_box._function = lambda batch: images.append(batch) or query(batch)
     try:
         start = time.perf_counter()
         explanation = explainer.explain(image)
         seconds = time.perf_counter() - start
     finally:
-        autoencoder.decode, explainer._space.black_box._function = decode, ask
+        autoencoder.decode, explainer._space.black_box._function = decode, query
     with torch.no_grad():
         start = time.perf_counter()
         for batch in latents:
@@ -49,7 +50,7 @@ def measure(explainer: Abele, autoencoder: Any, black_box: Any, image: torch.Ten
 
 
 def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float]:
-    """The figures of quality; the black box is asked again for every label that an exemplar claims."""
+    """The figures of quality; the black box is queried again for every label that an exemplar claims."""
     k = black_box(e.image[None]).shape[1]
     counters = e.counter_exemplars
 
@@ -90,7 +91,7 @@ def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float
     }
 
 
-def main(
+def quality(
     black_box: str,
     label: str,
     autoencoder: str = "mnist",
@@ -151,5 +152,9 @@ def main(
         print(f"{key:30}" + "".join(f"  {part} {summary[part][key]:8.3f}" for part in list(summary)[2:]))
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    auto_cli(quality, args=argv)
+
+
 if __name__ == "__main__":
-    auto_cli(main)
+    main()

@@ -8,6 +8,7 @@ figures and stores them in benchmarks/results/refinement-<name>.json.
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,18 @@ from abele_py.models.checkpoints import read_manifest
 from abele_py.training.finishing import in_batches
 
 RESULTS = Path(__file__).resolve().parent / "results"
-STEPS, EXPLAINED = (0, 5, 10, 20), 40
 
 
 @torch.no_grad()
-def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
-    """Per number of steps: the codes of all `val` images, and explanations of EXPLAINED random ones (seed 0)."""
+def measured(name: str, judge: str, data_dir: str | None, steps: Sequence[int], explained: int) -> dict[str, Any]:
+    """Per number of steps: the codes of all `val` images, and explanations of some random ones (seed 0)."""
     autoencoder, classifier = load_autoencoder(name), load_classifier(judge)
     val = load_split(read_manifest(name).data_set, "val", data_dir).images
     labels = in_batches(lambda x: classifier(x).argmax(dim=1), val)
-    chosen = torch.randperm(len(val), generator=torch.Generator().manual_seed(0))[:EXPLAINED]
+    chosen = torch.randperm(len(val), generator=torch.Generator().manual_seed(0))[:explained]
     rows = []
-    for steps in STEPS:
-        autoencoder.config["refinement"] = steps
+    for number in steps:
+        autoencoder.config["refinement"] = number
         start = time.process_time()
         codes = in_batches(autoencoder.encode, val)
         seconds = time.process_time() - start
@@ -45,22 +45,25 @@ def measured(name: str, judge: str, data_dir: str | None) -> dict[str, Any]:
         trusts = [explainer.explain(to_unit(val[i])).trust for i in chosen.tolist()]
         rows.append(
             {
-                "steps": steps,
+                "steps": number,
                 "rmse_255": rmse(to_unit(val), decoded),
                 "label_preservation": label_preservation(labels, again),
                 "discriminator_codes": discriminator_mean(autoencoder.discriminate(codes)),
                 "milliseconds_per_image": 1000 * seconds / len(val),
-                "held_out": sum(t.held_out for t in trusts) / EXPLAINED,
-                "constant": sum(t.constant for t in trusts) / EXPLAINED,
+                "held_out": sum(t.held_out for t in trusts) / explained,
+                "constant": sum(t.constant for t in trusts) / explained,
             }
         )
-    return {"autoencoder": name, "classifier": judge, "images": len(val), "explained": EXPLAINED, "rows": rows}
+    return {"autoencoder": name, "classifier": judge, "images": len(val), "explained": explained, "rows": rows}
 
 
-def main(
+def refinement(
     autoencoders: tuple[str, ...] = ("mnist", "fashion-mnist"),
     classifiers: tuple[str, ...] = ("mnist-cnn", "fashion-mnist-cnn"),
     data_dir: str | None = None,
+    steps: Sequence[int] = (0, 5, 10, 20),
+    images: int = 40,
+    out: Path = RESULTS,
 ) -> None:
     """Measure, print and store.
 
@@ -68,13 +71,20 @@ def main(
         autoencoders: names of shipped autoencoders.
         classifiers: the judge of each.
         data_dir: folder of the data sets.
+        steps: numbers of steps.
+        images: how many random images of `val` are explained; the codes are measured of all.
+        out: folder of the files.
     """
     torch.set_num_threads(1)
     for name, judge in zip(autoencoders, classifiers, strict=True):
-        text = json.dumps(measured(name, judge, data_dir), indent=2) + "\n"
-        write_atomically(RESULTS / f"refinement-{name}.json", lambda file, text=text: file.write(text.encode()))
+        text = json.dumps(measured(name, judge, data_dir, steps, images), indent=2) + "\n"
+        write_atomically(out / f"refinement-{name}.json", lambda file, text=text: file.write(text.encode()))
         print(text)
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    auto_cli(refinement, args=argv)
+
+
 if __name__ == "__main__":
-    auto_cli(main)
+    main()

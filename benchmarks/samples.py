@@ -28,7 +28,7 @@ from abele_py.models.checkpoints import read_manifest
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def main(
+def neighbors(
     black_box: str,
     autoencoder: str,
     name: str | None = None,
@@ -36,6 +36,7 @@ def main(
     images: int = 40,
     seed: int = 0,
     data_dir: str | None = None,
+    out: Path = RESULTS,
 ) -> None:
     """Measure, print and store.
 
@@ -47,13 +48,14 @@ def main(
         images: how many random images of `val` are explained.
         seed: of the draw and of the explanations.
         data_dir: folder of the data sets.
+        out: folder of the file.
     """
     torch.set_num_threads(1)
     data_set = read_manifest(autoencoder).data_set
     train, val = (load_split(data_set, split, data_dir) for split in ("train", "val"))
     chosen = tuple(torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:images].tolist())
     model, box = load_autoencoder(autoencoder), BlackBox(load_classifier(black_box))
-    subject = Subject(model, box, None, train, train, val, chosen, images, images, {}, seed, RESULTS)
+    subject = Subject(model, box, None, train, train, val, chosen, images, images, {}, seed, out)
     measure, rows = surrogate(subject), []
     for n in samples:
         subject.explainer.n_samples = n  # all else, the codes of real images among it, stays
@@ -72,9 +74,13 @@ def main(
     name = name or Path(black_box).name
     content = {"black_box": name, "autoencoder": autoencoder, "data": f"{data_set}:val", "images": images, "seed": seed}
     text = json.dumps(content | {"rows": rows}, indent=1) + "\n"
-    path = RESULTS / f"samples-{name}.json"
+    path = out / f"samples-{name}.json"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    auto_cli(neighbors, args=argv)
+
+
 if __name__ == "__main__":
-    auto_cli(main)
+    main()

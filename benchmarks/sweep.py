@@ -46,9 +46,10 @@ from abele_py.training.data_module import ImageData
 from abele_py.training.finishing import in_batches
 from abele_py.training.modules import AutoencoderModule
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 RESULTS, NETWORKS = ROOT / "benchmarks" / "sweep", ROOT / "runs" / "sweep"
-EPOCHS, BATCH_SIZE, IMAGES, REFERENCES = 3, 128, 40, 2000
+DATA_SETS, SIZES = ("mnist", "fashion-mnist"), (16, 8, 4, 32, 2)
+EPOCHS, BATCH_SIZE, EXPLAINED, REFERENCES = 3, 128, 40, 2000
 JUDGES = {"mnist": "mnist-cnn", "fashion-mnist": "fashion-mnist-cnn", "digits": "digits-cnn"}
 
 
@@ -69,13 +70,14 @@ class Setting:
         return f"{self.data_set}-k{self.latent_dim}-w{self.adversarial_weight:g}{mmd}{seed}"
 
 
-def _settings() -> list[Setting]:
+def _settings(data_sets: Sequence[str] = DATA_SETS, sizes: Sequence[int] = SIZES) -> list[Setting]:
     """Every size with one weight; at 16 a tenth and ten times of it too; on MNIST also the MMD term."""
-    both = ("mnist", "fashion-mnist")
-    grid = [Setting(data, k, 0.002) for k in (16, 8, 4, 32, 2) for data in both]
-    grid += [Setting(data, 16, weight) for weight in (0.0002, 0.02) for data in both]
+    grid = [Setting(data, k, 0.002) for k in sizes for data in data_sets]
+    if 16 not in sizes:
+        return grid
+    grid += [Setting(data, 16, weight) for weight in (0.0002, 0.02) for data in data_sets]
     # Tolstikhin et al. weigh the term by 10 beside squared errors summed over 784 pixels: 0.0128 beside their mean.
-    return grid + [Setting("mnist", 16, weight, 0.01) for weight in (0, 0.002)]
+    return grid + [Setting("mnist", 16, weight, 0.01) for weight in (0, 0.002) if "mnist" in data_sets]
 
 
 SETTINGS = _settings()
@@ -132,7 +134,7 @@ def material(data_set: str, data_dir: str | None) -> tuple[ImageSet, ImageSet, n
     return train_images, val, judge, Plausibility.fit(to_unit(some), labels, per_class=1000)
 
 
-def measure(s: Setting, path: Path, data_dir: str | None) -> dict[str, Any]:
+def measure(s: Setting, path: Path, data_dir: str | None, explained: int = EXPLAINED) -> dict[str, Any]:
     """All figures of one autoencoder: of the whole of ``val``, and of explanations of some of its images."""
     train_images, val, judge, real = material(s.data_set, data_dir)
     network, training = load(s, path)
@@ -155,7 +157,7 @@ def measure(s: Setting, path: Path, data_dir: str | None) -> dict[str, Any]:
     }
     explainer = Abele(judge, network)
     space = LatentSpace(network, BlackBox(judge))
-    chosen = np.random.default_rng(0).choice(len(val), IMAGES, replace=False).tolist()
+    chosen = np.random.default_rng(0).choice(len(val), explained, replace=False).tolist()
     found = [of_explanation(explainer, space, originals[i], i, real) for i in chosen]
     columns = {name: np.array([row[name] for row in found], dtype=np.float64) for name in found[0]}
     known = {name: column[~np.isnan(column)] for name, column in columns.items()}
@@ -165,7 +167,7 @@ def measure(s: Setting, path: Path, data_dir: str | None) -> dict[str, Any]:
         "judge": read_manifest(JUDGES[s.data_set]).name,
         "split": "val",
         "images": len(val),
-        "explained_images": IMAGES,
+        "explained_images": explained,
         "figures": _rounded(of_all | {name: _mean(column) for name, column in known.items()}),
         "standard_errors": _rounded(
             {name: _mean((c - _mean(c)) ** 2) ** 0.5 / max(1, len(c)) ** 0.5 for name, c in known.items()}
@@ -215,7 +217,14 @@ def _rounded(figures: dict[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else round(value, 5) for name, value in figures.items()}
 
 
-def sweep(settings: Sequence[Setting], results: Path, networks: Path, data_dir: str | None, **options: Any) -> None:
+def sweep(
+    settings: Sequence[Setting],
+    results: Path,
+    networks: Path,
+    data_dir: str | None,
+    explained: int = EXPLAINED,
+    **options: Any,
+) -> None:
     """Train and measure each setting that is not stored yet; without a judge, train only."""
     for s in settings:
         path = results / f"{s.name}.json"
@@ -223,7 +232,7 @@ def sweep(settings: Sequence[Setting], results: Path, networks: Path, data_dir: 
             continue
         weights = train(s, networks, data_dir, **options)
         try:
-            row = measure(s, weights, data_dir)
+            row = measure(s, weights, data_dir, explained)
         except (CheckpointError, UnknownNameError) as error:
             print(f"{s.name}: trained, not measured: {error}", flush=True)
             continue
@@ -232,18 +241,39 @@ def sweep(settings: Sequence[Setting], results: Path, networks: Path, data_dir: 
         print(s.name, row["training"]["seconds"], row["figures"], flush=True)
 
 
-def main(data_dir: str | None = None, threads: int = 1) -> None:
+def everything(
+    data_dir: str | None = None,
+    threads: int = 1,
+    data_sets: Sequence[str] = DATA_SETS,
+    sizes: Sequence[int] = SIZES,
+    epochs: int = EPOCHS,
+    limit: int | None = None,
+    images: int = EXPLAINED,
+    out: Path = RESULTS,
+    networks: Path = NETWORKS,
+) -> None:
     """Train and measure all settings that are not stored yet.
 
     Args:
         data_dir: folder of the data sets.
         threads: of torch.
+        data_sets: names of data sets with a judge.
+        sizes: numbers of latent coordinates; with 16 among them, the other weights are tried too.
+        epochs: of each training.
+        limit: train with only the first images of each split.
+        images: how many random images of `val` are explained.
+        out: folder of the figures.
+        networks: folder of the trained networks.
     """
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    sweep(SETTINGS, RESULTS, NETWORKS, data_dir)
+    sweep(_settings(data_sets, sizes), out, networks, data_dir, images, epochs=epochs, limit=limit)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    auto_cli(everything, args=argv)
 
 
 if __name__ == "__main__":
-    auto_cli(main)
+    main()

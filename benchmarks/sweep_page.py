@@ -3,6 +3,7 @@
 python benchmarks/sweep_page.py          # after benchmarks/sweep.py; measures nothing
 """
 
+import argparse
 import hashlib
 import json
 import math
@@ -17,7 +18,7 @@ from abele_py.models.checkpoints import read_manifest
 from abele_py.views.plots import Page
 from abele_py.views.sentences import percent
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "sweep", ROOT / "docs" / "latent-space.md"
 REFINEMENT = ROOT / "benchmarks" / "results"
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "digits": "digits"}
@@ -233,15 +234,21 @@ def _column(rows: Sequence[Row], name: str) -> list[float]:
     return [math.nan if r["figures"][name] is None else r["figures"][name] for r in rows]
 
 
-def draw(rows: Sequence[Row], page: Path = PAGE) -> None:
-    """Write the page and its plot."""
+def draw(rows: Sequence[Row], out: Path = PAGE) -> None:
+    """Write the page, and its plot beside it."""
     write_atomically(
-        page.with_suffix(".png"),
+        out.with_suffix(".png"),
         lambda file: plot(rows).savefig(file, format="png", dpi=110, metadata={"Description": digest(rows)}),
     )
-    text = fresh(page.read_text(encoding="utf-8"), rows)
-    write_atomically(page, lambda file: file.write(text.encode()))
+    text = fresh(PAGE.read_text(encoding="utf-8"), rows)
+    write_atomically(out, lambda file: file.write(text.encode()))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT, help="where docs/latent-space.* go [the repository]")
+    draw(stored(), parser.parse_args(argv).out / PAGE.relative_to(ROOT))
 
 
 if __name__ == "__main__":
-    draw(stored())
+    main()

@@ -3,11 +3,14 @@
 python benchmarks/table.py          # after measuring with benchmarks/quality.py
 """
 
+import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from abele_py.files import write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
 END = "<!-- end of results -->"
 COLUMNS = {
     "MNIST, CNN": "mnist-cnn",
@@ -32,7 +35,7 @@ ROWS = {
     "counter_exemplars_confirmed": ("counter-exemplars whose label the black box confirms", "mean"),
     "counter_exemplar_per_image": ("counter-exemplar found, per image", "mean"),
     "counter_exemplar_per_class": ("counter-exemplar found, per image and other class", "mean"),
-    "black_box_images": ("images the black box is queried for, per explanation", "mean"),
+    "black_box_images": ("images the black box is queried with, per explanation", "mean"),
     "seconds": ("seconds of one explanation", "median"),
     "bare_cost_ratio": ("... over the bare cost of its own decode and black-box calls", "median"),
 }
@@ -71,6 +74,16 @@ def with_table(path: Path) -> str:
     return f"{before}{start}\n{table(figures)}\n{END}{after}"
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--out", type=Path, default=ROOT, help="where README.md and docs/results.md go [the repository]"
+    )
+    options = parser.parse_args(argv)
     for path in PAGES:
-        path.write_text(with_table(path), encoding="utf-8")
+        text = with_table(path)
+        write_atomically(options.out / path.relative_to(ROOT), lambda file, text=text: file.write(text.encode()))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 python docs/pictures.py          # writes docs/pictures/*.png
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -223,7 +224,11 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
     return figure
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the pictures")
+    out = parser.parse_args(argv).out
+    out.mkdir(parents=True, exist_ok=True)
     matplotlib.use("agg")
     black_box, autoencoder = load_classifier("digits-cnn"), load_autoencoder("digits")
     space = LatentSpace(autoencoder, BlackBox(black_box))
@@ -240,7 +245,7 @@ def main() -> None:
         "counter-exemplars": counter_exemplars_picture(e),
         "saliency": saliency_picture(e, space),
     }.items():
-        figure.savefig(OUT / f"{name}.png", dpi=110)
+        figure.savefig(out / f"{name}.png", dpi=110)
 
 
 if __name__ == "__main__":

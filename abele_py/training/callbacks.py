@@ -62,7 +62,12 @@ class SeedSteps(pl.Callback):
     ) -> None:
         # here, and not at the start of the epoch: setting up the loaders draws too, at another time after a resumption
         step = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
-        seed = (self.seed * 1_000_003 + step + trainer.global_rank * 1_000_000_007) % 2**63
+        seed = seed_of_step(self.seed, step, trainer.global_rank)
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type != "cpu":  # torch.manual_seed would ask all kinds of devices, at a cost in each step
             torch.get_device_module(pl_module.device).manual_seed(seed)
+
+
+def seed_of_step(seed: int, step: int, rank: int = 0) -> int:
+    """What torch is seeded with before a step of a training, in each of its processes."""
+    return (seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63

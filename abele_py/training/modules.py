@@ -118,7 +118,12 @@ class AutoencoderModule(pl.LightningModule):
         on_codes = functional.softplus(self.network.discriminator_logits(latents.detach())).mean()
         return on_codes + functional.softplus(-self.network.discriminator_logits(prior)).mean()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of one step: the loss that is minimised, and in it the error of the pixels and the discriminator's loss.
+
+        Args:
+            batch: images (N, C, H, W) in [0, 1], labels (N,).
+        """
         images = jitter(batch[0], *self.jitter) if any(self.jitter) else batch[0]
         loss, error, latents, decoded = self.autoencoder_loss(images)
         if self.mmd_weight:
@@ -129,21 +134,33 @@ class AutoencoderModule(pl.LightningModule):
                 parts = self.labels.consistency(self.network.decoder, latents, images, decoded, batch[1])
                 loss = loss + self.consistency_weight * parts[0] + parts[1]
         discriminator_loss = self.discriminator_loss(latents)
+        return loss + discriminator_loss, error, discriminator_loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, error, discriminator_loss = self.losses(batch)
         if _is_logged(self.trainer):
             self.log("train/rmse_255", 255 * error.detach().sqrt(), prog_bar=True)
             self.log("train/discriminator_loss", discriminator_loss.detach(), prog_bar=True)
-        return loss + discriminator_loss
+        return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
+        """Figures of images that are not trained on: errors of the pixels, the discriminator on codes and prior."""
         images, _ = batch
         latents = self.network.encoder(images)  # without refinement: a hundred times faster, and as good for choosing
         error = functional.mse_loss(self.network.decode(latents), images)
-        self.log("val/mse", error, prog_bar=True, sync_dist=True)
-        self.log("val/rmse_255", 255 * error.sqrt(), prog_bar=True, sync_dist=True)
-        self.log("val/discriminator_codes", self.network.discriminate(latents).mean(), prog_bar=True, sync_dist=True)
-        self.log("val/discriminator_prior", self.network.discriminate(torch.randn_like(latents)).mean(), sync_dist=True)
+        return {
+            "mse": error,
+            "rmse_255": 255 * error.sqrt(),
+            "discriminator_codes": self.network.discriminate(latents).mean(),
+            "discriminator_prior": self.network.discriminate(torch.randn_like(latents)).mean(),
+        }
 
-    def configure_optimizers(self) -> Any:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        for name, figure in self.validation_figures(batch).items():
+            self.log(f"val/{name}", figure, prog_bar=name != "discriminator_prior", sync_dist=True)
+
+    def optimizer(self, steps: float) -> tuple[Optimizer, LambdaLR]:
+        """Optimiser and schedule of a training of this many steps."""
         network = self.network
         labels = [] if self.labels is None else self.labels.parameters()
         parts = [
@@ -158,7 +175,10 @@ class AutoencoderModule(pl.LightningModule):
                 "betas": (0.5, 0.999),
             },
         ]
-        return _with_schedule(Adam(parts), self.trainer)
+        return _scheduled(Adam(parts), steps)
+
+    def configure_optimizers(self) -> Any:
+        return _for_lightning(*self.optimizer(self.trainer.estimated_stepping_batches))
 
 
 class ClassifierModule(pl.LightningModule):
@@ -230,7 +250,7 @@ class ClassifierModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        return _with_schedule(optimizer, self.trainer)
+        return _for_lightning(*_scheduled(optimizer, self.trainer.estimated_stepping_batches))
 
 
 class ForestModule(pl.LightningModule):
@@ -306,9 +326,9 @@ def _is_logged(trainer: pl.Trainer) -> bool:
     return (trainer.global_step + 1) % every == 0 or trainer.is_last_batch
 
 
-def _with_schedule(optimizer: Optimizer, trainer: pl.Trainer) -> Any:
+def _scheduled(optimizer: Optimizer, steps: float) -> tuple[Optimizer, LambdaLR]:
     """A rise over the first 5 % of the steps, then half a cosine down to 1 % of the rate."""
-    total = min(1e6, float(trainer.estimated_stepping_batches))  # infinite for a training without an end
+    total = min(1e6, float(steps))  # infinite for a training without an end
     warm = max(1.0, 0.05 * total)
 
     def factor(step: int) -> float:
@@ -316,4 +336,8 @@ def _with_schedule(optimizer: Optimizer, trainer: pl.Trainer) -> Any:
             return (step + 1) / (warm + 1)
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
 
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+    return optimizer, LambdaLR(optimizer, factor)
+
+
+def _for_lightning(optimizer: Optimizer, schedule: LambdaLR) -> dict[str, Any]:
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> Path:
 
 def check(argv: Sequence[str]) -> None:
     """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
-    with _calm():
-        _parse([f"--config={_recipe(argv[0])}", *argv[1:]])
+    with calm():
+        parse([f"--config={_recipe(argv[0])}", *argv[1:]])
 
 
 def train(
@@ -90,7 +90,7 @@ def train(
     return main([str(recipe), *overrides, *options, *(["--resume"] if resume else [])])
 
 
-class _Cli(LightningCLI):
+class RecipeCli(LightningCLI):
     """Lightning's command line, with the options of a checkpoint, and with everything written into the run folder."""
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -157,7 +157,7 @@ class _Cli(LightningCLI):
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Without what Lightning says at every run and no user of this command can act on; advertisements included."""
     lightning = logging.getLogger("pytorch_lightning.utilities.rank_zero")
 
@@ -192,11 +192,11 @@ class _WholeFiles(TorchCheckpointIO):
 
 
 def _run(args: list[str]) -> Path:
-    with _calm():
-        return _train(_parse(args))
+    with calm():
+        return _train(parse(args))
 
 
-def _train(cli: _Cli) -> Path:
+def _train(cli: RecipeCli) -> Path:
     """Every process of a training comes here; the first one alone creates the run folder, measures and writes."""
     config, trainer, module = cli.config, cli.trainer, cli.model
     run = _run_folder(config)
@@ -241,7 +241,7 @@ def _train(cli: _Cli) -> Path:
     return out
 
 
-def _fit(cli: _Cli, run: Path) -> None:
+def _fit(cli: RecipeCli, run: Path) -> None:
     trainer, last = cli.trainer, run / LAST
     try:
         trainer.fit(
@@ -288,14 +288,23 @@ def _check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
     return state
 
 
-def _parse(args: list[str]) -> _Cli:
+def parse(args: list[str]) -> RecipeCli:
+    """Trainer, module and data as the options say; nothing is trained, read or written.
+
+    Args:
+        args: ``--config=RECIPE.yaml``, then options as of ``abele train``.
+
+    Raises:
+        AbeleError: an option does not fit.
+        SystemExit: with code 0, after ``--help``.
+    """
     description = (
         "abele train RECIPE.yaml [options]: train an autoencoder or a classifier, and write a checkpoint folder. Every "
         "option of the recipe can be given here too, for instance --model.latent_dim 8 --trainer.max_epochs 2. Options "
         "of a model: --model.help abele_py.training.modules.AutoencoderModule (or ClassifierModule, ForestModule)."
     )
     try:
-        return _Cli(
+        return RecipeCli(
             pl.LightningModule,
             ImageData,
             subclass_mode_model=True,

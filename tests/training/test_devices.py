@@ -311,7 +311,7 @@ def test_command_of_the_page_is_understood(line, monkeypatch, capsys):
             training.main(arguments)
         assert stopped.value.code == 0
         return
-    trainer = training._parse([f"--config={arguments[0]}", *arguments[1:]]).trainer
+    trainer = training.parse([f"--config={arguments[0]}", *arguments[1:]]).trainer
     asked = int(arguments[arguments.index("--trainer.devices") + 1]) if "--trainer.devices" in arguments else 1
     assert (trainer.global_rank, trainer.world_size) == (rank, processes or asked)
 

@@ -214,5 +214,5 @@ def test_no_device_is_chosen_that_has_no_float64(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for options, expected in [([], "cpu"), (["--trainer.accelerator=auto"], "auto")]:
         given = [option for option in small(tmp_path) if "accelerator" not in option]
-        cli = training._parse([f"--config={CNN}", *given, *options])
+        cli = training.parse([f"--config={CNN}", *given, *options])
         assert cli.config.trainer.accelerator == expected
