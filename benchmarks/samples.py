@@ -9,6 +9,7 @@ benchmarks/results/samples-<name>.json.
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -58,7 +59,7 @@ def neighbors(
     subject = Subject(model, box, None, train, train, val, chosen, images, images, {}, seed, out)
     measure, rows = surrogate(subject), []
     for n in samples:
-        subject.explainer.n_samples = n  # all else, the codes of real images among it, stays
+        subject.explainer.options = replace(subject.explainer.options, n_samples=n)  # the landmarks stay
         found: dict[str, dict[str, list[float]]] = {}
         seconds = []
         for index in tqdm(chosen, desc=f"{n} neighbors"):

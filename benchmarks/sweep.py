@@ -204,7 +204,7 @@ def _fresh(explainer: Abele, space: LatentSpace, e: Explanation, generator: torc
     x = e.image[None]
     anchor = Points(e.latent[None], x, *space.black_box(x))
     draw = partial(
-        generate, explainer.neighborhood, space, anchor, e.params["n_samples"], e.params["min_class_fraction"]
+        generate, explainer.options.neighborhood, space, anchor, e.params["n_samples"], e.params["min_class_fraction"]
     )
     return fresh_neighbors(draw, e.neighborhood.latents, generator)
 

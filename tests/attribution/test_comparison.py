@@ -244,7 +244,7 @@ def test_rows_are_images_and_methods_continue_below(n, m, columns, strips):
     assert not any(a is not b and a.overlaps(b) for a in boxes for b in boxes)
     titles = [" ".join(t.get_text().split()) for t in texts(figure)]
     assert all(titles.count(c.titles[name]) == 1 for name in c.maps)
-    assert titles.count("The black box sees") == strips
+    assert titles.count("Predicted as") == strips
 
 
 def test_all_maps_are_drawn_on_the_documented_scale():
@@ -262,7 +262,7 @@ def test_the_figure_says_what_a_reader_must_know():
     for words in (
         "dark (0.",
         "99 % quantile",
-        "against",
+        "opposes",
         "neutral",
         "Without values below 0, so that nothing opposes the label: Method number 0, Method number 1.",
         "ABELE, median, shows what may vary",
