@@ -19,7 +19,9 @@ def padded(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     return function(*(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) for rows in arguments))[:n]
 
 
-def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor, low: int = 1, high: int | None = None) -> Tensor:
+def in_sized_batches(
+    function: Callable[[Tensor], Tensor], rows: Tensor, low: int = 1, high: int | None = None
+) -> Tensor:
     """Call with batches of ``low`` to ``high`` rows only, as a network with a fixed batch size wants it.
 
     A batch that is too small is filled with its last row again; what answers for those is dropped.

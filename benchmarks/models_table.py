@@ -10,10 +10,15 @@ from pathlib import Path
 
 from abele_py.files import write_atomically
 from abele_py.models.checkpoints import WEIGHTS, Manifest, find_checkpoint, list_checkpoints
-from abele_py.models.verdict import FIGURES, command_of, minutes_of, number, shape_of, title_of
+from abele_py.training.model_card import command_of, metric_title, minutes_of, printed, shape_of, title_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "training" / "README.md"
+# keys of METRICS, in the order of print; others come last
+COLUMNS = (
+    *("label_preservation", "label_preservation_balanced", "rmse_255", "discriminator_codes", "discriminator_prior"),
+    *("valid", "kurtosis", "accuracy", "auc"),
+)
 _TABLE_MARKS = ("<!-- table: python benchmarks/models_table.py -->", "<!-- end of table -->")
 
 
@@ -26,14 +31,14 @@ def table(manifests: Sequence[Manifest]) -> str:
 
 def _table(manifests: Sequence[Manifest]) -> str:
     found = dict.fromkeys(name for m in manifests for name in m.metrics)
-    names = sorted(found, key=[*FIGURES, *found].index)  # the order of one checkpoint that lacks a figure is not theirs
-    head = ["checkpoint", "data set", "network", *(FIGURES.get(name, (name, ""))[0] for name in names)]
+    names = sorted(found, key=[*COLUMNS, *found].index)  # whatever checkpoints lack
+    head = ["checkpoint", "data set", "network", *map(metric_title, names)]
     rows = [[*head, "MB", "min", "hardware", "command"]]
     rows.append(["---"] * 3 + ["--:"] * (len(names) + 2) + ["---"] * 2)
     for m in manifests:
-        figures = [number(m.metrics[name]) if name in m.metrics else "" for name in names]
+        values = [printed(m.metrics[name]) if name in m.metrics else "" for name in names]
         size = f"{(find_checkpoint(m.name) / WEIGHTS).stat().st_size / 1e6:.1f}"
-        row = [m.name, title_of(m), shape_of(m), *figures, size, minutes_of(m), m.hardware]
+        row = [m.name, title_of(m), shape_of(m), *values, size, minutes_of(m), m.hardware]
         rows.append([*row, f"`{command_of(m)}`"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -41,8 +46,8 @@ def _table(manifests: Sequence[Manifest]) -> str:
 def reached(manifest: Manifest) -> str:
     """The first line of a recipe: what it reaches, in what time, on what hardware."""
     main = ("label_preservation", "rmse_255", "accuracy", "auc")
-    figures = [f"{FIGURES[name][0]} {number(manifest.metrics[name])}" for name in main if name in manifest.metrics]
-    return f"# {title_of(manifest)} test: {', '.join(figures)}. {minutes_of(manifest)} min on: {manifest.hardware}."
+    values = [f"{metric_title(name)} {printed(manifest.metrics[name])}" for name in main if name in manifest.metrics]
+    return f"# {title_of(manifest)} test: {', '.join(values)}. {minutes_of(manifest)} min on: {manifest.hardware}."
 
 
 def with_reached(recipe: str, manifest: Manifest) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from abele_py.evaluation.report import with_tables, write_report
 from abele_py.evaluation.summary import summarise
 from abele_py.files import write_atomically
-from abele_py.metrics.registry import FIGURES
+from abele_py.metrics.registry import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = *(ROOT / "docs" / name for name in ("results.md", "limits.md", "faq.md")), ROOT / "README.md"
@@ -27,7 +27,7 @@ def summaries() -> dict[str, dict[str, Any]]:
 
 def fresh(page: str) -> str:
     """A page with the tables and figures of the stored measurements between its marks."""
-    return with_tables(page, summaries(), FIGURES)
+    return with_tables(page, summaries(), METRICS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_atomically(options.out / path.relative_to(ROOT), lambda file, text=text: file.write(text.encode()))
     for folder in RUNS:
         if folder.name in options.reports:
-            write_report(options.out / folder.relative_to(ROOT), summaries()[folder.name], FIGURES)
+            write_report(options.out / folder.relative_to(ROOT), summaries()[folder.name], METRICS)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from abele_py import load_autoencoder, load_classifier
 from abele_py.black_boxes.black_box import BlackBox
 from abele_py.datasets.loading import load_split
-from abele_py.evaluation.explanation_parts import surrogate
+from abele_py.evaluation.explanation_parts import SurrogatePart
 from abele_py.evaluation.subject import Subject
 from abele_py.files import write_atomically
 from abele_py.models.checkpoints import read_manifest
@@ -57,18 +58,20 @@ def neighbors(
     chosen = tuple(torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:images].tolist())
     model, box = load_autoencoder(autoencoder), BlackBox(load_classifier(black_box))
     subject = Subject(model, box, None, train, train, val, chosen, images, images, {}, seed, out)
-    measure, rows = surrogate(subject), []
+    prepared, rows = SurrogatePart.prepare(subject), []
     for n in samples:
-        subject.explainer.options = replace(subject.explainer.options, n_samples=n)  # the landmarks stay
         found: dict[str, dict[str, list[float]]] = {}
         seconds = []
-        for index in tqdm(chosen, desc=f"{n} neighbors"):
-            start = time.process_time()
-            subject.explainer.explain(subject.image(index))
-            seconds.append(time.process_time() - start)
-            for row in measure(index):
-                for figure, value in row.figures.items():
-                    found.setdefault(row.at or "surrogate", {}).setdefault(figure, []).append(value)
+        with TemporaryDirectory() as folder:  # of the explanations
+            dense = replace(subject, folder=Path(folder), options={"n_samples": n})
+            part = replace(prepared, subject=dense)  # all else, the codes of real images among it, stays
+            for index in tqdm(chosen, desc=f"{n} neighbors"):
+                start = time.process_time()
+                dense.explainer.explain(dense.image(index))
+                seconds.append(time.process_time() - start)
+                for row in part.measure(index):
+                    for metric, value in row.metrics.items():
+                        found.setdefault(row.at or "surrogate", {}).setdefault(metric, []).append(value)
         figures = {at: {name: round(float(np.nanmean(v)), 4) for name, v in of.items()} for at, of in found.items()}
         rows.append({"n_samples": n, "processor_seconds": round(median(seconds), 3), "figures": figures})
         print(json.dumps(rows[-1], indent=1))

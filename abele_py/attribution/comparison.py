@@ -29,7 +29,7 @@ from ..files import read_npz, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
-from .registry import Method, grouped, methods_of
+from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,8 @@ class Comparison:
         class_names: K names, or none.
         titles: each method's name in print, also of those that were left out.
         maps: each method's raw maps (N, H, W) float32, on its own scale.
-        seconds: wall time of each map, (N,) float64; the first one's holds what a method sets up once.
+        seconds: wall time of each map, (N,) float64; the first one's holds what a method sets up once. ABELE's maps
+            are read from one explanation, and each has the time of the whole explanation.
         left_out: methods without maps, and why.
         params: seed and versions.
     """
@@ -206,8 +207,7 @@ def compare(
         raise ParameterError(f"got {len(names)} class_names for {box.n_classes} scores; expected one each")
 
     _import_libraries(chosen.values())
-    maps: dict[str, Tensor] = {}
-    seconds: dict[str, Tensor] = {}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
     failed: dict[str, AbeleError] = {}
     quiet = None if progress is True else True  # None: where standard error is no terminal
     with tqdm(total=len(chosen) * len(batch), unit="map", leave=False, disable=quiet) as bar:
@@ -216,10 +216,16 @@ def compare(
             if callable(progress):
                 progress(method.title)
             try:
-                maps[name], seconds[name] = _maps(method, batch, box, answer.labels.tolist(), bar)
+                if name in found:  # read from the explanations of another of ABELE's methods
+                    bar.update(len(batch))
+                elif method.read is None:
+                    found[name] = _maps(method, batch, box, answer.labels.tolist(), bar)
+                else:
+                    explainers = AbeleMaps(autoencoder, random_state=random_state)
+                    found |= _own_maps(chosen, explainers, batch, box, bar)
             except (BlackBoxError, MissingExtraError, NeighborhoodError) as error:
                 failed[name] = error
-    if not maps:
+    if not found:
         raise next(iter(failed.values()))
     return Comparison(
         images=batch,
@@ -227,8 +233,8 @@ def compare(
         scores=answer.scores,
         class_names=names,
         titles={name: method.title for name, method in chosen.items()},
-        maps=maps,
-        seconds=seconds,
+        maps={name: found[name][0] for name in chosen if name in found},
+        seconds={name: found[name][1] for name in chosen if name in found},
         left_out={name: str(error) for name, error in failed.items()},
         params={
             "random_state": int(random_state),
@@ -264,6 +270,23 @@ def _maps(method: Method, images: Tensor, box: BlackBox, labels: list[int], bar:
         seconds.append(perf_counter() - start)
         bar.update()
     return torch.stack(maps), torch.tensor(seconds, dtype=torch.float64)
+
+
+def _own_maps(
+    methods: Mapping[str, Method], explainers: AbeleMaps, images: Tensor, box: BlackBox, bar: Any
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The maps (N, H, W) of all of ABELE's methods, and the seconds (N,) of the explanations they are read from."""
+    readers = {name: method.read for name, method in methods.items() if method.read is not None}
+    maps: dict[str, list[Tensor]] = {name: [] for name in readers}
+    seconds = []
+    for image in images:
+        start = perf_counter()
+        explanation = explainers.explainer(box).explain(image.clone())
+        for name, read in readers.items():
+            maps[name].append(read(explanation))
+        seconds.append(perf_counter() - start)
+        bar.update()
+    return {name: (torch.stack(some), torch.tensor(seconds, dtype=torch.float64)) for name, some in maps.items()}
 
 
 def _versions(*packages: str) -> dict[str, str | None]:

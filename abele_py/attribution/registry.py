@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from ..black_boxes.black_box import BlackBox
 from ..errors import BlackBoxError, ParameterError, missing_extra, unknown_name
 from ..explanation.explainer import Abele
+from ..explanation.explanation import Explanation
+from ..explanation.saliency import median_map
 from ..models.autoencoder import Autoencoder
 from . import gradients, perturbation, superpixels
 
@@ -31,6 +34,7 @@ class Method:
         family: what it works with.
         source: where it is described.
         function: ``(image, black_box, target) -> map``, the same map each time; takes ``seed=`` where it draws.
+        read: of ABELE's own methods, how the map is read from an explanation: who has one need not explain again.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Method:
     family: Family
     source: str
     function: MapFunction
+    read: Callable[[Explanation], Tensor] | None = None
 
     def __call__(self, image: Tensor, black_box: BlackBox, target: int) -> Tensor:
         """The raw map: higher for pixels that speak more for the target; negative ones speak against it.
@@ -66,7 +71,7 @@ class Method:
 
 
 class AbeleMaps:
-    """ABELE's saliency map as a map function; one explainer is kept for the black box that was asked last.
+    """ABELE's saliency map as a map function; one explainer is kept for the black box that was queried last.
 
     Args:
         autoencoder: for images of the black box's kind.
@@ -86,9 +91,15 @@ class AbeleMaps:
             self._asked = black_box
         return self._explainer
 
-    def __call__(self, image: Tensor, black_box: BlackBox, target: int) -> Tensor:
-        """The map of the label that the black box gives; its target cannot be chosen."""
-        return self.explainer(black_box).explain(image).saliency
+    def __call__(
+        self,
+        image: Tensor,
+        black_box: BlackBox,
+        target: int,
+        read: Callable[[Explanation], Tensor] = attrgetter("saliency"),
+    ) -> Tensor:
+        """The map of the label that the black box gives, read from an explanation; its target cannot be chosen."""
+        return read(self.explainer(black_box).explain(image))
 
 
 def random_order(image: Tensor, black_box: BlackBox, target: int, *, seed: int = 0) -> Tensor:
@@ -143,18 +154,21 @@ def grouped(reasons: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, 
 
 
 def _abele(autoencoder: Autoencoder, random_state: int) -> dict[str, Method]:
+    maps = AbeleMaps(autoencoder, random_state=random_state)
     return {
-        name: Method(
-            name, title, "latent", source, AbeleMaps(autoencoder, random_state=random_state, saliency=saliency)
-        )
-        for name, (title, source, saliency) in LATENT.items()
+        name: Method(name, title, "latent", source, partial(maps, read=read), read)
+        for name, (title, source, read) in LATENT.items()
     }
 
 
-# ABELE's own methods, which need an autoencoder: title, source, and the option `saliency` of Abele.
-LATENT = {
-    "abele": ("ABELE", "Guidotti et al. 2019, arXiv 2002.03746, with our mosaic map", "mosaic"),
-    "abele-median": ("ABELE, median", "Guidotti et al. 2019, arXiv 2002.03746, section 4.3", "median"),
+def _median(explanation: Explanation) -> Tensor:
+    return median_map(explanation.image, explanation.exemplars.images)
+
+
+# ABELE's own methods, which need an autoencoder: title, source, and how the map is read from a default explanation.
+LATENT: dict[str, tuple[str, str, Callable[[Explanation], Tensor]]] = {
+    "abele": ("ABELE", "Guidotti et al. 2019, arXiv 2002.03746, with our mosaic map", attrgetter("saliency")),
+    "abele-median": ("ABELE, median", "Guidotti et al. 2019, arXiv 2002.03746, section 4.3", _median),
 }
 
 METHODS: dict[str, Method] = {

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batching import in_batches
+from ..batching import in_sized_batches
 from ..errors import BlackBoxError
 from .preprocessing import as_input
 
@@ -102,7 +102,7 @@ class ExportedClassifier(nn.Module):
 
     def _answer(self, images: Tensor, nodes: list[_Node], output: str) -> Tensor:
         values = as_input(images, self.input_shape, self.dtype)
-        return in_batches(lambda batch: self._run(batch, nodes, output), values, self._low, self._high)
+        return in_sized_batches(lambda batch: self._run(batch, nodes, output), values, self._low, self._high)
 
     def _run(self, batch: Tensor, nodes: list[_Node], output: str) -> Tensor:
         found: dict[str, Any] = {self._input: batch}

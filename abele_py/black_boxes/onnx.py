@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batching import in_batches, padded
+from ..batching import in_sized_batches, padded
 from ..errors import BlackBoxError, missing_extra
 from .preprocessing import as_input
 
@@ -78,7 +78,7 @@ class OnnxClassifier:
         values = as_input(images, self.input_shape, self.dtype)
         if self._batch is None:  # the same bytes for an image, whatever the batch it came in
             return padded(self._answers, values)
-        return in_batches(self._answers, values, self._batch, self._batch)
+        return in_sized_batches(self._answers, values, self._batch, self._batch)
 
     def _answers(self, batch: Tensor) -> Tensor:
         answer = self._session.run([self._output], {self._input: batch.numpy()})[0]

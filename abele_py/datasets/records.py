@@ -1,6 +1,6 @@
 """The records of data sets: what a data set is, and the images of one split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -72,3 +72,8 @@ class Dataset:
 def to_unit(images: Tensor) -> Tensor:
     """uint8 in 0..255 -> float32 in [0, 1], the one pixel range of this package."""
     return images.float() / 255
+
+
+def unit_batches(images: Tensor, size: int = 1000) -> Iterator[Tensor]:
+    """Images (N, C, H, W) uint8 as float32 in [0, 1], at most ``size`` at a time: a whole split as floats is large."""
+    return map(to_unit, images.split(size))

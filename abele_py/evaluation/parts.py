@@ -1,20 +1,28 @@
-"""PARTS: what an evaluation measures, image by image, as rows of figures.
+"""PARTS: what an evaluation measures, and of which images."""
 
-A part prepares what its images share, and gives a function from the number of an image to rows. What it measures of
-an image depends on the seed and that image alone, so that an interrupted evaluation goes on with the same figures.
-"""
+from collections.abc import Callable
+from typing import NamedTuple
 
-from .explanation_parts import autoencoder, counter_exemplars, exemplars, surrogate
-from .map_parts import coherence, saliency, sanity, stability
-from .subject import Part, all_images, few_images, mapped_images, once
+from .autoencoder_part import AutoencoderPart
+from .explanation_parts import CounterExemplarsPart, ExemplarsPart, SurrogatePart
+from .map_parts import CoherencePart, SaliencyPart, SanityPart, StabilityPart
+from .subject import Part, Subject, all_images, few_images, mapped_images, once
 
-PARTS: dict[str, Part] = {
-    "autoencoder": Part(autoencoder, once),
-    "surrogate": Part(surrogate, all_images),
-    "counter-exemplars": Part(counter_exemplars, all_images),
-    "exemplars": Part(exemplars, all_images),
-    "saliency": Part(saliency, mapped_images),
-    "coherence": Part(coherence, mapped_images),
-    "stability": Part(stability, few_images),
-    "sanity": Part(sanity, few_images),
+
+class Entry(NamedTuple):
+    """A part of an evaluation, and the numbers of the images that it is measured of."""
+
+    part: type[Part]
+    images: Callable[[Subject], tuple[int, ...]]
+
+
+PARTS: dict[str, Entry] = {
+    "autoencoder": Entry(AutoencoderPart, once),
+    "surrogate": Entry(SurrogatePart, all_images),
+    "counter-exemplars": Entry(CounterExemplarsPart, all_images),
+    "exemplars": Entry(ExemplarsPart, all_images),
+    "saliency": Entry(SaliencyPart, mapped_images),
+    "coherence": Entry(CoherencePart, mapped_images),
+    "stability": Entry(StabilityPart, few_images),
+    "sanity": Entry(SanityPart, few_images),
 }

@@ -1,4 +1,4 @@
-"""The plots of an evaluation: curves, spread of the figures, sanity, exemplars, surrogate. Colours for every eye."""
+"""The plots of an evaluation: curves, spread of the metrics, sanity, exemplars, surrogate. Colours for every eye."""
 
 import textwrap
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..attribution.registry import METHODS
-from .tables import Figures, Row, Summary, label, ordered, rank, rows_of
+from .tables import Metrics, Summary, SummaryRow, label, ordered, rank, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,22 +28,22 @@ _BASELINES = {"zero": "zero", "mean": "the mean", "blur": "a blurred copy"}
 _SPREAD = ("deletion_zero", "insertion_blur", "faithfulness_correlation", "infidelity", "stability", "sparseness")
 
 
-def plots(summary: Summary, figures: Figures) -> dict[str, "Page"]:
+def plots(summary: Summary, metrics: Metrics) -> dict[str, "Page"]:
     """What can be drawn of a run.
 
     Args:
         summary: content of ``summary.json``.
-        figures: what is known of each figure.
+        metrics: what is known of each metric.
 
     Returns:
         Name -> figure, of ``curves``, ``spread``, ``sanity``, ``exemplars`` and ``surrogate`` those that were measured.
     """
     drawn = {"curves": _curves, "spread": _spread, "sanity": _sanity, "exemplars": _exemplars, "surrogate": _surrogate}
-    pages = {name: draw(summary, figures) for name, draw in drawn.items()}
+    pages = {name: draw(summary, metrics) for name, draw in drawn.items()}
     return {name: page for name, page in pages.items() if page is not None}
 
 
-def _curves(summary: Summary, figures: Figures) -> "Page | None":
+def _curves(summary: Summary, metrics: Metrics) -> "Page | None":
     """Mean deletion and insertion curves, one panel for each baseline."""
     curves = summary["curves"]
     kinds = [
@@ -62,7 +62,7 @@ def _curves(summary: Summary, figures: Figures) -> "Page | None":
             way, _, baseline = kind.partition("_")
             for of, look in looks.items():
                 values = _as_array(curves[of].get(kind, ()))
-                axes.plot(np.linspace(0, 1, len(values)), values, label=label(figures, "of", of), **look)
+                axes.plot(np.linspace(0, 1, len(values)), values, label=label(metrics, "of", of), **look)
             how = "ending at" if way == "deletion" else "starting from"
             axes.set_title(f"{way.capitalize()}, {how} {_BASELINES[baseline]}", fontsize=10)
             _quiet(axes)
@@ -74,10 +74,10 @@ def _curves(summary: Summary, figures: Figures) -> "Page | None":
     return _with_legend(page, grid[0][0])
 
 
-def _spread(summary: Summary, figures: Figures) -> "Page | None":
-    """Box plots of the main figures of saliency: median, quartiles, 5 % and 95 %, and the mean."""
+def _spread(summary: Summary, metrics: Metrics) -> "Page | None":
+    """Box plots of the main metrics of saliency: median, quartiles, 5 % and 95 %, and the mean."""
     rows = [row for row in rows_of(summary) if row["part"] == "saliency" and row["mean"] is not None]
-    shown = [figure for figure in _SPREAD if any(row["figure"] == figure for row in rows)]
+    shown = [metric for metric in _SPREAD if any(row["figure"] == metric for row in rows)]
     if not shown:
         return None
     names = ordered(row["of"] for row in rows)
@@ -85,8 +85,8 @@ def _spread(summary: Summary, figures: Figures) -> "Page | None":
     lines = -(-len(shown) // 3)
     page = _page(summary, rows, (12, 0.7 + lines * (0.9 + 0.21 * len(names))), "How the figures spread over the images")
     grid = page.subplots(lines, min(3, len(shown)), sharey=True, squeeze=False)
-    for axes, figure in zip(grid.flat, shown, strict=False):
-        found = [row for row in rows if row["figure"] == figure]
+    for axes, metric in zip(grid.flat, shown, strict=False):
+        found = [row for row in rows if row["figure"] == metric]
         y = np.array([names.index(row["of"]) for row in found])
         colors = [looks[row["of"]]["color"] for row in found]
         _, low, q25, q50, q75, high, _ = np.array([row["quantiles"] for row in found], dtype=np.float64).T
@@ -97,25 +97,25 @@ def _spread(summary: Summary, figures: Figures) -> "Page | None":
         axes.plot([row["mean"] for row in found], y, "D", ms=3.5, mfc="white", mec="black")
         axes.use_sticky_edges = False
         axes.locator_params(axis="x", nbins=5)
-        axes.set_title(label(figures, "figure", figure), fontsize=10, parse_math=False)
+        axes.set_title(label(metrics, "figure", metric), fontsize=10, parse_math=False)
         _quiet(axes, "x")
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_yticks(range(len(names)), [label(figures, "of", of) for of in names], fontsize=9)
+        axes.set_yticks(range(len(names)), [label(metrics, "of", of) for of in names], fontsize=9)
         axes.set_ylim(len(names) - 0.4, -0.6)
     page.supxlabel("box: quartiles; whiskers: 5 % and 95 %; line: median; diamond: mean", fontsize=9)
     return page
 
 
-def _sanity(summary: Summary, figures: Figures) -> "Page | None":
+def _sanity(summary: Summary, metrics: Metrics) -> "Page | None":
     """How similar explanations stay while the black box's weights are randomised from the top."""
     rows = [row for row in rows_of(summary) if row["part"] == "sanity" and row["mean"] is not None]
     rows = [row for row in rows if row["figure"] != "label_kept"]  # of the networks, not of an explanation
     if not rows:
         return None
     layers, looks = ordered(row["at"] for row in rows), _looks(row["of"] for row in rows)
-    panels: dict[str, list[Row]] = {}  # figures of one thing each, such as of the rule, share a panel
+    panels: dict[str, list[SummaryRow]] = {}  # metrics of one thing each, such as of the rule, share a panel
     for row in rows:
         alone = len({other["of"] for other in rows if other["figure"] == row["figure"]}) == 1
         panels.setdefault("What else ABELE shows" if alone else row["figure"], []).append(row)
@@ -123,14 +123,14 @@ def _sanity(summary: Summary, figures: Figures) -> "Page | None":
     lines = -(-len(panels) // columns)
     size = (3 + 4.2 * columns, 1 + 4 * lines)
     page = _page(summary, rows, size, "Explanations while the black box loses its weights")
-    for axes, (figure, found) in zip(_panels(page, lines, columns), panels.items(), strict=False):
+    for axes, (metric, found) in zip(_panels(page, lines, columns), panels.items(), strict=False):
         for line in dict.fromkeys((row["of"], row["figure"]) for row in found):
             values = {row["at"]: row["mean"] for row in found if (row["of"], row["figure"]) == line}
             x = [layers.index(at) for at in values]
-            axes.plot(x, [*values.values()], label=label(figures, "of", line[0]), **looks[line[0]])
+            axes.plot(x, [*values.values()], label=label(metrics, "of", line[0]), **looks[line[0]])
         names = [str(at).partition(" ")[2] or str(at) for at in layers]
         axes.set_xticks(range(len(layers)), names, rotation=35, ha="right", rotation_mode="anchor")
-        title = label(figures, "figure", figure) if figure in figures else figure
+        title = label(metrics, "figure", metric) if metric in metrics else metric
         axes.set_title(textwrap.fill(title, 40), fontsize=10, parse_math=False)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylim(top=1.02)
@@ -139,7 +139,7 @@ def _sanity(summary: Summary, figures: Figures) -> "Page | None":
     return _with_legend(page, *page.axes)
 
 
-def _exemplars(summary: Summary, figures: Figures) -> "Page | None":
+def _exemplars(summary: Summary, metrics: Metrics) -> "Page | None":
     """How well 1-NN on k exemplars and k others repeats the black box, over k, with intervals."""
     rows = [row for row in rows_of(summary) if row["part"] == "exemplars" and row["mean"] is not None]
     if not rows:
@@ -149,19 +149,19 @@ def _exemplars(summary: Summary, figures: Figures) -> "Page | None":
     for of, look in _looks(row["of"] for row in rows).items():
         found = sorted((row for row in rows if row["of"] == of), key=lambda row: row["at"])
         k = [row["at"] for row in found]
-        axes.plot(k, [row["mean"] for row in found], marker="o", ms=4, label=label(figures, "of", of), **look)
+        axes.plot(k, [row["mean"] for row in found], marker="o", ms=4, label=label(metrics, "of", of), **look)
         low, high = ([row[end] for row in found] for end in ("low", "high"))
         axes.fill_between(k, _as_array(low), _as_array(high), color=look["color"], alpha=0.13, linewidth=0)
     ticks = ordered(row["at"] for row in rows)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(k) for k in ticks])
     axes.set_xlabel("k: as many images of the class, and as many of others")
-    axes.set_ylabel(label(figures, "figure", rows[0]["figure"]), parse_math=False)
+    axes.set_ylabel(label(metrics, "figure", rows[0]["figure"]), parse_math=False)
     _quiet(axes)
     return _with_legend(page, axes)
 
 
-def _surrogate(summary: Summary, figures: Figures) -> "Page | None":
+def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
     """How often the surrogate agrees with the black box, place by place, beside always giving the image's label."""
     rows = [row for row in rows_of(summary) if row["part"] == "surrogate" and row["at"] and row["mean"] is not None]
     if not rows:
@@ -184,16 +184,16 @@ def _surrogate(summary: Summary, figures: Figures) -> "Page | None":
             )
         elif row["figure"] == "constant":
             axes.hlines(row["mean"], x - 0.39, x - 0.01, color="black", linewidth=2.4)
-    for figure, (_, color) in bars.items():
-        axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(figures, "figure", figure))
-    axes.plot([], [], color="black", linewidth=2.4, label=label(figures, "figure", "constant"))
+    for metric, (_, color) in bars.items():
+        axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(metrics, "figure", metric))
+    axes.plot([], [], color="black", linewidth=2.4, label=label(metrics, "figure", "constant"))
     axes.set_xticks(range(len(places)), [textwrap.fill(str(at), 11) for at in places], fontsize=9)
     axes.set(ylim=(0, 1.03), ylabel="share of the points")
     _quiet(axes, "y")
     return _with_legend(page, axes)
 
 
-def _page(summary: Summary, rows: Sequence[Row], size: tuple[float, float], title: str) -> "Page":
+def _page(summary: Summary, rows: Sequence[SummaryRow], size: tuple[float, float], title: str) -> "Page":
     from ..views.plots import Page
 
     run = summary["run"]

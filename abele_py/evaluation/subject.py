@@ -1,11 +1,13 @@
 """The subject of an evaluation: models, images, methods and seed, and what all parts derive from them."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -13,10 +15,11 @@ from torch import Tensor
 
 from ..attribution.registry import Method
 from ..black_boxes.black_box import BlackBox
-from ..datasets.records import ImageSet, to_unit
+from ..datasets.records import ImageSet, to_unit, unit_batches
 from ..errors import BlackBoxError, DataError, NeighborhoodError
 from ..explanation.explainer import Abele
-from ..files import write_atomically
+from ..explanation.explanation import Explanation
+from ..files import read_npz, write_json, write_npz
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
 
@@ -32,11 +35,12 @@ class Subject:
         rivals: real images of another split, of which other methods choose prototypes and counter-exemplars.
         test: the split of which images are explained.
         chosen: numbers of the images to explain.
-        n_maps: number of images for the parts that ask every method for a map.
-        n_costly: number of images for the parts that ask each method many times per image.
+        n_maps: number of images for the parts that need a map by every method.
+        n_costly: number of images for the parts that need many maps of an image by every method.
         methods: the explainers that answer with maps.
         seed: of all randomness.
-        folder: where maps, curves and autoencoders per class are kept.
+        folder: where explanations, maps, curves and autoencoders per class are kept: of this subject only.
+        options: of ABELE, where they are not the defaults.
     """
 
     autoencoder: Autoencoder
@@ -51,18 +55,22 @@ class Subject:
     methods: Mapping[str, Method]
     seed: int
     folder: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def space(self) -> LatentSpace:
+        """The autoencoder's latent space, in which the black box labels points."""
         return LatentSpace(self.autoencoder, self.black_box)
 
     @cached_property
     def explainer(self) -> Abele:
+        """ABELE with the evaluation's options and seed."""
         return self.explainer_of(self.black_box)
 
     def explainer_of(self, black_box: BlackBox, **options: Any) -> Abele:
-        options = {"random_state": self.seed, "batch_size": black_box.batch_size} | options
-        return Abele(black_box.classifier, self.autoencoder, **options)
+        """ABELE for a black box, with the evaluation's options and seed but for the options given."""
+        common = {"random_state": self.seed, "batch_size": black_box.batch_size, **self.options}
+        return Abele(black_box.classifier, self.autoencoder, **common | options)
 
     @cached_property
     def test_labels(self) -> Tensor:
@@ -95,6 +103,7 @@ class Subject:
         return to_unit(self.test.images[index])
 
     def label(self, index: int) -> int:
+        """The black box's."""
         return int(self.black_box(self.image(index)[None]).labels)
 
     def generator(self, index: int, purpose: str) -> torch.Generator:
@@ -102,86 +111,153 @@ class Subject:
         entropy = [self.seed % 2**32, index % 2**32, *purpose.encode()]
         return torch.Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
-    def map_of(self, name: str, image: Tensor, black_box: BlackBox, label: int) -> Tensor | None:
-        """One method's raw map (H, W) of an image (C, H, W), or None where it fails on this image alone."""
-        try:
-            return self.methods[name](image, black_box, label)
-        except (BlackBoxError, NeighborhoodError):
-            return None
+    def explanation(self, index: int) -> tuple[Explanation, float]:
+        """The default explanation of an image, and the seconds it took; made once, and kept in the folder.
+
+        Kept whole, so that its page can be looked at: 0.6 MB for an image of 28 x 28 pixels.
+
+        Raises:
+            NeighborhoodError: this image has none.
+        """
+        path = self.folder / "explanations" / f"{index}.npz"
+        clock = path.with_suffix(".json")
+        if path.exists():
+            return Explanation.load(path), _read_seconds(clock)
+        found, seconds = timed(self.explainer, self.image(index))
+        write_json(clock, {"seconds": seconds})
+        found.save(path)
+        return found, seconds
+
+    def maps_of(
+        self, image: Tensor, black_box: BlackBox, label: int, explain: Callable[[], tuple[Explanation, float]]
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Raw maps (H, W) of an image by all methods, and the seconds each took; without those that fail on it alone.
+
+        Args:
+            image: (C, H, W) float32 in [0, 1].
+            black_box: any, of images of this kind.
+            label: the label to explain.
+            explain: the default explanation of the image and this black box, with the seconds it took. It is called
+                once, if ABELE is among the methods: its maps are all read from it, and its seconds are theirs.
+        """
+        own = {name: method.read for name, method in self.methods.items() if method.read is not None}
+        found: dict[str, tuple[Tensor, float]] = {}
+        with suppress(BlackBoxError, NeighborhoodError):
+            if own:
+                explanation, seconds = explain()
+                found = {name: (read(explanation), seconds) for name, read in own.items()}
+        for name, method in self.methods.items():
+            if name not in own:
+                with suppress(BlackBoxError, NeighborhoodError):
+                    start = time.perf_counter()
+                    found[name] = method(image, black_box, label), time.perf_counter() - start
+        return {name: found[name] for name in self.methods if name in found}
 
     def maps(self, index: int) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Raw maps (H, W) of an image by all methods that have one, and the seconds each took; kept in the folder."""
+        """:meth:`maps_of` an image that is explained: maps and seconds, by method; kept in the folder."""
         path = self.folder / "maps" / f"{index}.npz"
         if path.exists():
             return _read_maps(path)
-        x, y = self.image(index), self.label(index)
-        maps, seconds = {}, {}
-        for name in self.methods:
-            start = time.perf_counter()
-            found = self.map_of(name, x, self.black_box, y)
-            if found is not None:
-                maps[name], seconds[name] = found, time.perf_counter() - start
+        x = self.image(index)
+        found = self.maps_of(x, self.black_box, self.label(index), partial(self.explanation, index))
+        maps = {name: values for name, (values, _) in found.items()}
+        seconds = {name: taken for name, (_, taken) in found.items()}
         arrays = {
             "methods": np.array(list(maps)),
-            "maps": torch.stack([*maps.values()]).numpy() if maps else np.zeros((0, *x.shape[1:])),
+            "maps": torch.stack([*maps.values()]) if maps else np.zeros((0, *x.shape[1:])),
             "seconds": np.array([*seconds.values()]),
         }
-        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+        write_npz(path, arrays, {})
         return maps, seconds
 
     def _labels(self, images: Tensor) -> Tensor:
-        return torch.cat([self.black_box(to_unit(part)).labels for part in images.split(1000)])
+        return torch.cat([self.black_box(batch).labels for batch in unit_batches(images)])
+
+
+def timed(explainer: Abele, image: Tensor) -> tuple[Explanation, float]:
+    """An explanation, and the seconds it took: wall clock."""
+    start = time.perf_counter()
+    return explainer.explain(image), time.perf_counter() - start
 
 
 def _read_maps(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names = [str(name) for name in file["methods"]]
-            maps = {name: torch.from_numpy(m) for name, m in zip(names, file["maps"], strict=True)}
-            return maps, dict(zip(names, file["seconds"].tolist(), strict=True))
+        arrays, _ = read_npz(path)
+        names = [str(name) for name in arrays["methods"]]
+        maps = {name: torch.from_numpy(m) for name, m in zip(names, arrays["maps"], strict=True)}
+        return maps, dict(zip(names, arrays["seconds"].tolist(), strict=True))
     except Exception as error:  # whatever damaged bytes lead to in zlib, zip and numpy
         raise DataError(
             f"got damaged maps in {path} ({error}); expected an .npz; delete it to make them again"
         ) from error
 
 
+def _read_seconds(path: Path) -> float:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"got no seconds in {path} ({error}); expected those of the explanation beside it; delete the folder "
+            f"{path.parent.name!r} to make all explanations again"
+        ) from error
+
+
 class Row(NamedTuple):
-    """Some figures of one image.
+    """Some metrics of one image.
 
     Attributes:
         of: what they are of, such as the name of a method.
         at: where, such as a layer or a number of prototypes; None where there is one place only.
-        figures: names of ``figures.FIGURES`` -> values; NaN where there is none.
+        metrics: keys of ``METRICS`` -> values; NaN where there is none.
         seconds: what the explanation took, where it was timed.
     """
 
     of: str
     at: str | int | None
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     seconds: float | None = None
 
 
-Measure = Callable[[int], list[Row]]
+class Part(Protocol):
+    """One part of an evaluation. What its images share is prepared once; then each image is measured by itself.
+
+    What is measured of an image depends on the subject and that image alone, so that an interrupted evaluation goes on
+    with the same values.
+    """
+
+    @classmethod
+    def prepare(cls, subject: Subject) -> Self:
+        """Whatever is fitted or computed once.
+
+        Raises:
+            BlackBoxError, ParameterError: the part cannot be measured here, and is left out with this reason.
+        """
+        ...
+
+    def measure(self, index: int) -> list[Row]:
+        """The rows of one image.
+
+        Raises:
+            NeighborhoodError: this image alone cannot be measured.
+        """
+        ...
 
 
-class Part(NamedTuple):
-    """One part of an evaluation: how it is measured, and of which images."""
-
-    prepare: Callable[[Subject], Measure]
-    images: Callable[[Subject], tuple[int, ...]]
+def all_images(subject: Subject) -> tuple[int, ...]:
+    """For parts that need one explanation of an image."""
+    return subject.chosen
 
 
-def all_images(s: Subject) -> tuple[int, ...]:
-    return s.chosen
+def mapped_images(subject: Subject) -> tuple[int, ...]:
+    """For parts that need one map of an image by each method."""
+    return subject.chosen[: subject.n_maps]
 
 
-def mapped_images(s: Subject) -> tuple[int, ...]:
-    return s.chosen[: s.n_maps]
+def few_images(subject: Subject) -> tuple[int, ...]:
+    """For parts that explain an image many times by each method."""
+    return subject.chosen[: subject.n_costly]
 
 
-def few_images(s: Subject) -> tuple[int, ...]:
-    return s.chosen[: s.n_costly]
-
-
-def once(s: Subject) -> tuple[int, ...]:
+def once(subject: Subject) -> tuple[int, ...]:
+    """For a part that measures the whole split at once: no image, and the number -1 for all of them."""
     return (-1,)

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import (
-    DataError,
-)
+from ..errors import DataError
 from ..files import write_atomically
 from ..metrics.base import mean_interval
 from .parts import PARTS
@@ -22,7 +20,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 def summarise(folder: Path) -> dict[str, Any]:
     """The summary of what a folder holds, for the report.
 
-    Every figure of every part with the number of images, mean, 95 % bootstrap interval of the mean, median, standard
+    Every metric of every part with the number of images, mean, 95 % bootstrap interval of the mean, median, standard
     deviation and quantiles (0, .05, .25, .5, .75, .95, 1).
     """
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -31,11 +29,11 @@ def summarise(folder: Path) -> dict[str, Any]:
         values: dict[tuple[str, str | int | None, str], list[float | None]] = {}
         for line in lines_of(folder / f"{part}.jsonl"):
             for row in line["rows"]:
-                for figure, value in row["figures"].items():
-                    values.setdefault((row["of"], row["at"], figure), []).append(value)
-        for (of, at, figure), found in values.items():
-            rows.append({"part": part, "of": of, "at": at, "figure": figure, **_summed(found)})
-            if figure == "agreement":  # a good mean hides the images that a surrogate misleads about
+                for metric, value in row["figures"].items():
+                    values.setdefault((row["of"], row["at"], metric), []).append(value)
+        for (of, at, metric), found in values.items():
+            rows.append({"part": part, "of": of, "at": at, "figure": metric, **_summed(found)})
+            if metric == "agreement":  # a good mean hides the images that a surrogate misleads about
                 low = _summed(rows[-1]["quantiles"][1:2])
                 rows.append({**rows[-1], "figure": "agreement_low", **low, "n": rows[-1]["n"]})
     path = folder / "curves.json"
@@ -44,10 +42,10 @@ def summarise(folder: Path) -> dict[str, Any]:
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """Six significant digits; null where there is no figure."""
-    figures = {name: _rounded(value) for name, value in row.figures.items()}
+    """The row as it is stored, under the keys of all stored files; six significant digits, null for NaN."""
+    values = {name: _rounded(value) for name, value in row.metrics.items()}
     seconds = {} if row.seconds is None else {"seconds": _rounded(row.seconds)}
-    return {"of": row.of, "at": row.at, "figures": figures | seconds}
+    return {"of": row.of, "at": row.at, "figures": values | seconds}
 
 
 def _rounded(value: float) -> float | None:
@@ -75,7 +73,7 @@ def _summed(found: Sequence[float | None]) -> dict[str, Any]:
     if not values:
         return {"n": 0, **dict.fromkeys(("mean", "low", "high", "median", "std", "quantiles"))}
     low, high = mean_interval(values)
-    figures = {
+    summed = {
         "mean": float(np.mean(values)),
         "low": low,
         "high": high,
@@ -83,7 +81,7 @@ def _summed(found: Sequence[float | None]) -> dict[str, Any]:
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
     }
     quantiles = [_rounded(q) for q in np.quantile(values, QUANTILES).tolist()]
-    return {"n": len(values), **{key: _rounded(v) for key, v in figures.items()}, "quantiles": quantiles}
+    return {"n": len(values), **{key: _rounded(v) for key, v in summed.items()}, "quantiles": quantiles}
 
 
 def mean_curves(folder: Path, chosen: Sequence[int]) -> dict[str, dict[str, list[float | None]]]:

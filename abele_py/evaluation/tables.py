@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from ..attribution.registry import METHODS, grouped
 from ..metrics.base import Metric
 
-# The content of a run's summary.json, one of its rows, and what is known of each figure by name.
+# The content of a run's summary.json, one of its rows, and what is known of each metric by name.
 Summary = Mapping[str, Any]
-Row = Mapping[str, Any]
-Figures = Mapping[str, Metric]
+SummaryRow = Mapping[str, Any]
+Metrics = Mapping[str, Metric]
 
 QUANTILES = ("min", "q05", "q25", "q50", "q75", "q95", "max")
 _COLUMNS = ("part", "of", "at", "figure", "n", "mean", "low", "high", "median", "std")
 _ARROWS = {"lower": " ↓", "higher": " ↑", "neither": ""}
-_DASH = "\N{EN DASH}"  # of a range, and where there is no figure
+_DASH = "\N{EN DASH}"  # of a range, and where there is no value
 
 # Part -> its title; the corner of its table; which field of a row goes down, which across.
 LAYOUTS = {
@@ -59,23 +59,23 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
 
 
-def tables(summary: Summary, figures: Figures) -> dict[str, tuple[Table, ...]]:
+def tables(summary: Summary, metrics: Metrics) -> dict[str, tuple[Table, ...]]:
     """Each part of a run as one table or several, pivoted for reading: ABELE first, controls last.
 
     Args:
         summary: content of ``summary.json``.
-        figures: what is known of each figure: title, direction, range, source.
+        metrics: what is known of each metric: title, direction, range, source.
 
     Returns:
-        Part -> its tables. Sanity and exemplars have one for each figure, saliency one for the curves and one for all
+        Part -> its tables. Sanity and exemplars have one for each metric, saliency one for the curves and one for all
         else, the surrogate one for places and one for the tree.
     """
-    groups: dict[str, dict[str, list[Row]]] = {}
+    groups: dict[str, dict[str, list[SummaryRow]]] = {}
     for row in rows_of(summary):
-        groups.setdefault(row["part"], {}).setdefault(_group(row, figures), []).append(row)
+        groups.setdefault(row["part"], {}).setdefault(_group(row, metrics), []).append(row)
     return {
         part: tuple(
-            _table(summary, figures, rows, title)
+            _table(summary, metrics, rows, title)
             for title, rows in sorted(of_part.items(), key=lambda item: item[0] == "The tree")
         )
         for part, of_part in groups.items()
@@ -87,11 +87,11 @@ def markdown(shown: Iterable[Table]) -> str:
     return "\n\n".join(_markdown(table) for table in shown)
 
 
-def definitions(figures: Figures, used: Iterable[str]) -> str:
-    """A Markdown list of the figures used: title, direction, range, source."""
+def definitions(metrics: Metrics, used: Iterable[str]) -> str:
+    """A Markdown list of the metrics used: title, direction, range, source."""
     lines = []
-    for name in ordered(used, figures):
-        m = metric(figures, name)
+    for name in ordered(used, metrics):
+        m = metric_named(metrics, name)
         better = "describes, no direction" if m.better == "neither" else f"{m.better} is better{_ARROWS[m.better]}"
         source = f". {m.source}" if m.source else ""
         lines.append(f"- **{m.title}** (`{name}`): {better}; {_range(m)}{source}")
@@ -99,7 +99,7 @@ def definitions(figures: Figures, used: Iterable[str]) -> str:
 
 
 def csv_text(summary: Summary) -> str:
-    """All figures in long form, one a line, empty where nothing could be measured."""
+    """All metrics in long form, one a line, empty where nothing could be measured."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow((*_COLUMNS, *QUANTILES))
@@ -130,33 +130,33 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
     return f"{_fixed(mean, places, ROUND_HALF_EVEN)} ({to.join(printed)})"
 
 
-def mean_of(row: Row) -> str:
+def mean_of(row: SummaryRow) -> str:
     """The mean of a row as the tables print it."""
     return with_interval(row["mean"], row["low"], row["high"]).partition(" ")[0]
 
 
-def rows_of(summary: Summary) -> list[Row]:
-    """The rows in the order of print; coherence and stability, measured apart, stand with the other figures of maps."""
+def rows_of(summary: Summary) -> list[SummaryRow]:
+    """The rows in the order of print; coherence and stability, measured apart, stand with the other metrics of maps."""
     merged = {"coherence": "saliency", "stability": "saliency"}
     rows = [{**row, "part": merged.get(row["part"], row["part"])} for row in summary["rows"]]
     parts = list(LAYOUTS)
     return sorted(rows, key=lambda row: parts.index(row["part"]) if row["part"] in parts else len(parts))
 
 
-def label(figures: Figures, field: str, value: Any) -> str:
+def label(metrics: Metrics, field: str, value: Any) -> str:
     """A value of a row's field ``of``, ``at`` or ``figure`` in print."""
     if field == "figure":
-        m = metric(figures, value)
+        m = metric_named(metrics, value)
         return m.title + _ARROWS[m.better]
     if field == "of":
         return METHODS[value].title if value in METHODS else _TITLES.get(value, str(value))
     return f"k = {value}" if isinstance(value, int) else str(value)
 
 
-def metric(figures: Figures, name: str) -> Metric:
-    """What is known of a figure; a figure that nobody declared describes only."""
+def metric_named(metrics: Metrics, name: str) -> Metric:
+    """What is known of a metric; a metric that nobody declared describes only."""
     unknown = Metric(name.replace("_", " "), "neither", -math.inf, math.inf, "")
-    return figures.get(name, unknown)
+    return metrics.get(name, unknown)
 
 
 def rank(of: Any) -> int:
@@ -166,9 +166,9 @@ def rank(of: Any) -> int:
     return 3 if of in METHODS and METHODS[of].family == "control" else 2
 
 
-def ordered(values: Iterable[Any], figures: Figures | None = None) -> list[Any]:
-    """Each once: by rank; numbers and numbered names by number; figures as declared; the others as they came."""
-    declared = list(figures or ())
+def ordered(values: Iterable[Any], metrics: Metrics | None = None) -> list[Any]:
+    """Each once: by rank; numbers and numbered names by number; metrics as declared; the others as they came."""
+    declared = list(metrics or ())
 
     def place(value: Any) -> tuple[int, int]:
         numbered = re.match(r"\d+(?= |$)", str(value))
@@ -178,60 +178,60 @@ def ordered(values: Iterable[Any], figures: Figures | None = None) -> list[Any]:
     return sorted(dict.fromkeys(values), key=place)
 
 
-def _group(row: Row, figures: Figures) -> str:
+def _group(row: SummaryRow, metrics: Metrics) -> str:
     """The title of the table that a row stands in."""
     if row["part"] in ("sanity", "exemplars"):
-        return label(figures, "figure", row["figure"])
+        return label(metrics, "figure", row["figure"])
     if row["part"] == "saliency":
         curves = row["figure"].startswith(("deletion_", "insertion_"))
         return "Area under the deletion and insertion curves" if curves else "Faithful, stable, simple, fast"
     return "The tree" if row["part"] == "surrogate" and row["at"] is None else ""
 
 
-def _table(summary: Summary, figures: Figures, rows: Sequence[Row], title: str) -> Table:
+def _table(summary: Summary, metrics: Metrics, rows: Sequence[SummaryRow], title: str) -> Table:
     _, corner, down, across = LAYOUTS.get(rows[0]["part"], ("", "", "of", "figure"))
     if "at" in (down, across) and all(row["at"] is None for row in rows):
         corner, down, across = "figure", "figure", "of"
     cells = {(row[down], row[across]): row for row in rows}
-    lines, columns = (ordered((row[field] for row in rows), figures) for field in (down, across))
+    lines, columns = (ordered((row[field] for row in rows), metrics) for field in (down, across))
     race = down == "of" and rows[0]["part"] != "sanity"  # a sanity check is passed or not
-    best = _best(rows, figures) if race else set()
+    best = _best(rows, metrics) if race else set()
     body = []
     for line in lines:
         texts = [_cell(cells.get((line, column)), best) for column in columns]
-        body.append((label(figures, down, line), *texts))
-    head = (corner, *(label(figures, across, column) for column in columns))
-    return Table(title, head, tuple(body), _notes(summary, figures, rows, body, bool(best)))
+        body.append((label(metrics, down, line), *texts))
+    head = (corner, *(label(metrics, across, column) for column in columns))
+    return Table(title, head, tuple(body), _notes(summary, metrics, rows, body, bool(best)))
 
 
-def _cell(row: Row | None, best: set[tuple[Any, ...]]) -> str:
+def _cell(row: SummaryRow | None, best: set[tuple[Any, ...]]) -> str:
     if row is None:
         return _DASH
     text = with_interval(row["mean"], row["low"], row["high"])
     return f"**{text}**" if (row["of"], row["at"], row["figure"]) in best else text
 
 
-def _best(rows: Sequence[Row], figures: Figures) -> set[tuple[Any, ...]]:
-    """The rows with the best mean, as printed, of each figure and place, controls aside."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+def _best(rows: Sequence[SummaryRow], metrics: Metrics) -> set[tuple[Any, ...]]:
+    """The rows with the best mean, as printed, of each metric and place, controls aside."""
+    groups: dict[tuple[Any, ...], list[SummaryRow]] = {}
     for row in rows:
-        if rank(row["of"]) < 3 and row["mean"] is not None and metric(figures, row["figure"]).better != "neither":
+        if rank(row["of"]) < 3 and row["mean"] is not None and metric_named(metrics, row["figure"]).better != "neither":
             groups.setdefault((row["at"], row["figure"]), []).append(row)
     best = set()
-    for (at, figure), found in groups.items():
-        choose = min if metric(figures, figure).better == "lower" else max
+    for (at, metric), found in groups.items():
+        choose = min if metric_named(metrics, metric).better == "lower" else max
         mean = mean_of(choose(found, key=lambda row: row["mean"]))
-        best |= {(row["of"], at, figure) for row in found if mean_of(row) == mean and len(found) > 1}
+        best |= {(row["of"], at, metric) for row in found if mean_of(row) == mean and len(found) > 1}
     return best
 
 
 def _notes(
-    summary: Summary, figures: Figures, rows: Sequence[Row], body: Sequence[tuple[str, ...]], bold: bool
+    summary: Summary, metrics: Metrics, rows: Sequence[SummaryRow], body: Sequence[tuple[str, ...]], bold: bool
 ) -> tuple[str, ...]:
     used = list(dict.fromkeys(row["figure"] for row in rows))
-    better = {metric(figures, figure).better for figure in used}
+    better = {metric_named(metrics, metric).better for metric in used}
     values = [cell for line in body for cell in line[1:]]
-    counts = {figure: {row["n"] for row in rows if row["figure"] == figure and row["n"]} for figure in used}
+    counts = {metric: {row["n"] for row in rows if row["figure"] == metric and row["n"]} for metric in used}
     usual = max((row["n"] for row in rows), default=0)
     signs = [
         "in brackets the 95 % bootstrap interval of the mean" if any("(" in cell for cell in values) else "",
@@ -244,10 +244,11 @@ def _notes(
     once = rows[0]["part"] == "autoencoder"
     notes = [f"All images of {run['data']}" if once else f"N = {usual} images, seed {run['seed']}"]
     notes = ["; ".join(note for note in [*notes, *signs] if note) + "."]
-    fewer = {figure: n for figure, n in counts.items() if n and n != {usual}}
+    fewer = {metric: n for metric, n in counts.items() if n and n != {usual}}
     if fewer:
         told = (
-            f"{metric(figures, f).title} {_DASH.join(map(str, sorted({min(n), max(n)})))}" for f, n in fewer.items()
+            f"{metric_named(metrics, f).title} {_DASH.join(map(str, sorted({min(n), max(n)})))}"
+            for f, n in fewer.items()
         )
         notes.append(f"Where N is smaller: {', '.join(told)}.")
     if {"stability", "coherence"} & {*used}:

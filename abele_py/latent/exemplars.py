@@ -1,5 +1,7 @@
 """Exemplars: similar images inside the rule's box, with the same label."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -85,8 +87,8 @@ def find_exemplars(
 def representatives(points: Tensor, weights: Tensor, n: int) -> Tensor:
     """Rows of at most n points that represent all: greedy weighted k-medoids, those for a smaller n coming first.
 
-    Each adds what lowers the weighted sum of the distances from all points to the nearest of those chosen most: BUILD
-    of PAM (Kaufman & Rousseeuw 1990, chapter 2), greedy facility location.
+    Each adds what lowers the weighted sum of the distances from all points to the nearest of those chosen most
+    (:func:`build_medoids`): greedy facility location.
 
     Args:
         points: (N, d).
@@ -98,12 +100,34 @@ def representatives(points: Tensor, weights: Tensor, n: int) -> Tensor:
     """
     distances = torch.cdist(points.double(), points.double()).fill_diagonal_(0)
     copies = 1e-6 * float(distances.max()) if len(points) else 0.0  # what rounding leaves between copies
-    nearest = distances.new_full((len(points),), torch.inf)
+    return build_medoids(distances, n, lambda near: near @ weights.double(), copies)
+
+
+def build_medoids(distances: Tensor, n: int, cost: Callable[[Tensor], Tensor], apart: float | None = None) -> Tensor:
+    """BUILD of PAM (Kaufman & Rousseeuw 1990, chapter 2): adds, n times, the row that lowers the cost most.
+
+    The cost is that of the distances from all rows to the nearest of those chosen.
+
+    Args:
+        distances: (N, N) with 0 on the diagonal.
+        n: most rows.
+        cost: of each candidate, (N,), from the distances (N, N) of all rows to the nearest if it is taken: their sum
+            along the second axis, in whatever weights and precision.
+        apart: only rows farther than this from all chosen ones are candidates; None: all but those chosen.
+
+    Returns:
+        (n,) int64, in the order of choice; fewer where no candidate is left. Of equals the first.
+    """
+    nearest = distances.new_full((len(distances),), torch.inf)
+    free = torch.ones_like(nearest, dtype=torch.bool)
     chosen: list[int] = []
-    while len(chosen) < n and bool((nearest > copies).any()):
-        costs = torch.minimum(distances, nearest) @ weights.double()
-        chosen.append(int(costs.where(nearest > copies, torch.inf).argmin()))
-        nearest = torch.minimum(nearest, distances[chosen[-1]])
+    while len(chosen) < n and bool(free.any()):
+        near = torch.minimum(distances, nearest)
+        best = int(cost(near).where(free, torch.inf).argmin())
+        nearest = near[best]
+        free[best] = False
+        free &= True if apart is None else nearest > apart
+        chosen.append(best)
     return torch.tensor(chosen, dtype=torch.int64)
 
 

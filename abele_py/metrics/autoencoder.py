@@ -1,6 +1,6 @@
 """Is an autoencoder good enough to explain with? Reconstruction, labels kept, codes against the prior.
 
-Every figure is of many images or codes at once, and comes from unseen images: the caller chooses them.
+Every metric is of many images or codes at once, and comes from unseen images: the caller chooses them.
 """
 
 import copy
@@ -13,7 +13,14 @@ from ..errors import ParameterError, missing_extra
 from .base import metric
 
 
-@metric("RMSE (of 255)", "lower", 0.0, 255.0, "root mean squared error of a pixel")
+@metric(
+    "RMSE (of 255)",
+    "lower",
+    0.0,
+    255.0,
+    "root mean squared error of a pixel",
+    "root of the mean squared error of a pixel of the reconstructions, in 0..255",
+)
 def rmse(images: Tensor, reconstructions: Tensor) -> float:
     """Root mean squared error of a pixel, in 0..255. Both (N, C, H, W) in [0, 1].
 
@@ -24,7 +31,14 @@ def rmse(images: Tensor, reconstructions: Tensor) -> float:
     return float(255 * (reconstructions - images).square().mean().sqrt())
 
 
-@metric("Label preservation", "higher", 0.0, 1.0, "Guidotti et al. 2019, ABELE: b(x) against b(G(E(x)))")
+@metric(
+    "Label preservation",
+    "higher",
+    0.0,
+    1.0,
+    "Guidotti et al. 2019, ABELE: b(x) against b(G(E(x)))",
+    "share of test images for which the black box predicts the same label after encoding and decoding; 1 at best",
+)
 def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
     """Share of images whose reconstruction gets the image's label. Both (N,) int64, answers of one black box.
 
@@ -33,6 +47,25 @@ def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
     """
     _same_shape("labels_again", labels_again, labels)
     return float((labels == labels_again).float().mean())
+
+
+@metric(
+    "Label preservation, each label alike",
+    "higher",
+    0.0,
+    1.0,
+    "balanced accuracy: Brodersen et al. 2010, ICPR",
+    "the same share for each label that the black box predicts, then their mean: no frequent label hides a lost one",
+)
+def label_preservation_balanced(labels: Tensor, labels_again: Tensor) -> float:
+    """Mean over the labels of :func:`label_preservation` of the images that have the label. Both (N,) int64.
+
+    Raises:
+        ParameterError: the shapes differ.
+    """
+    _same_shape("labels_again", labels_again, labels)
+    kept = (labels == labels_again).double()
+    return float(torch.stack([kept[labels == label].mean() for label in labels.unique()]).mean())
 
 
 @metric("Discriminator's mean (0.5: balance)", "neither", 0.0, 1.0, "Makhzani et al. 2015, section 2")
@@ -54,13 +87,27 @@ def discriminator_balance(on_codes: Tensor, on_prior: Tensor) -> float:
     return abs(discriminator_mean(on_prior) - discriminator_mean(on_codes))
 
 
-@metric("Valid codes", "higher", 0.0, 1.0, "share of codes at or above the validity threshold")
+@metric(
+    "Valid codes",
+    "higher",
+    0.0,
+    1.0,
+    "share of codes at or above the validity threshold",
+    "share of test codes at or above the validity threshold, which accepts 95 % of the `val` codes",
+)
 def valid_share(answers: Tensor, threshold: float) -> float:
     """Share of the discriminator's answers (N,) that are at least the validity threshold."""
     return float((answers.double() >= threshold).float().mean())
 
 
-@metric("Mardia's kurtosis (1: normal)", "neither", 0.0, float("inf"), "Mardia 1970, Biometrika 57(3)")
+@metric(
+    "Mardia's kurtosis (1: normal)",
+    "neither",
+    0.0,
+    float("inf"),
+    "Mardia 1970, Biometrika 57(3)",
+    "Mardia's multivariate kurtosis of the codes over k (k + 2); 1 for a normal distribution",
+)
 def mardia_kurtosis(latents: Tensor) -> float:
     """Mardia's multivariate kurtosis of codes (N, k) over k (k + 2): 1 for a normal distribution, less for light tails.
 

@@ -10,13 +10,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Metric(NamedTuple):
-    """What a reader must know of a figure.
+    """What a reader must know of a metric.
 
     Attributes:
-        title: its name in print.
-        better: which direction is better; ``"neither"`` for a figure that only describes.
-        low, high: its range.
-        source: where it is defined.
+        title: its name in print, as tables, plots and model cards write it.
+        better: which direction is better; ``"neither"`` for a metric that only describes.
+        low, high: the range of its values, infinite where there is no bound.
+        source: where it is defined: a publication, or the definition itself in a few words.
+        meaning: what a value says, in one plain sentence, for the readers of model cards; empty for a metric that is
+            in no checkpoint.
     """
 
     title: str
@@ -24,15 +26,16 @@ class Metric(NamedTuple):
     low: float
     high: float
     source: str
+    meaning: str = ""
 
 
 def metric(
-    title: str, better: Literal["higher", "lower", "neither"], low: float, high: float, source: str
+    title: str, better: Literal["higher", "lower", "neither"], low: float, high: float, source: str, meaning: str = ""
 ) -> Callable[[Function], Function]:
     """Declare a function a metric: its :class:`Metric` becomes its attribute ``metric``."""
 
     def declare(function: Function) -> Function:
-        function.metric = Metric(title, better, low, high, source)  # type: ignore[attr-defined]
+        function.metric = Metric(title, better, low, high, source, meaning)  # type: ignore[attr-defined]
         return function
 
     return declare

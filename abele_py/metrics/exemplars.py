@@ -54,6 +54,6 @@ def balanced_queries(labels: Tensor, label: int, n: int, generator: torch.Genera
     return torch.cat([rows[torch.randperm(len(rows), generator=generator)[:half]] for rows in kinds])
 
 
-def nearest_real(points: Tensor, x: Tensor, n: int) -> Tensor:
-    """Rows of the n points nearest to x, nearest first: (N, d) and (d,) -> (n,) int64; fewer where N is smaller."""
+def nearest_real(x: Tensor, points: Tensor, n: int) -> Tensor:
+    """Rows (n,) int64 of the points (N, d) nearest to x (d,), the nearest first; fewer where N is smaller."""
     return squared_distances(x[None], points)[0].argsort(stable=True)[:n]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ParameterError
+from ..latent.exemplars import build_medoids
 
 
 def mmd_critic(
@@ -62,7 +63,7 @@ def k_medoids(points: Tensor, n: int, max_swaps: int = 200) -> Tensor:
         (n,) int64, in the order of choice; exchanged ones in the place of the old.
     """
     distances = _pairwise(points).sqrt_().float()
-    medoids = _build(distances, min(n, len(points)))
+    medoids = build_medoids(distances, n, lambda near: near.sum(dim=1))
     if len(medoids) == 0:
         return medoids
     rounding = 1e-6 * float(distances[medoids].min(dim=0).values.sum())
@@ -111,18 +112,6 @@ def _greedy_criticisms(kernel: Tensor, prototypes: Tensor, n: int) -> Tensor:
         free[best] = False
         chosen[step] = best
     return chosen
-
-
-def _build(distances: Tensor, n: int) -> Tensor:
-    nearest = distances.new_full((len(distances),), torch.inf)
-    medoids = torch.zeros(n, dtype=torch.int64)
-    free = torch.ones_like(nearest, dtype=torch.bool)
-    for step in range(n):
-        cost = torch.minimum(distances, nearest).sum(dim=1)
-        medoids[step] = best = cost.where(free, torch.inf).argmin()
-        nearest = torch.minimum(nearest, distances[best])
-        free[best] = False
-    return medoids
 
 
 def _best_swap(distances: Tensor, medoids: Tensor) -> tuple[int, int, float]:

@@ -1,4 +1,4 @@
-"""FIGURES: the metric behind every figure of an evaluation: title, direction, range, source."""
+"""METRICS: every metric of an evaluation and of a checkpoint, by its key in stored files and manifests."""
 
 import math
 from collections.abc import Callable
@@ -13,18 +13,28 @@ from . import surrogate as of_surrogate
 from .base import Metric, metric_of
 
 
-def _named(function: Callable[..., object], title: str) -> Metric:
-    return metric_of(function)._replace(title=title)
+def _named(function: Callable[..., object], title: str, meaning: str = "") -> Metric:
+    return metric_of(function)._replace(title=title, meaning=meaning)
 
 
-FIGURES: dict[str, Metric] = {
+# In the order of print. A key stands in stored files and manifests, and never changes; some metrics have one key in
+# evaluations and another in manifests.
+METRICS: dict[str, Metric] = {
     **{f"deletion_{b}": _named(of_maps.deletion, f"Deletion, {b}") for b in BASELINES},
     **{f"insertion_{b}": _named(of_maps.insertion, f"Insertion, {b}") for b in BASELINES},
     "rank_correlation_absolute": _named(
         of_dependence.rank_correlation, "Rank correlation of absolute values after randomisation"
     ),
-    "discriminator_codes": _named(of_autoencoder.discriminator_mean, "Discriminator's mean on codes"),
-    "discriminator_prior": _named(of_autoencoder.discriminator_mean, "Discriminator's mean on the prior"),
+    "discriminator_codes": _named(
+        of_autoencoder.discriminator_mean,
+        "Discriminator's mean on codes",
+        "its mean answer on the codes of test images; 0.5 where it cannot tell codes from samples of the prior",
+    ),
+    "discriminator_prior": _named(
+        of_autoencoder.discriminator_mean,
+        "Discriminator's mean on the prior",
+        "its mean answer on as many samples of the prior",
+    ),
     "discriminator_gap": metric_of(of_autoencoder.discriminator_balance),
     "valid_codes": metric_of(of_autoencoder.valid_share),
     "fid_prior": _named(of_autoencoder.fid, "FID of samples of the prior"),
@@ -78,6 +88,27 @@ FIGURES: dict[str, Metric] = {
             of_autoencoder.ks_mean,
             of_autoencoder.ks_max,
             of_autoencoder.mmd,
+            of_autoencoder.label_preservation_balanced,
         )
     },
+    "rmse_255": metric_of(of_autoencoder.rmse),
+    "valid": metric_of(of_autoencoder.valid_share),
+    "kurtosis": metric_of(of_autoencoder.mardia_kurtosis),
+    "accuracy": Metric(
+        "Accuracy",
+        "higher",
+        0.0,
+        1.0,
+        "share of images with the right label",
+        "share of test images labelled correctly",
+    ),
+    "auc": Metric(
+        "AUC",
+        "higher",
+        0.0,
+        1.0,
+        "area under the ROC curve: Hanley & McNeil 1982, Radiology 143(1)",
+        "area under the ROC curve of the second class: how often a random image of it gets a higher score than one "
+        "of the first",
+    ),
 }

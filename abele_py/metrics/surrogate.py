@@ -1,6 +1,6 @@
 """Does the surrogate say what the black box says, where it was not fitted?
 
-First the places (fresh neighbors, spheres around the code, the nearest real images), then the figures, which compare
+First the places (fresh neighbors, spheres around the code, the nearest real images), then the metrics, which compare
 the surrogate's labels with the black box's, and last what describes a surrogate and its rule.
 """
 
@@ -15,6 +15,7 @@ from ..latent.space import Points
 from ..surrogate.rules import Rule
 from ..surrogate.tree import Surrogate
 from .base import metric
+from .exemplars import nearest_real
 
 
 def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, generator: torch.Generator) -> Points:
@@ -58,11 +59,11 @@ def typical_distance(latent: Tensor, codes: Tensor, n: int = 100) -> float:
     Raises:
         ParameterError: there is no other code.
     """
-    near = codes[nearest_real(latent, codes, n)]
+    near = codes[nearest_codes(latent, codes, n)]
     return float((near - latent).norm(dim=1).median())
 
 
-def nearest_real(latent: Tensor, codes: Tensor, n: int = 100) -> Tensor:
+def nearest_codes(latent: Tensor, codes: Tensor, n: int = 100) -> Tensor:
     """Rows (n,) of the codes of real images (M, k) that are nearest to a code (k,), the nearest first.
 
     The code itself, should it be among them, does not count. Fewer than n rows where there are no more.
@@ -70,15 +71,13 @@ def nearest_real(latent: Tensor, codes: Tensor, n: int = 100) -> Tensor:
     Raises:
         ParameterError: there is no other code.
     """
-    distances = (codes - latent).norm(dim=1)
-    order = distances.argsort(stable=True)
-    order = order[distances[order] > 0][:n]
-    if len(order) == 0:
+    others = (codes != latent).any(dim=1).nonzero()[:, 0]
+    if len(others) == 0:
         raise ParameterError(
             f"got {len(codes)} codes of real images, none of them another than the explained one; expected at least "
             "one, and about 100; encode more images"
         )
-    return order
+    return others[nearest_real(latent, codes[others], n)]
 
 
 @metric("Agreement", "higher", 0.0, 1.0, "fidelity: Guidotti et al. 2018, ACM Computing Surveys 51(5), section 5")

@@ -1,50 +1,16 @@
-"""What networks reach on unseen images: figures, a verdict in words, and the table of the shipped checkpoints.
-
-``python -m abele_py.results --table`` writes the table into training/README.md, and the first line of the recipes
-beside it that have a shipped checkpoint.
-"""
+"""What a checkpoint reaches on unseen images, and whether that is good enough to explain with: a verdict in words."""
 
 import math
 from collections.abc import Callable
 
 from scipy.stats import binomtest
 
-from ..datasets.catalog import DATASETS
 from .checkpoints import Manifest
 
 # Of 100 test images, how many keep their label: from here on good, and from here on usable with care. See `verdict`.
 GOOD, USABLE = 0.95, 0.85
 BALANCED = (0.4, 0.6)  # mean answer of the discriminator on test codes; 0.5 where it cannot tell them from the prior
 GAP = 0.2  # its mean answer on the prior less that on codes: what both ends of BALANCED leave between them
-
-# figure -> its title, and what it means
-FIGURES: dict[str, tuple[str, str]] = {
-    "label_preservation": (
-        "label preservation",
-        "share of test images whose label, given by the black box, survives encoding and decoding; 1 at best",
-    ),
-    "label_preservation_balanced": (
-        "each label alike",
-        "the same share of each label that the black box gives, then their mean: no frequent label hides a lost one",
-    ),
-    "rmse_255": ("RMSE (0..255)", "root of the mean squared error of a pixel of the reconstructions, in 0..255"),
-    "discriminator_codes": (
-        "discriminator on codes",
-        "its mean answer on the codes of test images; 0.5 where it cannot tell codes from samples of the prior",
-    ),
-    "discriminator_prior": ("on prior", "its mean answer on as many samples of the prior"),
-    "valid": (
-        "valid",
-        "share of test codes at or above the validity threshold, which accepts 95 % of the `val` codes",
-    ),
-    "kurtosis": ("kurtosis", "Mardia's multivariate kurtosis of the codes over k (k + 2); 1 for a normal distribution"),
-    "accuracy": ("accuracy", "share of test images that it labels correctly"),
-    "auc": (
-        "AUC",
-        "area under the ROC curve of the second class: how often a random image of it gets a higher score than one "
-        "of the first",
-    ),
-}
 
 
 def verdict(manifest: Manifest) -> list[str]:
@@ -209,35 +175,3 @@ def option_of(manifest: Manifest) -> Callable[..., object]:
         return "?" if found == {} else found
 
     return find
-
-
-def number(value: float) -> str:
-    """A figure in print: four decimals for a share, two for what is larger."""
-    return f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
-
-
-def title_of(manifest: Manifest) -> str:
-    """The data set's name in print."""
-    known = DATASETS.get(manifest.data_set)
-    return known.title if known else manifest.data_set
-
-
-def shape_of(manifest: Manifest) -> str:
-    """The kind of network and its sizes, in few words."""
-    c = manifest.config
-    if manifest.kind == "autoencoder":
-        sizes = [*([c["channels"]] if c["architecture"] != "mlp" else []), c["hidden"]]
-        return f"{c['architecture']} {' '.join('-'.join(map(str, row)) for row in sizes)}, k = {c['latent_dim']}"
-    if "n_trees" in c:
-        return f"forest of {c['n_trees']} trees"
-    repeated = f" x {c['convolutions']}" if c.get("convolutions", 1) > 1 else ""
-    return f"CNN {'-'.join(map(str, c['channels']))}{repeated}, {c['hidden']}"
-
-
-def minutes_of(manifest: Manifest) -> str:
-    minutes = manifest.training_seconds / 60
-    return f"{minutes:.1f}" if minutes >= 0.1 else "less than 0.1"
-
-
-def command_of(manifest: Manifest) -> str:
-    return f"abele train training/{manifest.recipe['name']}.yaml"

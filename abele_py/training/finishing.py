@@ -14,10 +14,17 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from ..datasets.loading import dataset_of, load_split
-from ..datasets.records import ImageSet, to_unit
+from ..datasets.records import ImageSet, to_unit, unit_batches
 from ..errors import CheckpointError
 from ..files import write_bytes
-from ..metrics.autoencoder import discriminator_mean, label_preservation, mardia_kurtosis, rmse, valid_share
+from ..metrics.autoencoder import (
+    discriminator_mean,
+    label_preservation,
+    label_preservation_balanced,
+    mardia_kurtosis,
+    rmse,
+    valid_share,
+)
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
@@ -128,47 +135,46 @@ def _hardware(module: pl.LightningModule) -> str:
 
 
 def measure_classifier(network: nn.Module, images: ImageSet) -> dict[str, float]:
-    """Figures of a classifier, the most important one first: ``accuracy``, for two classes ``auc`` (``FIGURES``)."""
+    """Metrics of a classifier, the most important one first: ``accuracy``, for two classes ``auc``."""
     scores = in_batches(network, images.images)
-    figures = {"accuracy": float((scores.argmax(dim=1) == images.labels).float().mean())}
+    metrics = {"accuracy": float((scores.argmax(dim=1) == images.labels).float().mean())}
     if len(images.class_names) == 2 == len(images.labels.unique()):
-        figures["auc"] = float(roc_auc_score(images.labels.numpy(), scores[:, 1].numpy()))
-    return figures
+        metrics["auc"] = float(roc_auc_score(images.labels.numpy(), scores[:, 1].numpy()))
+    return metrics
 
 
 @torch.no_grad()
 def measure_autoencoder(
     network: AdversarialAutoencoder, images: ImageSet, latents: Tensor, black_box: nn.Module | None
 ) -> dict[str, float]:
-    """Figures of an autoencoder (``FIGURES``), the most important one first; it needs the black box.
+    """Metrics of an autoencoder, by their keys in ``METRICS``, the most important one first; it needs the black box.
 
     Args:
         network: calibrated.
         images: N images that it has not seen.
         latents: (N, k) their codes.
-        black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the figures of labels.
+        black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the metrics of labels.
     """
     originals = to_unit(images.images)
     decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
-    figures = {}
+    metrics = {}
     if black_box is not None:
         labels, labels_again = (
             torch.cat([black_box(part).argmax(dim=1) for part in x.split(1000)]) for x in (originals, decoded)
         )
-        figures["label_preservation"] = label_preservation(labels, labels_again)
-        kept = (labels == labels_again).double()
-        each = torch.stack([kept[labels == label].mean() for label in labels.unique()])
-        figures["label_preservation_balanced"] = float(each.mean())
-    figures["rmse_255"] = rmse(originals, decoded)
+        metrics["label_preservation"] = label_preservation(labels, labels_again)
+        metrics["label_preservation_balanced"] = label_preservation_balanced(labels, labels_again)
+    metrics["rmse_255"] = rmse(originals, decoded)
     answers = network.discriminate(latents)
     prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    figures["discriminator_codes"] = discriminator_mean(answers)
-    figures["discriminator_prior"] = discriminator_mean(network.discriminate(prior))
-    figures["valid"] = valid_share(answers, network.validity_threshold)
-    figures["kurtosis"] = mardia_kurtosis(latents)
-    return figures
+    metrics["discriminator_codes"] = discriminator_mean(answers)
+    metrics["discriminator_prior"] = discriminator_mean(network.discriminate(prior))
+    metrics["valid"] = valid_share(answers, network.validity_threshold)
+    metrics["kurtosis"] = mardia_kurtosis(latents)
+    return metrics
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
+    """What a function of float images (N, C, H, W) in [0, 1] answers to uint8 images, without gradients."""
     with torch.no_grad():
-        return torch.cat([function(to_unit(part)) for part in images.split(size)])
+        return torch.cat([function(batch) for batch in unit_batches(images, size)])

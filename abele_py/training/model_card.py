@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import torch
 
 from ..datasets.catalog import DATASETS
+from ..metrics.registry import METRICS
 from ..models.checkpoints import NETWORKS, Manifest
-from ..models.verdict import FIGURES, command_of, minutes_of, number, option_of, shape_of, title_of, verdict
+from ..models.verdict import option_of, verdict
 
 # picture -> what it shows
 PICTURES = {
@@ -25,7 +26,7 @@ def card(manifest: Manifest) -> str:
     sections = {
         "What it is for": _purpose(manifest),
         "How to load it": _loading(manifest),
-        "What it reaches": _figures(manifest),
+        "What it reaches": _metrics(manifest),
         "Data": _data(manifest),
         "Network": _network(manifest),
         "Training": _training(manifest),
@@ -78,16 +79,15 @@ def _loading(manifest: Manifest) -> Iterator[str]:
     yield "Loading compares every file with the sha256 in the manifest, and runs no code from it."
 
 
-def _figures(manifest: Manifest) -> Iterator[str]:
+def _metrics(manifest: Manifest) -> Iterator[str]:
     n = sum(manifest.test_counts)
     images = f"the {n:,} images of " if n else ""
     yield f"Measured on {images}the test split, which no training and no calibration has seen."
     yield ""
-    yield "| figure | value | meaning |"
+    yield "| metric | value | meaning |"
     yield "| --- | --: | --- |"
     for name, value in manifest.metrics.items():
-        title, meaning = FIGURES.get(name, (name, ""))
-        yield f"| {title} | {number(value)} | {meaning} |"
+        yield f"| {metric_title(name)} | {printed(value)} | {METRICS[name].meaning if name in METRICS else ''} |"
     yield ""
     yield from (f"- {sentence}" for sentence in verdict(manifest))
 
@@ -133,7 +133,7 @@ def _training(manifest: Manifest) -> Iterator[str]:
 
 
 def _limits(manifest: Manifest) -> Iterator[str]:
-    yield "- One training with one seed; the figures are of one test split."
+    yield "- One training with one seed; the values are of one test split."
     if manifest.kind == "autoencoder":
         if "label_preservation" in manifest.metrics:
             judge = manifest.recipe.get("options", {}).get("black_box", "a classifier")
@@ -153,3 +153,40 @@ def _pictures(manifest: Manifest) -> Iterator[str]:
     shown = [f"{text}\n\n![{name}]({name})" for name, text in PICTURES.items() if name in manifest.files]
     if shown:
         yield "\n\n".join(shown)
+
+
+def metric_title(name: str) -> str:
+    """A metric's name in print; its key for one that is in manifests of another version only."""
+    return METRICS[name].title if name in METRICS else name
+
+
+def printed(value: float) -> str:
+    """A metric's value in print: four decimals for a share, two for what is larger."""
+    return f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+
+
+def title_of(manifest: Manifest) -> str:
+    """The data set's name in print."""
+    known = DATASETS.get(manifest.data_set)
+    return known.title if known else manifest.data_set
+
+
+def shape_of(manifest: Manifest) -> str:
+    """The kind of network and its sizes, in few words."""
+    c = manifest.config
+    if manifest.kind == "autoencoder":
+        sizes = [*([c["channels"]] if c["architecture"] != "mlp" else []), c["hidden"]]
+        return f"{c['architecture']} {' '.join('-'.join(map(str, row)) for row in sizes)}, k = {c['latent_dim']}"
+    if "n_trees" in c:
+        return f"forest of {c['n_trees']} trees"
+    repeated = f" x {c['convolutions']}" if c.get("convolutions", 1) > 1 else ""
+    return f"CNN {'-'.join(map(str, c['channels']))}{repeated}, {c['hidden']}"
+
+
+def minutes_of(manifest: Manifest) -> str:
+    minutes = manifest.training_seconds / 60
+    return f"{minutes:.1f}" if minutes >= 0.1 else "less than 0.1"
+
+
+def command_of(manifest: Manifest) -> str:
+    return f"abele train training/{manifest.recipe['name']}.yaml"

@@ -84,6 +84,18 @@ def test_several_images_are_those_alone_in_their_order():
         assert all(several.maps[name][i].equal(alone.maps[name][0]) for name in alone.maps)
 
 
+def test_abele_s_maps_are_read_from_one_explanation_of_each_image(monkeypatch):
+    explained, explain = [], Abele.explain
+    monkeypatch.setattr(Abele, "explain", lambda self, x: (explained.append(x), explain(self, x))[1])
+    names, images = ("abele-median", "occlusion", "abele"), [image(0.6, 0.5), image(0.4, 0.5)]
+    together = compare(images, soft, Identity(), names)
+    assert len(explained) == 2
+    assert tuple(together.maps) == tuple(together.seconds) == names
+    assert together.seconds["abele"].equal(together.seconds["abele-median"])
+    for name in names:
+        assert together.maps[name].equal(compare(images, soft, Identity(), name).maps[name])
+
+
 def test_the_same_seed_gives_the_same_bytes_whatever_the_batch_size(comparison):
     before = torch.get_rng_state()
     again = compare(image(0.6, 0.5), soft, Identity(), QUICK, batch_size=7, class_names=("dark", "bright"))

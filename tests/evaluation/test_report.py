@@ -18,7 +18,7 @@ from abele_py.evaluation.report import report, with_tables, write_report
 from abele_py.evaluation.tables import csv_text, definitions, markdown, number, tables, with_interval
 from abele_py.metrics.base import Metric
 
-FIGURES = {
+METRICS = {
     "agreement": Metric("Agreement", "higher", 0, 1, "Guidotti 2018"),
     "balanced_agreement": Metric("Balanced agreement", "higher", 0, 1, "Brodersen 2010"),
     "constant": Metric("Constant answer", "neither", 0, 1, "a baseline"),
@@ -105,7 +105,7 @@ def cells(table):
 
 
 def test_abele_is_first_controls_are_last_and_the_best_of_the_rest_is_bold():
-    curves, others = tables(SUMMARY, FIGURES)["saliency"]
+    curves, others = tables(SUMMARY, METRICS)["saliency"]
     assert curves.head == ("method", "Deletion, zero ↓", "Insertion, zero ↑")
     assert curves.rows == (
         ("ABELE", "0.300 (0.28–0.32)", "**0.800 (0.78–0.82)**"),
@@ -120,7 +120,7 @@ def test_abele_is_first_controls_are_last_and_the_best_of_the_rest_is_bold():
 
 
 def test_notes_say_how_many_images_what_signs_mean_and_what_is_missing():
-    curves, others = (" ".join(table.notes) for table in tables(SUMMARY, FIGURES)["saliency"])
+    curves, others = (" ".join(table.notes) for table in tables(SUMMARY, METRICS)["saliency"])
     assert curves.startswith("N = 10 images, seed 7; in brackets the 95 % bootstrap interval of the mean; ↓ lower")
     assert "Left out: RISE: it asks for scores" in curves
     assert "– not measured" not in curves
@@ -131,7 +131,7 @@ def test_notes_say_how_many_images_what_signs_mean_and_what_is_missing():
 
 
 def test_surrogate_has_a_table_of_places_and_one_of_the_tree():
-    places, tree = tables(SUMMARY, FIGURES)["surrogate"]
+    places, tree = tables(SUMMARY, METRICS)["surrogate"]
     assert places.head == ("where", "Agreement ↑", "Balanced agreement ↑", "Constant answer")
     assert [line[0] for line in places.rows] == ["in-sample", "fresh neighbors"]
     assert cells(places)["in-sample"]["Balanced agreement ↑"] == "–"
@@ -139,7 +139,7 @@ def test_surrogate_has_a_table_of_places_and_one_of_the_tree():
 
 
 def test_sanity_has_a_table_for_each_figure_with_layers_in_the_order_of_the_cascade():
-    correlation, rule = tables(SUMMARY, FIGURES)["sanity"]
+    correlation, rule = tables(SUMMARY, METRICS)["sanity"]
     assert [name.split()[0] for name in correlation.head[1:]] == [str(i) for i in range(1, 13)]
     assert [line[0] for line in correlation.rows] == ["ABELE", "LIME"]
     assert "**" not in markdown([correlation]).removeprefix("**Rank correlation ↓**"), "no race"
@@ -147,7 +147,7 @@ def test_sanity_has_a_table_for_each_figure_with_layers_in_the_order_of_the_casc
 
 
 def test_exemplars_go_by_number_and_ties_are_all_bold():
-    (table,) = tables(SUMMARY, FIGURES)["exemplars"]
+    (table,) = tables(SUMMARY, METRICS)["exemplars"]
     assert table.title == "1-NN accuracy ↑"
     assert table.head == ("prototypes", "k = 1", "k = 2", "k = 16")
     assert table.rows[0] == ("ABELE", "**0.505 (0.48–0.53)**", "**0.510 (0.49–0.53)**", "**0.580 (0.56–0.60)**")
@@ -155,7 +155,7 @@ def test_exemplars_go_by_number_and_ties_are_all_bold():
 
 
 def test_counter_exemplars_and_autoencoder_have_figures_going_down():
-    parts = tables(SUMMARY, FIGURES)
+    parts = tables(SUMMARY, METRICS)
     (counters,), (autoencoder,) = parts["counter-exemplars"], parts["autoencoder"]
     assert counters.head == ("figure", "ABELE", "nearest unlike image (real)")
     assert counters.rows == (("Validity ↑", "1.000", "0.900 (0.88–0.92)"),)
@@ -164,12 +164,12 @@ def test_counter_exemplars_and_autoencoder_have_figures_going_down():
 
 
 def test_every_figure_points_where_it_says():
-    heads = {name for of in tables(SUMMARY, FIGURES).values() for table in of for name in table.head}
-    heads |= {line[0] for of in tables(SUMMARY, FIGURES).values() for table in of for line in table.rows}
-    heads |= {table.title for of in tables(SUMMARY, FIGURES).values() for table in of}
-    for m in FIGURES.values():
+    heads = {name for of in tables(SUMMARY, METRICS).values() for table in of for name in table.head}
+    heads |= {line[0] for of in tables(SUMMARY, METRICS).values() for table in of for line in table.rows}
+    heads |= {table.title for of in tables(SUMMARY, METRICS).values() for table in of}
+    for m in METRICS.values():
         assert m.title + {"lower": " ↓", "higher": " ↑", "neither": ""}[m.better] in heads
-    lines = definitions(FIGURES, FIGURES).splitlines()
+    lines = definitions(METRICS, METRICS).splitlines()
     assert lines[3] == "- **Deletion, zero** (`deletion_zero`): lower is better ↓; 0 to 1. Petsiuk 2018"
     assert lines[6] == "- **Stability** (`stability`): lower is better ↓; 0 and up. Alvarez-Melis 2018"
     assert lines[-1] == "- **Kurtosis** (`kurtosis`): describes, no direction; any number. Mardia 1970"
@@ -183,7 +183,7 @@ def test_parts_and_figures_that_nobody_declared_are_shown_without_direction():
 
 
 def test_numbers_of_the_report_are_those_of_the_summary():
-    page = report(SUMMARY, FIGURES)
+    page = report(SUMMARY, METRICS)
     for r in SUMMARY["rows"]:
         assert with_interval(r["mean"], r["low"], r["high"]) in page
     assert all(
@@ -193,7 +193,7 @@ def test_numbers_of_the_report_are_those_of_the_summary():
 
 def test_a_name_with_a_bar_does_not_break_a_table():
     summary = {**SUMMARY, "rows": [row("counter-exemplars", "a|b", None, "validity", 0.5)]}
-    assert "| figure | a\\|b |" in report(summary, FIGURES)
+    assert "| figure | a\\|b |" in report(summary, METRICS)
 
 
 def test_csv_holds_every_row():
@@ -296,16 +296,16 @@ an old table
 
 
 def test_marks_are_filled_and_filling_again_changes_nothing():
-    page = with_tables(PAGE, {"digits": SUMMARY}, FIGURES)
+    page = with_tables(PAGE, {"digits": SUMMARY}, METRICS)
     assert "deletion_zero lime -->0.250<!-- end --> and" in page
     assert "fresh neighbors -->0.850<!-- end --> and" in page
     assert "fresh neighbors -->85.0 %<!-- end --> or" in page
     assert "abele 16 -->0.580<!-- end -->." in page
     assert "<!-- a comment of the author -->\n" in page
     assert "old table" not in page
-    assert markdown(tables(SUMMARY, FIGURES)["counter-exemplars"]) in page
-    assert definitions(FIGURES, FIGURES).splitlines()[0] in page
-    assert with_tables(page, {"digits": SUMMARY}, FIGURES) == page
+    assert markdown(tables(SUMMARY, METRICS)["counter-exemplars"]) in page
+    assert definitions(METRICS, METRICS).splitlines()[0] in page
+    assert with_tables(page, {"digits": SUMMARY}, METRICS) == page
 
 
 def test_a_page_without_marks_stays_as_it_is():
@@ -324,21 +324,21 @@ def test_a_page_without_marks_stays_as_it_is():
 )
 def test_a_wrong_mark_names_the_closest(mark, message):
     with pytest.raises(UnknownNameError, match=re.escape(message)):
-        with_tables(f"<!-- {mark} --><!-- end -->", {"digits": SUMMARY}, FIGURES)
+        with_tables(f"<!-- {mark} --><!-- end -->", {"digits": SUMMARY}, METRICS)
 
 
 def test_a_mark_that_is_not_closed_swallows_nothing():
     page = "<!-- table: digits saliency -->\ntext\n<!-- definitions -->\n<!-- end -->"
     with pytest.raises(ParameterError, match="got the mark '<!-- table: digits saliency -->' alone"):
-        with_tables(page, {"digits": SUMMARY}, FIGURES)
+        with_tables(page, {"digits": SUMMARY}, METRICS)
 
 
 def test_a_report_is_written_and_its_pictures_are_drawn(tmp_path):
-    paths = write_report(tmp_path / "run", SUMMARY, FIGURES)
+    paths = write_report(tmp_path / "run", SUMMARY, METRICS)
     names = [f"{name}.png" for name in ("curves", "exemplars", "sanity", "spread", "surrogate")]
     names = sorted([*names, "summary.json", "table.csv", "table.md"])
     assert sorted(path.name for path in paths) == sorted(p.name for p in (tmp_path / "run").iterdir()) == names
-    assert (tmp_path / "run" / "table.md").read_text(encoding="utf-8") == report(SUMMARY, FIGURES)
+    assert (tmp_path / "run" / "table.md").read_text(encoding="utf-8") == report(SUMMARY, METRICS)
     assert (tmp_path / "run" / "table.csv").read_text(encoding="utf-8") == csv_text(SUMMARY)
     assert json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8")) == json.loads(
         json.dumps(SUMMARY)
@@ -350,7 +350,7 @@ def test_a_report_is_written_and_its_pictures_are_drawn(tmp_path):
 
 
 def test_what_the_plots_show_is_what_was_measured():
-    pages = plots(SUMMARY, FIGURES)
+    pages = plots(SUMMARY, METRICS)
     panels = {axes.get_title(): axes for axes in pages["curves"].axes}
     assert set(panels) == {
         "Deletion, ending at zero",
@@ -377,8 +377,8 @@ def test_what_was_not_measured_is_not_drawn():
         row("saliency", "lime", None, "deletion_zero", None),
         row("sanity", "lime", "1 a", "rank_correlation", None),
     ]
-    assert plots({**SUMMARY, "rows": nothing, "curves": {}}, FIGURES) == {}
-    assert "| LIME | – |" in report({**SUMMARY, "rows": nothing, "curves": {}}, FIGURES)
+    assert plots({**SUMMARY, "rows": nothing, "curves": {}}, METRICS) == {}
+    assert "| LIME | – |" in report({**SUMMARY, "rows": nothing, "curves": {}}, METRICS)
 
 
 def test_curves_with_gaps_and_unknown_layers_are_drawn(tmp_path):

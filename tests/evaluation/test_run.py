@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from abele_py import load_classifier
-from abele_py.attribution.registry import METHODS
+from abele_py import Abele, load_classifier
+from abele_py.attribution.registry import METHODS, methods_of
+from abele_py.black_boxes.black_box import BlackBox
 from abele_py.cli.commands import main
-from abele_py.errors import BlackBoxError, DataError, ParameterError, UnknownNameError
-from abele_py.evaluation import parts as measurements
+from abele_py.errors import BlackBoxError, DataError, NeighborhoodError, ParameterError, UnknownNameError
+from abele_py.evaluation import explanation_parts
 from abele_py.evaluation.parts import PARTS
 from abele_py.evaluation.run import evaluate
 from abele_py.evaluation.summary import summarise
@@ -24,7 +25,8 @@ from abele_py.metrics import saliency as metrics_saliency
 from abele_py.metrics import sanity_checks as sanity
 from abele_py.metrics import surrogate as metrics_surrogate
 from abele_py.metrics.class_autoencoders import fit_class_autoencoders
-from abele_py.metrics.registry import FIGURES
+from abele_py.metrics.registry import METRICS
+from abele_py.models.checkpoints import list_checkpoints
 
 FEW = ("abele", "gradient-x-input", "occlusion", "random-order", "edge-detector")
 
@@ -53,7 +55,7 @@ def whole(digits_models, tmp_path_factory):
     oracle = load_classifier("digits-oracle")
     options = {"methods": FEW, "n_maps": 3, "n_costly": 1, "oracle": oracle, "progress": silent}
     with pytest.MonkeyPatch.context() as patch:  # a yardstick good enough to be used, not to be trusted
-        patch.setattr(measurements, "fit_class_autoencoders", partial(fit_class_autoencoders, steps=100))
+        patch.setattr(explanation_parts, "fit_class_autoencoders", partial(fit_class_autoencoders, steps=100))
         return folder, options, evaluate("digits:test:4", classifier, autoencoder, folder, **options)
 
 
@@ -62,13 +64,15 @@ def test_every_part_measures_every_figure(whole):
     _, _, summary = whole
     rows = summary["rows"]
     assert {row["part"] for row in rows} == set(PARTS)
-    assert {row["figure"] for row in rows} == set(FIGURES)
+    of_checkpoints = {name for manifest in list_checkpoints() for name in manifest.metrics}
+    measured = {row["figure"] for row in rows}
+    assert measured | of_checkpoints == set(METRICS)
     numbers = {"autoencoder": 1, "saliency": 3, "coherence": 3, "stability": 1, "sanity": 1}
     for row in rows:
         may_lack = row["figure"] in ("balanced_agreement", "coherence", "diversity")
         assert row["n"] == numbers.get(row["part"], 4) or may_lack, row
         if row["n"]:
-            known = FIGURES[row["figure"]]
+            known = METRICS[row["figure"]]
             assert known.low - 1e-6 <= row["quantiles"][0] <= row["median"] <= row["quantiles"][-1], row
             assert row["quantiles"][-1] <= known.high + 1e-6, row
             assert row["low"] - 1e-6 <= row["mean"] <= row["high"] + 1e-6, row
@@ -174,6 +178,59 @@ def test_a_forest_leaves_out_what_needs_gradients_or_weights(digits_models, tmp_
     assert {row["of"] for row in summary["rows"]} == {"abele", "occlusion"}
 
 
+@pytest.fixture
+def explained(monkeypatch):
+    """The images that were explained, as often as they were; a set of them can be refused."""
+    images, refused, explain = [], set(), Abele.explain
+
+    def count(self, image, target=None):
+        images.append(image)
+        if len(images) in refused:
+            raise NeighborhoodError("none here")
+        return explain(self, image, target)
+
+    monkeypatch.setattr(Abele, "explain", count)
+    return images, refused
+
+
+def test_an_image_is_explained_once_whatever_is_measured_of_it(digits_models, tmp_path, explained):
+    images, _ = explained
+    options = {"methods": ("abele", "edge-detector", "abele-median"), "progress": silent}
+    evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options, parts=("surrogate", "saliency"))
+    assert len(images) == 1 + 2, "the first image once more, to try the methods"
+    maps = load_maps(tmp_path)
+    assert list(maps[0]) == ["abele", "edge-detector", "abele-median"]
+    for x, found in zip(images[1:], maps, strict=True):
+        for name, method in methods_of(digits_models[0], ("abele", "abele-median"), 0).items():
+            assert found[name].equal(method(x, BlackBox(digits_models[1]), 0)), "as the method alone gives it"
+
+
+def load_maps(folder):
+    """Of each image its maps by method, in the order of the measurements."""
+    lines = [json.loads(line) for line in (folder / "saliency.jsonl").read_text().splitlines()]
+    files = [np.load(folder / "maps" / f"{line['image']}.npz") for line in lines]
+    return [dict(zip(file["methods"], map(torch.from_numpy, file["maps"]), strict=True)) for file in files]
+
+
+def test_a_kept_explanation_is_read_back_with_its_seconds(digits_models, tmp_path, explained):
+    images, _ = explained
+    options = {"methods": ("abele",), "parts": ("surrogate",), "progress": silent}
+    evaluate("digits:test:1", *digits_models[::-1], tmp_path, **options)
+    first, made = (tmp_path / "surrogate.jsonl").read_text(), len(images)
+    (tmp_path / "surrogate.jsonl").unlink()
+    evaluate("digits:test:1", *digits_models[::-1], tmp_path, **options)
+    assert (tmp_path / "surrogate.jsonl").read_text() == first, "seconds and all"
+    assert len(images) == made + 1, "the trial alone"
+
+
+def test_an_image_without_neighbors_costs_only_itself(digits_models, tmp_path, explained):
+    explained[1].update({1, 2})  # the trial and the first image
+    options = {"methods": ("abele", "edge-detector"), "parts": ("saliency",), "progress": silent}
+    summary = evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+    numbers = {r["of"]: r["n"] for r in summary["rows"] if r["figure"] == "deletion_zero"}
+    assert numbers == {"abele": 1, "edge-detector": 2}
+
+
 def test_nothing_usable_is_an_error_with_the_reason(digits_models, tmp_path):
     with pytest.raises(BlackBoxError, match="gradient"):
         evaluate("digits:test:2", load_classifier("digits-forest"), digits_models[0], tmp_path, methods="lrp")
@@ -260,7 +317,7 @@ def test_labels_alone_are_enough(digits_models, tmp_path):
 def test_every_metric_is_measured_and_has_a_source(room):
     declared = [f.metric for f in vars(room).values() if hasattr(f, "metric")]
     assert declared
-    known = {(m.better, m.low, m.high, m.source) for m in FIGURES.values()}
+    known = {(m.better, m.low, m.high, m.source) for m in METRICS.values()}
     for metric in declared:
         assert (metric.better, metric.low, metric.high, metric.source) in known, metric
         assert metric.title
@@ -299,7 +356,7 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
 
 
 def test_damaged_files_of_a_run_are_named(digits_models, tmp_path):
-    options = {"methods": ("random-order",), "parts": ("saliency",), "progress": silent}
+    options = {"methods": ("abele",), "parts": ("saliency",), "progress": silent}
     evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
     (tmp_path / "saliency.jsonl").write_text('{"image": 3, "ro\n{}\n')
     with pytest.raises(DataError, match=r"saliency\.jsonl"):
@@ -308,6 +365,13 @@ def test_damaged_files_of_a_run_are_named(digits_models, tmp_path):
     next((tmp_path / "maps").iterdir()).write_bytes(b"PK")
     with pytest.raises(DataError, match="damaged maps"):
         evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
+    for path in (tmp_path / "maps").iterdir():
+        path.unlink()
+    for suffix, words in (("json", "got no seconds"), ("npz", "no readable explanation")):
+        for path in (tmp_path / "explanations").glob(f"*.{suffix}"):
+            path.write_bytes(b"{")
+        with pytest.raises(DataError, match=words):
+            evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(DataError, match=r"run\.json"):
         evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)

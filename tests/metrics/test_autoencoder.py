@@ -291,11 +291,19 @@ def test_features_of_another_kind_are_refused(a, b):
         frechet_distance(a, b)
 
 
-def test_every_figure_says_what_it_is():
-    figures = [f for f in vars(metrics).values() if hasattr(f, "metric")]
-    assert len(figures) == 11
-    for figure in figures:
-        declared = metric_of(figure)
+def test_balanced_label_preservation_counts_each_label_alike():
+    labels, again = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 2])
+    assert metrics.label_preservation_balanced(labels, again) == pytest.approx((2 / 3 + 0) / 2)
+    assert metrics.label_preservation(labels, again) == 0.5
+    with pytest.raises(ParameterError, match="labels_again"):
+        metrics.label_preservation_balanced(labels, again[:3])
+
+
+def test_every_metric_says_what_it_is():
+    functions = [f for f in vars(metrics).values() if hasattr(f, "metric")]
+    assert len(functions) == 12
+    for function in functions:
+        declared = metric_of(function)
         assert declared.low < declared.high
         assert declared.source
-    assert len({metric_of(figure).title for figure in figures}) == len(figures)
+    assert len({metric_of(function).title for function in functions}) == len(functions)

@@ -79,8 +79,8 @@ def test_queries_depend_on_the_generator_alone():
 
 def test_nearest_real_images_come_nearest_first():
     points = torch.tensor([[0.0, 0.0], [3.0, 0.0], [1.0, 1.0], [0.0, 0.5]])
-    assert nearest_real(points, torch.tensor([0.0, 0.1]), 3).tolist() == [0, 3, 2]
-    assert len(nearest_real(points, torch.zeros(2), 9)) == 4
+    assert nearest_real(torch.tensor([0.0, 0.1]), points, 3).tolist() == [0, 3, 2]
+    assert len(nearest_real(torch.zeros(2), points, 9)) == 4
 
 
 # -- MMD-critic

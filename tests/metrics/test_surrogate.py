@@ -23,7 +23,7 @@ from abele_py.metrics.surrogate import (
     hit,
     labels_present,
     leaves,
-    nearest_real,
+    nearest_codes,
     nowhere_below_constant,
     rule_length,
     sphere,
@@ -197,8 +197,8 @@ def test_directions_are_uniform():
 
 def test_nearest_real_codes_come_in_order_and_without_the_code_itself():
     codes = torch.tensor([[3.0, 0], [0, 0], [1, 0], [0, 2], [0, 0]])
-    assert nearest_real(torch.zeros(2), codes, 2).tolist() == [2, 3]
-    assert nearest_real(torch.zeros(2), codes, 100).tolist() == [2, 3, 0]
+    assert nearest_codes(torch.zeros(2), codes, 2).tolist() == [2, 3]
+    assert nearest_codes(torch.zeros(2), codes, 100).tolist() == [2, 3, 0]
     assert typical_distance(torch.zeros(2), codes, 3) == 2
     assert typical_distance(torch.zeros(2), codes, 1) == 1
 

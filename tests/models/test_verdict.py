@@ -1,4 +1,4 @@
-"""What networks reach: figures with known answers, the verdict's words at its edges, pictures, and a full disk."""
+"""What networks reach: metrics with known answers, the verdict's words at its edges, pictures, and a full disk."""
 
 import errno
 import io
@@ -27,7 +27,7 @@ from abele_py.training.finishing import in_batches, measure_autoencoder, measure
 from abele_py.training.recipe import train
 from benchmarks.models_table import reached, refresh, table, with_reached
 
-# Figures
+# Metrics
 
 
 class Scores(nn.Module):
@@ -86,7 +86,7 @@ def test_a_constant_decoder_of_a_data_set_with_a_frequent_class_is_not_good():
     assert "Labels that few images get are lost more often" in text
 
 
-def test_without_a_judge_there_are_no_figures_of_labels():
+def test_without_a_judge_there_are_no_metrics_of_labels():
     images = image_set([20, 230], [0, 1])
     measured = measure_autoencoder(Mean(), images, in_batches(Mean().encode, images.images), None)
     assert next(iter(measured)) == "rmse_255"
@@ -207,7 +207,7 @@ def test_a_verdict_needs_no_options():
 def test_the_first_line_of_a_recipe_is_replaced_and_nothing_else():
     found = manifest()
     assert reached(found).startswith("# Digits")
-    assert "label preservation 0.9800, RMSE (0..255) 20.00. 1.5 min on: a machine." in reached(found)
+    assert "Label preservation 0.9800, RMSE (of 255) 20.00. 1.5 min on: a machine." in reached(found)
     assert with_reached("# old\n# kept\nname: x\n", found) == f"{reached(found)}\n# kept\nname: x\n"
     assert with_reached("name: x\n", found) == f"{reached(found)}\nname: x\n"
 
@@ -229,10 +229,10 @@ def test_the_command_of_the_table_mends_page_and_recipes(tmp_path):
     assert {path.name: path.read_text() for path in folder.iterdir()} == fresh
 
 
-def test_a_checkpoint_without_a_figure_does_not_change_the_order_of_the_columns(monkeypatch):
+def test_a_checkpoint_without_a_metric_does_not_change_the_order_of_the_columns(monkeypatch):
     monkeypatch.setattr("benchmarks.models_table.find_checkpoint", lambda _: ROOT / "checkpoints" / "digits")
     head = table([manifest(), reaching(label_preservation_balanced=0.9)]).splitlines()[2]
-    assert re.search(r"label preservation \| each label alike \| RMSE .* on prior", head)
+    assert re.search(r"Label preservation \| Label preservation, each label alike \| RMSE .* on the prior", head)
 
 
 # Pictures

@@ -8,8 +8,9 @@ from support.manifests import classifier, manifest
 from support.paths import ROOT
 
 from abele_py.datasets.catalog import DATASETS
+from abele_py.metrics.registry import METRICS
 from abele_py.models.checkpoints import find_checkpoint, list_checkpoints, load_autoencoder, load_classifier
-from abele_py.models.verdict import FIGURES, verdict
+from abele_py.models.verdict import verdict
 from abele_py.training.model_card import PICTURES, card
 from benchmarks.models_table import table, with_reached, with_table
 
@@ -35,7 +36,7 @@ def test_a_shipped_card_says_what_matters(found):
     for sentence in verdict(found):
         assert f"- {sentence}" in text
     for name in found.metrics:
-        assert FIGURES[name][0] in text
+        assert METRICS[name].title in text
     assert sum(found.test_counts) == DATASETS[found.data_set].sizes["test"]
     linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert linked == (list(PICTURES) if found.kind == "autoencoder" else [])
@@ -60,7 +61,7 @@ def test_numbers_by_hand():
     text = card(replace(good, config=good.config | {"discriminator_hidden": [4]}))
     assert f"{sum(parts.values()):,} parameters" in text
     assert "5 coordinates" in text
-    assert "| label preservation | 0.9800 |" in text
+    assert "| Label preservation | 0.9800 |" in text
     assert "cat: 4000, dog: 6000" in text
     assert "1.5 min" in text
 
@@ -103,7 +104,7 @@ def test_checkpoints_are_small_together():
 
 def test_table_in_the_page_is_fresh():
     page = (ROOT / "training" / "README.md").read_text(encoding="utf-8")
-    assert with_table(page, SHIPPED) == page, "run: python -m abele_py.models.verdict --table"
+    assert with_table(page, SHIPPED) == page, "run: python benchmarks/models_table.py"
 
 
 def test_table_has_every_checkpoint_and_figure():
@@ -113,7 +114,7 @@ def test_table_has_every_checkpoint_and_figure():
         size = (find_checkpoint(found.name) / "model.safetensors").stat().st_size / 1e6
         for cell in (f"{size:.1f}", found.hardware, f"`abele train training/{found.recipe['name']}.yaml`"):
             assert f"| {cell} |" in row
-        assert all(FIGURES[name][0] in text for name in found.metrics)
+        assert all(METRICS[name].title in text for name in found.metrics)
     rows = [line.count("|") for line in text.partition("Classifiers")[0].splitlines() if line.startswith("|")]
     assert len(set(rows)) == 1
 
@@ -121,4 +122,4 @@ def test_table_has_every_checkpoint_and_figure():
 @pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
 def test_first_line_of_a_recipe_is_fresh(found):
     text = (ROOT / "training" / f"{found.recipe['name']}.yaml").read_text(encoding="utf-8")
-    assert with_reached(text, found) == text, "run: python -m abele_py.models.verdict --table"
+    assert with_reached(text, found) == text, "run: python benchmarks/models_table.py"
