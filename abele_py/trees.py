@@ -1,12 +1,14 @@
 """Decision trees as plain arrays: read off scikit-learn, walked in batches, stored without pickle. Knows no images."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.tree import DecisionTreeClassifier
 
 
 class Trees(NamedTuple):
@@ -28,7 +30,7 @@ class Trees(NamedTuple):
     roots: Tensor
 
 
-def from_sklearn(estimators: Sequence[DecisionTreeClassifier]) -> Trees:
+def from_sklearn(estimators: "Sequence[DecisionTreeClassifier]") -> Trees:
     """Join fitted classification trees with the same classes into one record."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in Trees._fields}
     start = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..attribution.comparison import Comparison
 from ..attribution.registry import LATENT, METHODS
 from ..errors import AbeleError, missing_extra
 from ..views.html import tag
@@ -36,199 +37,247 @@ def build(studio: Studio, folder: Path) -> "gradio.Blocks":
     Raises:
         MissingExtraError: gradio is not installed.
     """
-    try:
-        import gradio as gr
-    except ModuleNotFoundError as error:
-        raise missing_extra(error, "abele app", "app") from error
+    return Page(studio, folder).blocks.queue(max_size=MOST_WAITING)
 
-    def html(value: str = "", **options: Any) -> Any:
-        return gr.HTML(value, apply_default_css=False, elem_classes="abele", **options)
 
-    with gr.Blocks(title="abele", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        picture, explained, jobs = gr.State(None), gr.State(None), gr.State([])
-        html(tag("h1", "Why does it see that?") + tag("p", _INTRODUCTION))
-        with gr.Row():
-            with gr.Column(min_width=320):
-                html(tag("h2", "1. A picture"))
-                with gr.Tabs(selected="pick" if studio.images else "draw" if studio.drawn else "upload"):
-                    with gr.Tab("Test image", id="pick"):
-                        html(tag("p", studio.no_images or _picks(studio), class_="hint"))
-                        with gr.Row(visible=studio.images is not None, equal_height=True):
-                            number = gr.Number(FIRST_PICTURE, label="Number", precision=0, minimum=0)
-                            another = gr.Button("A random one")
-                    with gr.Tab("Draw", id="draw", visible=studio.drawn is not None):
-                        script = (FILES / "app.js").read_text(encoding="utf-8")
-                        drawing = html(html_template=_CANVAS, js_on_load=script)
-                    with gr.Tab("Upload", id="upload"):
-                        upload = gr.File(label=f"A picture or an .npy array, at most {LARGEST_UPLOAD.upper()}")
-                        invert = gr.Checkbox(label="Invert: exchange light and dark", info=_invert_when(studio))
-            with gr.Column(min_width=320):
-                html(tag("h2", "2. The black box and your question"))
-                seen = html()
-                black_box = gr.Dropdown(studio.black_boxes, value=studio.black_boxes[0], label="Black box")
-                target = gr.Dropdown([("anything else", ANY)], value=ANY, label="What would make it ...")
-                html(tag("h2", "3. The explanation"))
-                with gr.Row():
-                    explain = gr.Button("Explain", variant="primary", min_width=120)
-                    cancel = gr.Button("Cancel", interactive=False, min_width=120)
-                status = html()
-        with gr.Column(visible=False) as result:
-            summary = html()
+class Page:
+    """The parts of the page, area by area, and what happens when its user does something with them.
+
+    Everything that needs the models is a generator of updates, run by :meth:`_work`; its first argument is the jobs of
+    one visitor.
+
+    Args:
+        studio, folder: as of :func:`build`.
+
+    Attributes:
+        blocks: the page itself.
+    """
+
+    def __init__(self, studio: Studio, folder: Path) -> None:
+        self._gr = gr = _gradio()
+        self._studio, self._folder = studio, folder
+        with gr.Blocks(title="abele", analytics_enabled=False, delete_cache=(3600, 3600)) as self.blocks:
+            self._picture, self._explained, self._jobs = gr.State(None), gr.State(None), gr.State([])
+            self._html(tag("h1", "Why does it see that?") + tag("p", _INTRODUCTION))
             with gr.Row():
-                as_page = gr.DownloadButton("Download the report (HTML)", size="sm")
-                as_data = gr.DownloadButton("Download the explanation (.npz)", size="sm")
-            with gr.Tabs():
-                with gr.Tab("Explanation"):
-                    report = html()
-                with gr.Tab("Sliders"):
-                    html(tag("p", _SLIDERS))
-                    with gr.Column(elem_classes="abele-moved"):
-                        moved = html()
-                    back = gr.Button("Back to the explained image", size="sm")
-                    with gr.Row():
-                        sliders = [
-                            gr.Slider(low, high, label=f"z{i}", step=0.01, precision=2, min_width=280, buttons=[])
-                            for i, (low, high) in enumerate(studio.ranges())
-                        ]
-                with gr.Tab("Compare"):
-                    html(tag("p", _COMPARISON))
-                    methods = gr.CheckboxGroup(_methods(), value=list(FEW_METHODS), label="Explainers")
-                    compare = gr.Button("Compare")
-                    compared = html()
+                with gr.Column(min_width=320):
+                    self._add_pictures()
+                with gr.Column(min_width=320):
+                    self._add_question()
+            with gr.Column(visible=False) as self._result:
+                self._add_result()
+            self._connect()
 
-        def work(own: Jobs, do: Callable[[], T], show: Callable[[T], Updates], stage: str = "") -> Iterator[Updates]:
-            """Do something with the models, saying how far it is, and show what it gave or why it cannot be.
+    # What the page shows.
 
-            Gradio closes this generator when its visitor is gone: then the work ends too.
-            """
-            job = studio.start(do, stage)
-            own[:] = [job]  # what this visitor can cancel
-            try:
-                while not job.done(0.2):
-                    yield {status: panels.progress(job), cancel: gr.update(interactive=True)}
-                yield {status: "", cancel: gr.update(interactive=False), **show(job.result())}
-            except AbeleError as error:
-                yield {status: panels.refusal(error), cancel: gr.update(interactive=False)}
-            except Stopped:
-                yield {status: _STOPPED, cancel: gr.update(interactive=False)}
-            finally:
-                job.stop()
+    def _html(self, value: str = "", **options: Any) -> Any:
+        return self._gr.HTML(value, apply_default_css=False, elem_classes="abele", **options)
 
-        def choose(own: Jobs, read: Callable[[], Chosen], spec: str, wanted: int) -> Iterator[Updates]:
-            """A picture is chosen, or another black box for it: show it, and what is seen in it."""
+    def _add_pictures(self) -> None:
+        gr, studio = self._gr, self._studio
+        self._html(tag("h2", "1. A picture"))
+        with gr.Tabs(selected="pick" if studio.images else "draw" if studio.drawn else "upload"):
+            with gr.Tab("Test image", id="pick"):
+                self._html(tag("p", studio.no_images or _picks(studio), class_="hint"))
+                with gr.Row(visible=studio.images is not None, equal_height=True):
+                    self._number = gr.Number(FIRST_PICTURE, label="Number", precision=0, minimum=0)
+                    self._another = gr.Button("A random one")
+            with gr.Tab("Draw", id="draw", visible=studio.drawn is not None):
+                script = (FILES / "app.js").read_text(encoding="utf-8")
+                self._drawing = self._html(html_template=_CANVAS, js_on_load=script)
+            with gr.Tab("Upload", id="upload"):
+                self._upload = gr.File(label=f"A picture or an .npy array, at most {LARGEST_UPLOAD.upper()}")
+                self._invert = gr.Checkbox(label="Invert: exchange light and dark", info=_invert_when(studio))
 
-            def do() -> Any:
-                chosen = read()
-                return chosen, studio.seen(chosen.image, spec), studio.load(spec).names
+    def _add_question(self) -> None:
+        gr, boxes = self._gr, self._studio.black_boxes
+        self._html(tag("h2", "2. The black box and your question"))
+        self._seen = self._html()
+        self._black_box = gr.Dropdown(boxes, value=boxes[0], label="Black box")
+        self._target = gr.Dropdown([("anything else", ANY)], value=ANY, label="What would make it ...")
+        self._html(tag("h2", "3. The explanation"))
+        with gr.Row():
+            self._explain = gr.Button("Explain", variant="primary", min_width=120)
+            self._cancel = gr.Button("Cancel", interactive=False, min_width=120)
+        self._status = self._html()
 
-            def show(found: Any) -> Updates:
-                chosen, answer, names = found
-                targets = [("anything else", ANY), *((n, i) for i, n in enumerate(names) if i != int(answer.labels))]
-                kept = wanted if wanted in [value for _, value in targets] else ANY
-                return {
-                    picture: chosen,
-                    seen: panels.preview(chosen, answer, names),
-                    target: gr.update(choices=targets, value=kept),
-                }
+    def _add_result(self) -> None:
+        gr = self._gr
+        self._summary = self._html()
+        with gr.Row():
+            self._as_page = gr.DownloadButton("Download the report (HTML)", size="sm")
+            self._as_data = gr.DownloadButton("Download the explanation (.npz)", size="sm")
+        with gr.Tabs():
+            with gr.Tab("Explanation"):
+                self._report = self._html()
+            with gr.Tab("Sliders"):
+                self._add_sliders()
+            with gr.Tab("Compare"):
+                self._html(tag("p", _COMPARISON))
+                self._methods = gr.CheckboxGroup(_methods(), value=list(FEW_METHODS), label="Explainers")
+                self._compare = gr.Button("Compare")
+                self._compared = self._html()
 
-            return work(own, do, show, "Looking at the picture")
+    def _add_sliders(self) -> None:
+        gr = self._gr
+        self._html(tag("p", _SLIDERS))
+        with gr.Column(elem_classes="abele-moved"):
+            self._moved = self._html()
+        self._back = gr.Button("Back to the explained image", size="sm")
+        with gr.Row():
+            self._sliders = [
+                gr.Slider(low, high, label=f"z{i}", step=0.01, precision=2, min_width=280, buttons=[])
+                for i, (low, high) in enumerate(self._studio.ranges())
+            ]
 
-        def on_number(own: Jobs, value: float | None, spec: str, wanted: int) -> Iterator[Updates]:
-            if value is not None:
-                yield from choose(own, lambda: studio.picked(value), spec, wanted)
+    def _connect(self) -> None:
+        """Which handler follows what its user does, what it is given, and what it may change."""
+        own, told, chosen = self._jobs, [self._status, self._cancel], [self._black_box, self._target]
+        shown = [self._picture, self._seen, self._target, *told]
+        moved = [self._moved, *self._sliders]
+        results = [self._explained, self._result, self._summary, self._report, self._as_page, self._as_data,
+                   self._compared, *moved]  # fmt: skip
+        uploaded, picked = [own, self._upload, self._invert, *chosen], [own, self._number, *chosen]
+        about = [own, self._picture, *chosen]
+        self._number.change(self.on_number, picked, shown, **_LATEST)
+        self._another.click(self.on_another, [own, *chosen], shown, **_AT_WORK)
+        self._drawing.input(self.on_drawing, [own, self._drawing, *chosen], shown, **_LATEST)
+        self._upload.upload(self.on_upload, uploaded, shown, **_AT_WORK)
+        self._invert.input(self.on_upload, uploaded, shown, **_LATEST)
+        self._black_box.input(self.on_black_box, about, shown, **_LATEST)
+        self._explain.click(self.on_explain, about, [*results, *told], api_name="explain", **_AT_WORK)
+        self._back.click(self.on_back, [own, self._explained], [*moved, *told], **_AT_WORK)
+        compared = [self._compared, *told]
+        self._compare.click(self.on_compare, [own, self._explained, self._methods], compared, **_AT_WORK)
+        slid = [slider.input for slider in self._sliders]
+        self._gr.on(slid, self.on_slider, [own, self._explained, *self._sliders], [self._moved, *told], **_LATEST)
+        if self._studio.images:
+            self.blocks.load(self.on_number, picked, shown, **_AT_WORK)
+        # Not by Gradio's `cancels`: it ends what is shown of the work, and what is shown of the next work with it.
+        self._cancel.click(self.on_cancel, [own], None, queue=False)
 
-        def on_another(own: Jobs, spec: str, wanted: int) -> Iterator[Updates]:
-            yield from choose(own, lambda: studio.picked(None), spec, wanted)
+    # What happens when its user chooses a picture, or a black box for it.
 
-        def on_drawing(own: Jobs, address: str, spec: str, wanted: int) -> Iterator[Updates]:
-            yield from choose(own, lambda: studio.sketched(address), spec, wanted)
+    def on_number(self, own: Jobs, value: float | None, spec: str, wanted: int) -> Iterator[Updates]:
+        if value is not None:
+            yield from self._choose(own, lambda: self._studio.picked(value), spec, wanted)
 
-        def on_upload(own: Jobs, path: str | None, exchange: bool, spec: str, wanted: int) -> Iterator[Updates]:
-            if path is not None:
-                yield from choose(own, lambda: studio.uploaded(path, exchange), spec, wanted)
+    def on_another(self, own: Jobs, spec: str, wanted: int) -> Iterator[Updates]:
+        yield from self._choose(own, lambda: self._studio.picked(None), spec, wanted)
 
-        def on_black_box(own: Jobs, chosen: Chosen | None, spec: str, wanted: int) -> Iterator[Updates]:
-            if chosen is not None:
-                yield from choose(own, lambda: chosen, spec, wanted)
+    def on_drawing(self, own: Jobs, address: str, spec: str, wanted: int) -> Iterator[Updates]:
+        yield from self._choose(own, lambda: self._studio.sketched(address), spec, wanted)
 
-        def on_explain(own: Jobs, chosen: Chosen | None, spec: str, wanted: int) -> Iterator[Updates]:
-            if chosen is None:
-                yield {status: panels.told("Choose a picture first.")}
-                return
+    def on_upload(self, own: Jobs, path: str | None, exchange: bool, spec: str, wanted: int) -> Iterator[Updates]:
+        if path is not None:
+            yield from self._choose(own, lambda: self._studio.uploaded(path, exchange), spec, wanted)
 
-            def show(found: tuple[Explained, Updates]) -> Updates:
-                e, at = found
-                html_page = e.explanation.to_html(title=e.name)
-                files = _written(e, html_page, folder)
-                return {
-                    status: panels.told("Done: the explanation is below."),
-                    explained: e,
-                    result: gr.update(visible=True),
-                    summary: panels.summary(e),
-                    report: panels.report(html_page, e.name),
-                    as_page: files[0],
-                    as_data: files[1],
-                    compared: "",
-                    **at,
-                }
+    def on_black_box(self, own: Jobs, chosen: Chosen | None, spec: str, wanted: int) -> Iterator[Updates]:
+        if chosen is not None:
+            yield from self._choose(own, lambda: chosen, spec, wanted)
 
-            def do() -> tuple[Explained, Updates]:
-                e = studio.explain(chosen, spec, None if wanted == ANY else wanted)
-                return e, at_first(e)
+    def _choose(self, own: Jobs, read: Callable[[], Chosen], spec: str, wanted: int) -> Iterator[Updates]:
+        """A picture is chosen, or another black box for it: show it, and what is seen in it."""
 
-            yield from work(own, do, show, "Explaining")
+        def do() -> Any:
+            chosen = read()
+            return chosen, self._studio.seen(chosen.image, spec), self._studio.load(spec).names
 
-        def moved_to(e: Explained, code: list[float]) -> Updates:
-            points, realistic = studio.decoded(code, e.black_box)
-            return {moved: panels.moved(e, points, realistic, studio.load(e.black_box).names)}
-
-        def at_first(e: Explained) -> Updates:
-            """The sliders at the code of the explained image, within ranges that hold it."""
-            z = e.explanation.latent
-            places = zip(sliders, z.tolist(), studio.ranges(z), strict=True)
-            return moved_to(e, z.tolist()) | {
-                slider: gr.update(value=value, minimum=low, maximum=high) for slider, value, (low, high) in places
+        def show(found: Any) -> Updates:
+            chosen, answer, names = found
+            targets = [("anything else", ANY), *((n, i) for i, n in enumerate(names) if i != int(answer.labels))]
+            kept = wanted if wanted in [value for _, value in targets] else ANY
+            return {
+                self._picture: chosen,
+                self._seen: panels.preview(chosen, answer, names),
+                self._target: self._gr.update(choices=targets, value=kept),
             }
 
-        def on_slider(own: Jobs, e: Explained, *code: float) -> Iterator[Updates]:
-            yield from work(own, lambda: moved_to(e, list(code)), dict)
+        return self._work(own, do, show, "Looking at the picture")
 
-        def on_back(own: Jobs, e: Explained) -> Iterator[Updates]:
-            yield from work(own, lambda: at_first(e), dict)
+    # What happens when its user wants an explanation, and looks closer at it.
 
-        def on_compare(own: Jobs, e: Explained, names: list[str]) -> Iterator[Updates]:
-            if not names:
-                yield {status: panels.told("Choose at least one explainer.")}
-                return
-            yield from work(
-                own, lambda: studio.compared(e, names), lambda found: {compared: panels.compared(found)}, "Comparing"
-            )
+    def on_explain(self, own: Jobs, chosen: Chosen | None, spec: str, wanted: int) -> Iterator[Updates]:
+        if chosen is None:
+            yield {self._status: panels.told("Choose a picture first.")}
+            return
 
-        def on_cancel(own: Jobs) -> None:
-            for job in own:
-                job.stop()  # `work` then says so, after all that it said before
+        def do() -> tuple[Explained, Updates]:
+            e = self._studio.explain(chosen, spec, None if wanted == ANY else wanted)
+            return e, self._at_first(e)
 
-        at_work: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", "show_progress": "hidden"}
-        latest: dict[str, Any] = {"trigger_mode": "always_last", **at_work}
-        told, chosen = [status, cancel], [black_box, target]
-        shown = [picture, seen, target, *told]
-        results = [explained, result, summary, report, as_page, as_data, compared, moved, *sliders]
-        number.change(on_number, [jobs, number, *chosen], shown, **latest)
-        another.click(on_another, [jobs, *chosen], shown, **at_work)
-        drawing.input(on_drawing, [jobs, drawing, *chosen], shown, **latest)
-        upload.upload(on_upload, [jobs, upload, invert, *chosen], shown, **at_work)
-        invert.input(on_upload, [jobs, upload, invert, *chosen], shown, **latest)
-        black_box.input(on_black_box, [jobs, picture, *chosen], shown, **latest)
-        explain.click(on_explain, [jobs, picture, *chosen], [*results, *told], api_name="explain", **at_work)
-        back.click(on_back, [jobs, explained], [moved, *sliders, *told], **at_work)
-        compare.click(on_compare, [jobs, explained, methods], [compared, *told], **at_work)
-        gr.on([s.input for s in sliders], on_slider, [jobs, explained, *sliders], [moved, *told], **latest)
-        if studio.images:
-            page.load(on_number, [jobs, number, *chosen], shown, **at_work)
-        # Not by Gradio's `cancels`: it ends what is shown of the work, and what is shown of the next work with it.
-        cancel.click(on_cancel, [jobs], None, queue=False)
-    return page.queue(max_size=MOST_WAITING)
+        yield from self._work(own, do, lambda found: self._results(*found), "Explaining")
 
+    def on_slider(self, own: Jobs, e: Explained, *code: float) -> Iterator[Updates]:
+        yield from self._work(own, lambda: self._moved_to(e, list(code)), dict)
+
+    def on_back(self, own: Jobs, e: Explained) -> Iterator[Updates]:
+        yield from self._work(own, lambda: self._at_first(e), dict)
+
+    def on_compare(self, own: Jobs, e: Explained, names: list[str]) -> Iterator[Updates]:
+        if not names:
+            yield {self._status: panels.told("Choose at least one explainer.")}
+            return
+
+        def show(found: Comparison) -> Updates:
+            return {self._compared: panels.compared(found)}
+
+        yield from self._work(own, lambda: self._studio.compared(e, names), show, "Comparing")
+
+    def on_cancel(self, own: Jobs) -> None:
+        for job in own:
+            job.stop()  # `_work` then says so, after all that it said before
+
+    def _results(self, e: Explained, sliders: Updates) -> Updates:
+        html_page = e.explanation.to_html(title=e.name)
+        as_page, as_data = _written(e, html_page, self._folder)
+        return {
+            self._status: panels.told("Done: the explanation is below."),
+            self._explained: e,
+            self._result: self._gr.update(visible=True),
+            self._summary: panels.summary(e),
+            self._report: panels.report(html_page, e.name),
+            self._as_page: as_page,
+            self._as_data: as_data,
+            self._compared: "",
+            **sliders,
+        }
+
+    def _moved_to(self, e: Explained, code: list[float]) -> Updates:
+        points, realistic = self._studio.decoded(code, e.black_box)
+        return {self._moved: panels.moved(e, points, realistic, self._studio.load(e.black_box).names)}
+
+    def _at_first(self, e: Explained) -> Updates:
+        """The sliders at the code of the explained image, within ranges that hold it."""
+        z = e.explanation.latent
+        places = zip(self._sliders, z.tolist(), self._studio.ranges(z), strict=True)
+        return self._moved_to(e, z.tolist()) | {
+            slider: self._gr.update(value=value, minimum=low, maximum=high) for slider, value, (low, high) in places
+        }
+
+    def _work(self, own: Jobs, do: Callable[[], T], show: Callable[[T], Updates], stage: str = "") -> Iterator[Updates]:
+        """Do something with the models, saying how far it is, and show what it gave or why it cannot be.
+
+        Gradio closes this generator when its visitor is gone: then the work ends too.
+        """
+        status, cancel, gr = self._status, self._cancel, self._gr
+        job = self._studio.start(do, stage)
+        own[:] = [job]  # what this visitor can cancel
+        try:
+            while not job.done(0.2):
+                yield {status: panels.progress(job), cancel: gr.update(interactive=True)}
+            yield {status: "", cancel: gr.update(interactive=False), **show(job.result())}
+        except AbeleError as error:
+            yield {status: panels.refusal(error), cancel: gr.update(interactive=False)}
+        except Stopped:
+            yield {status: _STOPPED, cancel: gr.update(interactive=False)}
+        finally:
+            job.stop()
+
+
+# How Gradio queues an event that needs the models: one at a time; of events that come faster, the last one.
+_AT_WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", "show_progress": "hidden"}
+_LATEST: dict[str, Any] = {"trigger_mode": "always_last", **_AT_WORK}
 
 _INTRODUCTION = (
     "Choose a picture and ask a classifier, the black box, why it sees in it what it sees: which similar pictures get "
@@ -247,6 +296,14 @@ _CANVAS = (
     'mouse, a pen or a finger"></canvas><button type="button">Clear</button></div>'
 )
 _STOPPED = panels.told("Stopped. What is on the page stays.")
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, "abele app", "app") from error
+    return gradio
 
 
 def _picks(studio: Studio) -> str:

@@ -10,9 +10,8 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, get_origin
 
 import torch
 from safetensors import SafetensorError
@@ -23,13 +22,35 @@ from torch import Tensor, nn
 from ..errors import AbeleError, CheckpointError, unknown_name
 from .adversarial import AdversarialAutoencoder
 from .classifiers import ConvolutionalClassifier, Forest
+from .manifests import (
+    CARD,
+    MANIFEST,
+    SCHEMA,
+    WEIGHTS,
+    Kind,
+    Manifest,
+    find_checkpoint,
+    list_checkpoints,
+    previous_of,
+    read_manifest,
+    verified,
+)
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
-CARD = "MODEL_CARD.md"
-
-Kind = Literal["autoencoder", "classifier"]
+__all__ = [  # with those of manifests.py, which loads no torch
+    "CARD",
+    "MANIFEST",
+    "NETWORKS",
+    "SCHEMA",
+    "WEIGHTS",
+    "Kind",
+    "Manifest",
+    "find_checkpoint",
+    "list_checkpoints",
+    "load_autoencoder",
+    "load_classifier",
+    "read_manifest",
+    "save_checkpoint",
+]
 
 # architecture -> its kind and its class; a network's own ``config`` holds the arguments that rebuild it
 NETWORKS: dict[str, tuple[Kind, Callable[..., nn.Module]]] = {
@@ -37,51 +58,6 @@ NETWORKS: dict[str, tuple[Kind, Callable[..., nn.Module]]] = {
     "ConvolutionalClassifier": ("classifier", ConvolutionalClassifier),
     "Forest": ("classifier", Forest),
 }
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What travels with the weights.
-
-    Attributes:
-        name: of the checkpoint.
-        kind: ``"autoencoder"`` or ``"classifier"``.
-        architecture: a key of ``NETWORKS``.
-        config: the arguments of its constructor.
-        data_set: key in ``DATASETS``, or a folder's name for own images.
-        split: what it learned from.
-        preprocessing: in words.
-        class_names: K names, in the order of the labels.
-        recipe: ``{"name": ..., "options": {...}}``, options as they were after all overrides.
-        seed: of the training.
-        versions: package -> version.
-        hardware: in words.
-        training_seconds: time of the training, without measuring.
-        metrics: name -> value, on the test split; the first one matters most.
-        licence: of the images it learned from.
-        files: file name -> sha256; filled in by ``save_checkpoint``.
-        schema: version of this record.
-        test_counts: number of test images of each class, in the order of the labels; empty where it was not recorded.
-    """
-
-    name: str
-    kind: Kind
-    architecture: str
-    config: dict[str, Any]
-    data_set: str
-    split: str
-    preprocessing: str
-    class_names: list[str]
-    recipe: dict[str, Any]
-    seed: int
-    versions: dict[str, str]
-    hardware: str
-    training_seconds: float
-    metrics: dict[str, float]
-    licence: str
-    files: dict[str, str] = field(default_factory=dict)
-    schema: int = SCHEMA
-    test_counts: list[int] = field(default_factory=list)
 
 
 def load_autoencoder(name_or_folder: str | Path) -> AdversarialAutoencoder:
@@ -99,16 +75,6 @@ def load_autoencoder(name_or_folder: str | Path) -> AdversarialAutoencoder:
 def load_classifier(name_or_folder: str | Path) -> nn.Module:
     """A trained classifier that maps (N, C, H, W) in [0, 1] to (N, K) probabilities; raises as ``load_autoencoder``."""
     return _load(name_or_folder, "classifier")
-
-
-def read_manifest(name_or_folder: str | Path) -> Manifest:
-    """The manifest of a checkpoint; the other files are not looked at."""
-    return _read_manifest(find_checkpoint(name_or_folder))
-
-
-def list_checkpoints() -> list[Manifest]:
-    """Manifests of the shipped checkpoints, by name."""
-    return [_read_manifest(folder) for _, folder in sorted(_shipped().items())]
 
 
 def save_checkpoint(
@@ -154,7 +120,7 @@ def save_checkpoint(
     if card is not None:
         contents[CARD] = card(complete).encode()
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    previous = _previous(folder)
+    previous = previous_of(folder)
     try:
         _put_back(folder)
         for stale in (partial, previous):
@@ -177,80 +143,22 @@ def save_checkpoint(
     return folder
 
 
-def _previous(folder: Path) -> Path:
-    """Where an earlier checkpoint waits while a new one takes its place."""
-    return folder.with_name(f".{folder.name}.previous")
-
-
 def _put_back(folder: Path) -> None:
     """Undo the first rename of a swap whose second one did not happen."""
-    if not folder.exists() and _previous(folder).is_dir():
-        _previous(folder).rename(folder)
-
-
-def _shipped() -> dict[str, Path]:
-    """Name -> folder: inside an installed wheel, or in the repository that an editable installation points to."""
-    package = Path(__file__).resolve().parent.parent
-    for root in (package / "_checkpoints", package.parent / "checkpoints"):
-        if root.is_dir():
-            return {path.parent.name: path.parent for path in root.glob(f"*/{MANIFEST}") if path.parent.name[0] != "."}
-    return {}
-
-
-def find_checkpoint(name_or_folder: str | Path) -> Path:
-    """The folder of a checkpoint: a plain name is a shipped one first; everything else is a folder."""
-    shipped = _shipped()
-    if isinstance(name_or_folder, str) and name_or_folder in shipped:
-        return shipped[name_or_folder]
-    folder = Path(name_or_folder)
-    if folder.is_dir():
-        return folder
-    if isinstance(name_or_folder, str) and folder.name == name_or_folder:
-        raise unknown_name("checkpoint", name_or_folder, sorted(shipped))
-    if _previous(folder.absolute()).is_dir():
-        raise CheckpointError(
-            f"got no folder {folder}; expected a checkpoint there; a process was killed while replacing it: rename "
-            f"{_previous(folder.absolute())}, which is whole, to {folder.name}"
-        )
-    raise CheckpointError(f"got no folder {folder}; expected a checkpoint there; check the path")
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
-    again = "restore it from where it came, or train it again"
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"got no readable {path}; expected the manifest of a checkpoint; {again}") from error
-    except ValueError as error:  # damaged JSON, or bytes that are no text
-        raise CheckpointError(f"got {path} that is no JSON ({error}); expected a manifest; {again}") from error
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise CheckpointError(
-            f"got schema {schema} in {path}; expected at most {SCHEMA}; it was made by a newer abele_py: upgrade"
-        )
-    if schema != SCHEMA:
-        raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
-    wanted: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(Manifest)}
-    wanted["kind"], wanted["training_seconds"] = str, (int, float)
-    data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
-    wrong = [name for name, kind in wanted.items() if not isinstance(data.get(name), kind)]
-    if wrong or set(data) - set(wanted):
-        names = ", ".join([*wrong, *sorted(set(data) - set(wanted))])
-        raise CheckpointError(f"got wrong, missing or unknown fields in {path}: {names}; expected a manifest; {again}")
-    return Manifest(**data)
+    if not folder.exists() and previous_of(folder).is_dir():
+        previous_of(folder).rename(folder)
 
 
 @torch.inference_mode(False)  # tensors made within inference mode could never have a gradient, which `encode` needs
 def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
     folder = find_checkpoint(name_or_folder)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest.architecture not in NETWORKS:
         raise unknown_name("architecture", manifest.architecture, NETWORKS)
     real_kind, build = NETWORKS[manifest.architecture]
     if not manifest.kind == real_kind == kind:
         raise CheckpointError(f"got a checkpoint of kind {manifest.kind!r} in {folder}; expected {kind!r}; pass one")
-    tensors = _unpack(folder, _verified(folder, manifest))
+    tensors = _unpack(folder, verified(folder, manifest))
     try:
         # On the meta device sizes cost nothing: a wrong size in the manifest is found before memory is taken for it.
         # It also leaves the global random state alone, which initial weights would draw from.
@@ -271,23 +179,6 @@ def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
         )
     network.to_empty(device="cpu").load_state_dict(tensors)
     return network.eval().requires_grad_(False)
-
-
-def _verified(folder: Path, manifest: Manifest) -> bytes:
-    """Compare every file with its hash; the content of the weights, read once, so that what was checked is parsed."""
-    if WEIGHTS not in manifest.files:
-        raise CheckpointError(f"got no {WEIGHTS} in the files of {folder / MANIFEST}; expected it; restore the file")
-    contents = {}
-    for name, sha256 in manifest.files.items():
-        path = folder / name
-        if Path(name).name != name or not path.is_file():
-            raise CheckpointError(f"got no file {path}; expected it in the checkpoint; restore the folder")
-        contents[name] = path.read_bytes()
-        if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise CheckpointError(
-                f"got a damaged file {path}; expected sha256 {sha256}; restore it from where the checkpoint came"
-            )
-    return contents[WEIGHTS]
 
 
 def _unpack(folder: Path, content: bytes) -> dict[str, Tensor]:

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from ..errors import ParameterError
 from ..trees import Trees, from_sklearn, leaves
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 
 class ConvolutionalClassifier(nn.Module):
@@ -99,7 +101,7 @@ class Forest(nn.Module):
         self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.int64))
 
     @classmethod
-    def from_sklearn(cls, forest: RandomForestClassifier, image_shape: Sequence[int]) -> "Forest":
+    def from_sklearn(cls, forest: "RandomForestClassifier", image_shape: Sequence[int]) -> "Forest":
         """Read a fitted forest whose classes are 0..K-1."""
         trees = from_sklearn(forest.estimators_)
         if list(forest.classes_) != list(range(len(forest.classes_))):

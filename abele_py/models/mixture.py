@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from ..batching import padded
@@ -107,6 +105,9 @@ def fit_mixture(
     Raises:
         ParameterError: fewer than two codes, another k, values that are not finite, or no size to try.
     """
+    from sklearn.exceptions import ConvergenceWarning  # takes seconds to import
+    from sklearn.mixture import GaussianMixture
+
     shapes = tuple(train_codes.shape), tuple(val_codes.shape)
     if not (train_codes.ndim == val_codes.ndim == 2 and shapes[0][1] == shapes[1][1] >= 1 and min(shapes)[0] >= 2):
         raise ParameterError(f"got codes of shapes {shapes[0]} and {shapes[1]}; expected (N >= 2, k) and (V >= 2, k)")

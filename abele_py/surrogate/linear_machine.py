@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from ..trees import Trees
@@ -45,6 +44,8 @@ def along(directions: Tensor, latents: Tensor) -> Tensor:
 
 def _discriminants(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Slopes (K', k) and offsets (K',) float64 of a linear function for each label, in ascending order."""
+    from sklearn.linear_model import LogisticRegression  # takes seconds to import
+
     center = latents[0].double()
     points = latents.double() - center
     unit = points.norm(dim=1).median().clamp(min=1e-12)

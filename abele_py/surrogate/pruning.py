@@ -1,14 +1,18 @@
 """Pruning of a fitted tree: minimal cost-complexity (Breiman et al. 1984), and splits that decide nothing."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
 from ..trees import Trees
 
+if TYPE_CHECKING:
+    from sklearn.tree import DecisionTreeClassifier
 
-def pruning_alphas(estimator: DecisionTreeClassifier) -> Tensor:
+
+def pruning_alphas(estimator: "DecisionTreeClassifier") -> Tensor:
     """For each node of a fitted tree, the cost of complexity from which on it is a leaf, (M,) float64.
 
     Weakest-link pruning (Breiman et al. 1984, section 3.3): always the inner node whose subtree lowers the impurity

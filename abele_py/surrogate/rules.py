@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 
@@ -139,6 +138,8 @@ class Rule:
 
         Where the polytope less ``margin`` is empty, a point stays where it is.
         """
+        from scipy.optimize import nnls  # takes half a second to import
+
         axes = np.eye(latents.shape[1])
         signs = np.array([1.0 if c.operator == "<=" else -1.0 for c in self.conditions])
         places = [axes[c.axis] if c.direction is None else np.array(c.direction) for c in self.conditions]

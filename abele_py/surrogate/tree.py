@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
 from ..trees import Trees, from_sklearn, leaves
@@ -116,6 +115,8 @@ def fit_surrogate(
         real: latents (M, k) and labels (M,) of real images' codes, fitted on too, each with the mean weight. The
             neighbors fill a ball evenly, real images only a part of it, about which a user asks.
     """
+    from sklearn.tree import DecisionTreeClassifier  # takes seconds to import
+
     order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(len(labels) - 1, generator=generator)])
     fit, choose, held_out = order.tensor_split([len(order) // 2, 3 * len(order) // 4])
     if real is not None:

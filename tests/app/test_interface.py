@@ -2,11 +2,13 @@
 
 import builtins
 import re
+import threading
 
 import pytest
 
 from abele_py.app import interface, server
 from abele_py.app.backend import Studio
+from abele_py.app.panels import report, told
 from abele_py.cli.commands import main
 from abele_py.cli.parser import parser
 from abele_py.errors import MissingExtraError, ParameterError
@@ -89,6 +91,46 @@ def test_every_axis_has_a_slider_and_every_method_a_box(studio, tmp_path):
     (methods,) = (c["props"] for c in components if c["type"] == "checkboxgroup")
     assert len(methods["choices"]) == 20
     assert set(methods["value"]) <= {value for _, value in methods["choices"]}
+
+
+def last(updates):
+    """What the page shows in the end."""
+    return list(updates)[-1]
+
+
+def test_the_handlers_show_what_the_studio_gives(studio, tmp_path):
+    page, own = interface.Page(studio, tmp_path), []
+    spec = studio.black_boxes[0]
+    shown = last(page.on_number(own, 7, spec, interface.ANY))
+    chosen = shown[page._picture]
+    assert chosen.name == "digits:test:7"
+    assert list(page.on_upload(own, None, False, spec, interface.ANY)) == []
+    assert [*last(page.on_explain(own, None, spec, interface.ANY)).values()] == [told("Choose a picture first.")]
+
+    explained = last(page.on_explain(own, chosen, spec, interface.ANY))
+    e = explained[page._explained]
+    z = e.explanation.latent.tolist()
+    assert [explained[slider]["value"] for slider in page._sliders] == z
+    assert explained[page._report] == report(e.explanation.to_html(title=e.name), e.name)
+    moved = last(page.on_slider(own, e, *z))
+    assert moved[page._moved] == last(page.on_back(own, e))[page._moved] == explained[page._moved]
+    assert last(page.on_slider(own, e, *[-x for x in z]))[page._moved] != moved[page._moved]
+
+    (asked,) = last(page.on_compare(own, e, [])).values()
+    assert asked == told("Choose at least one explainer.")
+    compared = last(page.on_compare(own, e, ["edge-detector"]))
+    assert "Edge detector" in compared[page._compared]
+
+
+def test_a_cancelled_work_says_so(studio, tmp_path):
+    page, own = interface.Page(studio, tmp_path), []
+    updates = page.on_number(own, 7, studio.black_boxes[0], interface.ANY)
+    held = threading.Event()
+    studio.start(lambda: held.wait(60))  # so that the next piece of work has not begun
+    next(updates)
+    page.on_cancel(own)
+    held.set()
+    assert last(updates)[page._status] == interface._STOPPED
 
 
 def test_no_font_is_fetched():

@@ -11,7 +11,12 @@ from PIL import Image
 
 from abele_py import Comparison, Explanation
 from abele_py.attribution.registry import families
+from abele_py.black_boxes import preprocessing
 from abele_py.cli.commands import main
+from abele_py.cli.explain import NEIGHBORHOODS
+from abele_py.cli.options import ORDERS
+from abele_py.evaluation.parts import PARTS
+from abele_py.latent.neighborhood import STRATEGIES
 
 PAIR = ["--autoencoder", "digits", "--black-box", "digits-cnn"]
 FEW = ["--samples", "100"]
@@ -313,6 +318,9 @@ def test_the_own_label_as_target_is_a_mistake(here, capsys, digit_explanation):
             ["--methods", "--no-overlay", *(f"{f}: {names[0]}" for f, names in families().items())],
         ),
         (["explain", "--help"], ["--autoencoder", "--black-box", "--target", "DATASET:SPLIT:INDEX", "--html", "--out"]),
+        (["evaluate", "--help"], ["--costly-images", *(word for name in PARTS for word in name.split("-"))]),
+        (["train", "--help"], ["RECIPE.yaml --help", "--print_config", "folder training/", "training/folder.yaml"]),
+        (["train", "-h"], ["usage: abele train RECIPE.yaml [options]"]),
         (["demo", "--help"], ["--images"]),
         (["models", "--help"], ["checkpoints"]),
     ],
@@ -324,6 +332,11 @@ def test_help(arguments, words, capsys):
     out, err = capsys.readouterr()
     assert all(word in " ".join(out.split()) for word in words)
     assert err == ""
+
+
+def test_the_names_in_a_light_help_are_those_of_the_tables():
+    assert tuple(STRATEGIES) == NEIGHBORHOODS
+    assert preprocessing.ORDERS == ORDERS
 
 
 @pytest.mark.slow

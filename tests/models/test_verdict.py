@@ -15,7 +15,7 @@ from support.manifests import classifier, manifest, reaching
 from support.paths import ROOT
 from torch import nn
 
-from abele_py.cli import commands as cli
+from abele_py.cli.train import tell_reached
 from abele_py.datasets.records import ImageSet
 from abele_py.errors import CheckpointError
 from abele_py.models.adversarial import AdversarialAutoencoder
@@ -212,9 +212,9 @@ def test_the_first_line_of_a_recipe_is_replaced_and_nothing_else():
     assert with_reached("name: x\n", found) == f"{reached(found)}\nname: x\n"
 
 
-def test_training_ends_with_the_verdict(capsys):
-    cli._say_reached(ROOT / "checkpoints" / "digits")
-    lines = capsys.readouterr().out.splitlines()
+def test_training_ends_with_the_verdict():
+    lines = []
+    tell_reached(ROOT / "checkpoints" / "digits", lines.append)
     assert lines == [f"checkpoint: {ROOT / 'checkpoints' / 'digits'}", *verdict(read_manifest("digits"))]
 
 

@@ -217,7 +217,7 @@ EXTRAS = ["torchmetrics", "tensorboard", "captum", "skimage", "gradio", "onnxrun
 
 def loaded_by(code):
     """Which of the heavy libraries a fresh process loads."""
-    asked = f"{code}; import sys, json; sys.stderr.write(json.dumps([m for m in {HEAVY + EXTRAS} if m in sys.modules]))"
+    asked = f"{code}\nimport sys, json; sys.stderr.write(json.dumps([m for m in {HEAVY + EXTRAS} if m in sys.modules]))"
     return json.loads(subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stderr)
 
 
@@ -227,14 +227,16 @@ def test_the_first_import_loads_no_library():
 
 def test_a_name_loads_what_it_needs_and_no_more():
     found = loaded_by("from abele_py import Abele, load_autoencoder, load_black_box, load_image")
-    assert set(found) <= {
-        "torch",
-        "numpy",
-        "scipy",
-        "sklearn",
-        "pandas",
-        "PIL",
-    }  # scikit-learn loads pandas where it is
+    assert set(found) <= {"torch", "numpy", "scipy", "PIL"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["explain", "--help"], ["train", "--help"]])
+def test_a_command_that_computes_nothing_loads_no_library(arguments):
+    code = (
+        "from contextlib import redirect_stdout, suppress; import os; from abele_py.cli.commands import main\n"
+        f"with suppress(SystemExit), redirect_stdout(open(os.devnull, 'w')): assert main({arguments}) == 0\n"
+    )
+    assert not set(HEAVY) & set(loaded_by(code))
 
 
 def test_the_whole_package_shows_what_it_showed():

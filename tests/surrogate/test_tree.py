@@ -10,7 +10,6 @@ from sklearn.tree import DecisionTreeClassifier
 from support.worlds import seeded
 
 from abele_py.latent.neighborhood import kernel_weights
-from abele_py.surrogate import tree as surrogate_module
 from abele_py.surrogate.linear_machine import linear_machine
 from abele_py.surrogate.rules import Condition
 from abele_py.surrogate.tree import Surrogate, counterfactual_rules, fit_surrogate, rule_of
@@ -251,7 +250,7 @@ def test_a_handful_of_fits_is_enough(monkeypatch):
             fits.append(1)
             return super().fit(*arguments, **options)
 
-    monkeypatch.setattr(surrogate_module, "DecisionTreeClassifier", Counted)
+    monkeypatch.setattr("sklearn.tree.DecisionTreeClassifier", Counted)
     labels = (torch.rand(400, generator=seeded(1)) > 0.5).long()
     fit_surrogate(LATENTS, labels, WEIGHTS, seeded())
     assert 0 < len(fits) <= 25

@@ -1,0 +1,143 @@
+"""Options that several commands have in common, and what is made of them."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..black_boxes.loading import LoadedBlackBox
+    from ..models.adversarial import AdversarialAutoencoder
+
+Write = Callable[[str], Any]
+Commands = Any  # where a command's parser is added; jsonargparse has no public name for it
+ORDERS = ("rgb", "bgr")  # those of black_boxes.preprocessing, which loads torch; a test holds them equal
+
+
+class Command(ArgumentParser):
+    """The parser of one command.
+
+    Args:
+        describe: makes its description when its help is shown, so that it may name what takes seconds to import.
+    """
+
+    def __init__(self, describe: Callable[[], str]) -> None:
+        super().__init__(exit_on_error=False)
+        self._describe = describe
+
+    def format_help(self, *args: Any, **options: Any) -> str:  # the libraries' versions differ in what it takes
+        self.description = self._describe()
+        return super().format_help(*args, **options)
+
+
+def add_images(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "images",
+        type=str,
+        nargs="+",
+        metavar="image",
+        help="picture file, .npy array, or DATASET:SPLIT:INDEX such as mnist:test:7",
+    )
+
+
+def add_out(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", type=str, default="abele_out", help="folder for the results")
+
+
+def add_resize(parser: ArgumentParser) -> None:
+    parser.add_argument("--resize", action="store_true", help="scale a picture of another size")
+
+
+def add_class_names(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--class-names",
+        type=str,
+        help="of the labels 0, 1, ..., with commas between; default: those that the black box carries, else numbers",
+    )
+
+
+def add_black_box(parser: ArgumentParser, **defaults: str | None) -> None:
+    """What all that explains has in common; a model without a default must be named."""
+    parser.add_argument(
+        "--autoencoder",
+        type=str,
+        required="autoencoder" not in defaults,
+        default=defaults.get("autoencoder"),
+        help="name of a shipped autoencoder, or a checkpoint folder",
+    )
+    parser.add_argument(
+        "--black-box",
+        type=str,
+        required="black_box" not in defaults,
+        default=defaults.get("black_box"),
+        help="name of a shipped classifier, a checkpoint folder, a file .onnx, .pt2 or .skops, http://... of an "
+        "endpoint, or package.module:name of a function, torch module or scikit-learn classifier",
+    )
+    parser.add_argument(
+        "--mean", type=str, help="of pixels in [0, 1], as the black box wants them: 0.5, or one a channel"
+    )
+    parser.add_argument(
+        "--std", type=str, help="the same; --std 0.229,0.224,0.225: divided by it after --mean is taken off"
+    )
+    parser.add_argument("--channel-order", type=str, default="rgb", help=f"of the black box: {' or '.join(ORDERS)}")
+    parser.add_argument("--channels-last", action="store_true", help="the black box takes (N, H, W, C)")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of one attempt at an HTTP endpoint")
+    parser.add_argument(
+        "--data-dir", type=str, help="folder of the data sets; else ABELE_DATA_DIR, else ~/.cache/abele_py"
+    )
+    parser.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
+    parser.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Names with commas between."""
+    return () if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def pixels_of(options: Namespace) -> dict[str, Any]:
+    """How the black box wants its pixels, as options of ``load_black_box``."""
+    return {name: options[name] for name in ("mean", "std", "channel_order", "channels_last")}
+
+
+def black_box_of(options: Namespace, autoencoder: "AdversarialAutoencoder") -> "LoadedBlackBox":
+    from ..black_boxes.loading import load_black_box
+
+    with importing_from_here():
+        return load_black_box(
+            options.black_box, image_shape=autoencoder.image_shape, timeout=options.timeout, **pixels_of(options)
+        )
+
+
+@contextmanager
+def importing_from_here() -> Iterator[None]:
+    """``--black-box mymodule:function`` finds the user's own module beside the images, as ``python -m`` does.
+
+    Around no more than the loading: files there could take the names of libraries that are imported later.
+    """
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tuple[str, "Tensor"]:
+    """The name that an image's results get, and the image (C, H, W) in [0, 1]."""
+    from ..datasets.catalog import DATASETS
+    from ..datasets.loading import load_image
+    from ..images import read_image
+
+    path = Path(spec)
+    in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"([\w-]+|.+\.npz):\w+:\d+", spec)
+    if in_data_set and not os.path.exists(path):
+        return path.name.replace(".npz", "").replace(":", "-"), load_image(spec, options.data_dir, options.download)
+    return path.stem, read_image(path, shape, options.resize)

@@ -1,0 +1,149 @@
+"""Manifests of checkpoints: which are shipped, where a checkpoint is, what it says of itself, whether it is whole.
+
+Nothing here loads a network, nor torch: a list of checkpoints costs next to nothing.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+from ..errors import CheckpointError, unknown_name
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+CARD = "MODEL_CARD.md"
+
+Kind = Literal["autoencoder", "classifier"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What travels with the weights.
+
+    Attributes:
+        name: of the checkpoint.
+        kind: ``"autoencoder"`` or ``"classifier"``.
+        architecture: a key of ``NETWORKS``.
+        config: the arguments of its constructor.
+        data_set: key in ``DATASETS``, or a folder's name for own images.
+        split: what it learned from.
+        preprocessing: in words.
+        class_names: K names, in the order of the labels.
+        recipe: ``{"name": ..., "options": {...}}``, options as they were after all overrides.
+        seed: of the training.
+        versions: package -> version.
+        hardware: in words.
+        training_seconds: time of the training, without measuring.
+        metrics: name -> value, on the test split; the first one matters most.
+        licence: of the images it learned from.
+        files: file name -> sha256; filled in by ``save_checkpoint``.
+        schema: version of this record.
+        test_counts: number of test images of each class, in the order of the labels; empty where it was not recorded.
+    """
+
+    name: str
+    kind: Kind
+    architecture: str
+    config: dict[str, Any]
+    data_set: str
+    split: str
+    preprocessing: str
+    class_names: list[str]
+    recipe: dict[str, Any]
+    seed: int
+    versions: dict[str, str]
+    hardware: str
+    training_seconds: float
+    metrics: dict[str, float]
+    licence: str
+    files: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+    test_counts: list[int] = field(default_factory=list)
+
+
+def read_manifest(name_or_folder: str | Path) -> Manifest:
+    """The manifest of a checkpoint; the other files are not looked at."""
+    return _read_manifest(find_checkpoint(name_or_folder))
+
+
+def list_checkpoints() -> list[Manifest]:
+    """Manifests of the shipped checkpoints, by name."""
+    return [_read_manifest(folder) for _, folder in sorted(_shipped().items())]
+
+
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """The folder of a checkpoint: a plain name is a shipped one first; everything else is a folder."""
+    shipped = _shipped()
+    if isinstance(name_or_folder, str) and name_or_folder in shipped:
+        return shipped[name_or_folder]
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if isinstance(name_or_folder, str) and folder.name == name_or_folder:
+        raise unknown_name("checkpoint", name_or_folder, sorted(shipped))
+    if previous_of(folder.absolute()).is_dir():
+        raise CheckpointError(
+            f"got no folder {folder}; expected a checkpoint there; a process was killed while replacing it: rename "
+            f"{previous_of(folder.absolute())}, which is whole, to {folder.name}"
+        )
+    raise CheckpointError(f"got no folder {folder}; expected a checkpoint there; check the path")
+
+
+def verified(folder: Path, manifest: Manifest) -> bytes:
+    """Compare every file with its hash; the content of the weights, read once, so that what was checked is parsed."""
+    if WEIGHTS not in manifest.files:
+        raise CheckpointError(f"got no {WEIGHTS} in the files of {folder / MANIFEST}; expected it; restore the file")
+    contents = {}
+    for name, sha256 in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise CheckpointError(f"got no file {path}; expected it in the checkpoint; restore the folder")
+        contents[name] = path.read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != sha256:
+            raise CheckpointError(
+                f"got a damaged file {path}; expected sha256 {sha256}; restore it from where the checkpoint came"
+            )
+    return contents[WEIGHTS]
+
+
+def previous_of(folder: Path) -> Path:
+    """Where an earlier checkpoint waits while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _shipped() -> dict[str, Path]:
+    """Name -> folder: inside an installed wheel, or in the repository that an editable installation points to."""
+    package = Path(__file__).resolve().parent.parent
+    for root in (package / "_checkpoints", package.parent / "checkpoints"):
+        if root.is_dir():
+            return {path.parent.name: path.parent for path in root.glob(f"*/{MANIFEST}") if path.parent.name[0] != "."}
+    return {}
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    again = "restore it from where it came, or train it again"
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"got no readable {path}; expected the manifest of a checkpoint; {again}") from error
+    except ValueError as error:  # damaged JSON, or bytes that are no text
+        raise CheckpointError(f"got {path} that is no JSON ({error}); expected a manifest; {again}") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise CheckpointError(
+            f"got schema {schema} in {path}; expected at most {SCHEMA}; it was made by a newer abele_py: upgrade"
+        )
+    if schema != SCHEMA:
+        raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
+    wanted: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(Manifest)}
+    wanted["kind"], wanted["training_seconds"] = str, (int, float)
+    data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
+    wrong = [name for name, kind in wanted.items() if not isinstance(data.get(name), kind)]
+    if wrong or set(data) - set(wanted):
+        names = ", ".join([*wrong, *sorted(set(data) - set(wanted))])
+        raise CheckpointError(f"got wrong, missing or unknown fields in {path}: {names}; expected a manifest; {again}")
+    return Manifest(**data)
