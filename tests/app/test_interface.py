@@ -75,6 +75,7 @@ def test_without_gradio_the_extra_is_named(studio, tmp_path, monkeypatch):
         server.serve(studio, port=0)
 
 
+@pytest.mark.slow
 def test_the_page_waits_in_one_queue_and_tells_nobody(studio, tmp_path):
     page = interface.build(studio, tmp_path)
     assert page.analytics_enabled is False
@@ -82,6 +83,7 @@ def test_the_page_waits_in_one_queue_and_tells_nobody(studio, tmp_path):
     assert limits == {("models", 1)}, "one piece of work at a time"
 
 
+@pytest.mark.slow
 def test_every_axis_has_a_slider_and_every_method_a_box(studio, tmp_path):
     components = config(studio, tmp_path)["components"]
     sliders = [c["props"] for c in components if c["type"] == "slider"]
@@ -91,6 +93,7 @@ def test_every_axis_has_a_slider_and_every_method_a_box(studio, tmp_path):
     assert set(methods["value"]) <= {value for _, value in methods["choices"]}
 
 
+@pytest.mark.slow
 def test_no_font_is_fetched():
     style = server._theme()._get_theme_css()
     assert set(re.findall(r"url\(.{6}", style)) <= {'url("data:'}
