@@ -212,7 +212,7 @@ def test_recipe_says_what_it_reaches(recipe):
 @pytest.mark.parametrize("recipe", OF_DATA_SETS, ids=lambda path: path.stem)
 def test_recipe_is_parsed_and_builds_a_network_for_its_images(recipe):
     record = DATASETS[yaml.safe_load(recipe.read_text())["data"]["data_set"]]
-    module = training._parse([f"--config={recipe}"]).model
+    module = training.parse([f"--config={recipe}"]).model
     images = torch.rand(2, *record.image_shape)
     if isinstance(module, AutoencoderModule):
         assert module.network.decode(module.network.encode(images)).shape == images.shape
