@@ -77,6 +77,7 @@ def test_without_gradio_the_extra_is_named(studio, tmp_path, monkeypatch):
         server.serve(studio, port=0)
 
 
+@pytest.mark.slow
 def test_the_page_waits_in_one_queue_and_tells_nobody(studio, tmp_path):
     page = interface.build(studio, tmp_path)
     assert page.analytics_enabled is False
@@ -84,6 +85,7 @@ def test_the_page_waits_in_one_queue_and_tells_nobody(studio, tmp_path):
     assert limits == {("models", 1)}, "one piece of work at a time"
 
 
+@pytest.mark.slow
 def test_every_axis_has_a_slider_and_every_method_a_box(studio, tmp_path):
     components = config(studio, tmp_path)["components"]
     sliders = [c["props"] for c in components if c["type"] == "slider"]
@@ -133,6 +135,7 @@ def test_a_cancelled_work_says_so(studio, tmp_path):
     assert last(updates)[page._status] == interface._STOPPED
 
 
+@pytest.mark.slow
 def test_no_font_is_fetched():
     style = server._theme()._get_theme_css()
     assert set(re.findall(r"url\(.{6}", style)) <= {'url("data:'}

@@ -172,7 +172,7 @@ def test_the_text_is_a_table(comparison):
     assert [line.rsplit(None, 1)[0] for line in lines[1:]] == ["method", "ABELE", "Random order", "Edge detector"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)  # each writes and reads a file
 @given(
     n=st.integers(1, 3),
     m=st.integers(1, 4),
@@ -226,23 +226,26 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK_KINDS = {"one image, many methods", "tall", "long names", "markup", "long reason"}
+
+
+@pytest.mark.parametrize("kind", [k if k in QUICK_KINDS else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_all_that_is_written_lies_on_the_page(kind):
     c = KINDS[kind]()
     figure = c.plot()
-    figure.draw_without_rendering()
+    content = png(figure)
     for text in texts(figure):
         box = text.get_window_extent()
         assert box.x0 >= 0, text
         assert box.y0 >= 0, text
         assert box.x1 <= figure.bbox.x1, text
         assert box.y1 <= figure.bbox.y1, text
-    with Image.open(io.BytesIO(png(figure))) as picture:
+    with Image.open(io.BytesIO(content)) as picture:
         assert len(picture.getcolors(1 << 24)) > 20
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "columns", "strips"), [(1, 20, 7, 3), (3, 16, 6, 3), (2, 7, 7, 1), (1, 8, 7, 2), (1, 3, 1, 3)]
+    ("n", "m", "columns", "strips"), [(1, 20, 7, 3), (2, 7, 6, 2), (2, 7, 7, 1), (1, 8, 7, 2), (1, 3, 1, 3)]
 )
 def test_rows_are_images_and_methods_continue_below(n, m, columns, strips):
     c = made(n, m)
@@ -285,10 +288,11 @@ def test_the_figure_says_what_a_reader_must_know():
 
 
 def test_drawings_have_the_same_bytes_and_the_overlay_is_optional():
-    c = made()
-    assert png(c.plot()) == png(c.plot())
-    assert png(c.plot(overlay=False)) != png(c.plot())
+    c = made(1, 2)
+    over = png(c.plot())
+    assert png(c.plot()) == over
+    assert png(c.plot(overlay=False)) != over
     white = [a.images[0].get_array() for a in c.plot(overlay=False).get_axes() if len(a.images) == 2]
-    assert len(white) == 6
+    assert len(white) == 2
     assert all(bool((w == 1).all()) for w in white)
     assert c.plot()._repr_png_().startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from support.worlds import Identity, image, soft
 
 from abele_py import Abele
+from abele_py.attribution import registry
 from abele_py.attribution.registry import (
     LATENT,
     METHODS,
@@ -24,11 +26,19 @@ from abele_py.errors import BlackBoxError, MissingExtraError, ParameterError, Un
 
 TARGET = 1  # what the shipped CNN sees in test image 7
 NAMES = [*LATENT, *METHODS]
+LONG = {"abele-median", "anchor", "meaningful-perturbation"}  # seconds each; tests of their own hold the same
+
+
+def of_few_neighbors(*options):
+    """The same as ``methods_of``, ABELE's being quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "AbeleMaps", partial(AbeleMaps, n_samples=100))
+        return methods_of(*options)
 
 
 @pytest.fixture(scope="module")
 def methods(digits_models):
-    return methods_of(digits_models[0])
+    return of_few_neighbors(digits_models[0])
 
 
 def look_of(module):
@@ -46,7 +56,7 @@ def states():
     return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES])
 def test_every_method_keeps_the_contract(name, methods, digits_models, digit_images):
     classifier, x = digits_models[1], digit_images[7].clone()
     torch.manual_seed(3)
@@ -103,7 +113,7 @@ def test_the_seed_reaches_every_method_that_draws(digits_models, digit_images):
     box = BlackBox(classifier)
     drawing = ["abele", "smoothgrad", "rise", "lime", "random-order"]
     still = ["saliency", "occlusion", "edge-detector"]
-    zero, one = (methods_of(autoencoder, drawing + still, seed) for seed in (0, 1))
+    zero, one = (of_few_neighbors(autoencoder, drawing + still, seed) for seed in (0, 1))
     differs = {name: not zero[name](digit_images[7], box, 1).equal(one[name](digit_images[7], box, 1)) for name in zero}
     assert differs == {name: name in drawing for name in zero}
 

@@ -342,7 +342,7 @@ def models(tmp_path_factory, digits_models):
 
 
 @pytest.fixture
-def here(models, monkeypatch, tmp_path):
+def here(models, monkeypatch, tmp_path, blank_figures):
     """A folder of one's own with these models."""
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
@@ -354,6 +354,7 @@ def explained(spec, *options, capsys):
     return Explanation.load("abele_out/digits-test-7-explanation.npz")
 
 
+@pytest.mark.slow
 def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models):
     reference = explained("digits-cnn", capsys=capsys)
     for spec in ("model.onnx", "model.pt2"):
@@ -385,6 +386,7 @@ def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models):
     torch.testing.assert_close(explained("turned:f", *options, capsys=capsys).scores, reference.scores)
 
 
+@pytest.mark.slow
 def test_classes_of_a_file_get_names(here, capsys):
     names = "zero,one,two,three,four,five,six,<b>seven</b>,eight,nine"
     found = explained("model.onnx", "--class-names", names, "--target", "two", "--html", capsys=capsys)
@@ -412,6 +414,7 @@ def test_an_exported_network_is_compared_with_gradients(here, capsys):
     assert "needs gradients" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_evaluation_remembers_the_file(here, capsys):
     arguments = [
         "evaluate",

@@ -50,7 +50,7 @@ def written(folder: Path, name: str, *more: str) -> Explanation:
     return explanation
 
 
-def test_a_digit_of_the_data_set(here, capsys):
+def test_a_digit_of_the_data_set(here, capsys, blank_figures):
     assert main(["explain", "digits:test:7", *PAIR, *FEW]) == 0
     out, err = capsys.readouterr()
     explanation = written(here / "abele_out", "digits-test-7")
@@ -60,7 +60,7 @@ def test_a_digit_of_the_data_set(here, capsys):
     assert explanation.class_names == tuple("0123456789")
 
 
-def test_a_page_if_asked_for(here, capsys):
+def test_a_page_if_asked_for(here, capsys, blank_figures):
     assert main(["explain", "digits:test:7", *PAIR, *FEW, "--html"]) == 0
     explanation = written(here / "abele_out", "digits-test-7", "digits-test-7-explanation.html")
     page = here / "abele_out" / "digits-test-7-explanation.html"
@@ -68,7 +68,8 @@ def test_a_page_if_asked_for(here, capsys):
     assert f"  page: {Path('abele_out') / page.name}" in capsys.readouterr().out.splitlines()
 
 
-def test_several_images_are_explained_under_different_names_with_an_index(pictures, capsys):
+@pytest.mark.slow
+def test_several_images_are_explained_under_different_names_with_an_index(pictures, capsys, blank_figures):
     arguments = ["explain", "seven.png", "digits:test:8", "seven.npy", *PAIR, *FEW]
     assert main([*arguments, "--html", "--out", "with"]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -93,14 +94,16 @@ def test_a_missing_picture_among_several_is_said_before_anything_is_explained(he
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["seven.png", "seven.npy"])
-def test_a_file_is_explained_as_the_same_image_of_the_data_set(pictures, capsys, name, digit_explanation):
+def test_a_file_is_explained_as_the_same_image_of_the_data_set(
+    pictures, capsys, name, digit_explanation, blank_figures
+):
     assert main(["explain", name, *PAIR, *FEW, "--out", "results/new"]) == 0
     explanation = written(pictures / "results" / "new", "seven")
     assert explanation.image.equal(digit_explanation.image)
     assert explanation.label == digit_explanation.label
 
 
-def test_a_target_by_number(here, digit_explanation):
+def test_a_target_by_number(here, digit_explanation, blank_figures):
     target = next(y for y in range(10) if y != digit_explanation.label)
     assert main(["explain", "digits:test:7", *PAIR, *FEW, "--target", str(target), "--seed", "3"]) == 0
     explanation = written(here / "abele_out", "digits-test-7")
@@ -108,7 +111,7 @@ def test_a_target_by_number(here, digit_explanation):
     assert explanation.params["random_state"] == 3
 
 
-def test_a_function_beside_the_image_is_a_black_box(pictures):
+def test_a_function_beside_the_image_is_a_black_box(pictures, blank_figures):
     (pictures / "mymodel.py").write_text("def dark(images):\n    return (images.mean(dim=(1, 2, 3)) > 0.3).long()\n")
     path = list(sys.path)
     arguments = ["explain", "seven.png", "--autoencoder", "digits", "--black-box", "mymodel:dark", *FEW]
@@ -120,7 +123,7 @@ def test_a_function_beside_the_image_is_a_black_box(pictures):
 
 
 @pytest.mark.slow
-def test_a_picture_of_another_size_is_scaled_if_asked(pictures):
+def test_a_picture_of_another_size_is_scaled_if_asked(pictures, blank_figures):
     with Image.open("seven.png") as picture:
         picture.resize((56, 56)).save("large.png")
     assert main(["explain", "large.png", *PAIR, *FEW]) == 2
@@ -172,6 +175,7 @@ def test_a_digit_is_compared(here, capsys):
     assert err == ""
 
 
+@pytest.mark.slow
 def test_several_images_are_compared_in_one_figure(pictures):
     arguments = ["compare", "seven.png", "digits:test:8", "seven.npy", *PAIR, "--methods=rise,random-order", "--seed=3"]
     assert main([*arguments, "--out", "over"]) == 0

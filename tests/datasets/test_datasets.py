@@ -58,8 +58,12 @@ CONTENT = {
 }
 
 
+LONG = {"cifar10-jpeg"}  # 50,000 JPEGs to decode
+ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in DATASETS]
+
+
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", ALL)
 def test_split_is_what_its_record_says(name, split):
     record = DATASETS[name]
     images = load_split(name, split, data_dir_of(name))
@@ -84,7 +88,7 @@ def test_record_is_complete(name):
     assert set(record.sizes) == set(SPLITS)
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", ALL)
 def test_splits_share_no_image(name):
     seen: set[bytes] = set()
     distinct = 0

@@ -333,6 +333,7 @@ def test_a_mark_that_is_not_closed_swallows_nothing():
         with_tables(page, {"digits": SUMMARY}, METRICS)
 
 
+@pytest.mark.slow
 def test_a_report_is_written_and_its_pictures_are_drawn(tmp_path):
     paths = write_report(tmp_path / "run", SUMMARY, METRICS)
     names = [f"{name}.png" for name in ("curves", "exemplars", "sanity", "spread", "surrogate")]

@@ -355,6 +355,7 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_damaged_files_of_a_run_are_named(digits_models, tmp_path):
     options = {"methods": ("abele",), "parts": ("saliency",), "progress": silent}
     evaluate("digits:test:2", *digits_models[::-1], tmp_path, **options)

@@ -299,15 +299,16 @@ def test_memory_is_bounded_by_the_batch_size(batch_size):
 
 @pytest.mark.parametrize("neighborhood", NEIGHBORHOODS)
 def test_the_same_seed_gives_the_same_bytes_whatever_was_explained_before_and_for_every_batch_size(neighborhood):
-    expected = explain(neighborhood=neighborhood).to_json()
-    explainer = Abele(soft, Identity(), neighborhood, n_samples=200)
+    few = {"neighborhood": neighborhood, "n_samples": 100}
+    expected = explain(**few).to_json()
+    explainer = Abele(soft, Identity(), **few)
     explainer.explain(image(0.1, 0.1))
     torch.manual_seed(5)
     assert explainer.explain(image(0.6, 0.5)).to_json() == expected
     assert explainer.explain(image(0.6, 0.5)).to_json() == expected
     for batch_size in (1, 7):
-        assert explain(neighborhood=neighborhood, batch_size=batch_size).to_json() == expected
-    assert explain(neighborhood=neighborhood, random_state=1).to_json() != expected
+        assert explain(**few, batch_size=batch_size).to_json() == expected
+    assert explain(**few, random_state=1).to_json() != expected
 
 
 @pytest.mark.slow

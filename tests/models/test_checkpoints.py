@@ -334,6 +334,7 @@ def test_loading_leaves_the_global_random_state_alone(saved):
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_import_is_light():
     heavy = {"pytorch_lightning", "torchvision", "matplotlib", "jsonargparse"}
     code = f"import sys, abele_py.models.checkpoints; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
@@ -359,14 +360,15 @@ def test_shipped_checkpoint_is_complete_and_small(name):
         assert 0 < network.validity_threshold < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoint_reaches_its_first_figure(name):
-    """On all of the test images where there are few, else on the first 2,000, within four standard errors."""
+    """On all of the test images where there are few, else on the first 300, within four standard errors."""
     from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
 
     found = read_manifest(name)
     images = load_split(found.data_set, "test", data_dir_of(found.data_set))
-    n = min(2000, len(images))
+    n = min(300, len(images))
     part = ImageSet(images.images[:n], images.labels[:n], images.class_names)
     if found.kind == "autoencoder":
         judge = load_classifier(found.recipe["options"]["black_box"])

@@ -18,14 +18,24 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NEEDED = {"06_auditing_a_medical_classifier": "pneumoniamnist"}  # data sets that do not come with a library
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    """One process for all notebooks, which imports the libraries once."""
+    owner = NotebookClient(nbformat.v4.new_notebook())
+    with owner.setup_kernel():
+        yield owner.km
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch):
+def test_a_notebook_runs(path, kernel, tmp_path):
     notebook = nbformat.read(path, as_version=4)
-    monkeypatch.setenv("ABELE_SMALL", "1")
+    environment = {"ABELE_SMALL": "1"}
     if path.stem in NEEDED:
-        monkeypatch.setenv("ABELE_DATA_DIR", str(data_dir_of(NEEDED[path.stem])))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        environment["ABELE_DATA_DIR"] = str(data_dir_of(NEEDED[path.stem]))
+    alone = f"%reset -f\nimport os\nos.chdir({str(tmp_path)!r})\nos.environ.update({environment})\ndel os"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(alone))
+    NotebookClient(notebook, timeout=300, km=kernel).execute()
     shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in data for data in shown), "a notebook shows pictures"
 
@@ -54,6 +64,7 @@ def test_table_of_results_is_fresh(path):
     assert benchmark("table").with_table(path) == path.read_text(encoding="utf-8"), "run: python benchmarks/table.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", benchmark("page").PAGES, ids=lambda p: p.name)
 def test_figures_of_a_page_are_those_measured(path):
     text = path.read_text(encoding="utf-8")
@@ -75,6 +86,7 @@ STOPPED = {
 }
 
 
+@pytest.mark.slow
 def test_evaluations_are_stored_whole_but_for_what_is_named():
     summaries = benchmark("page").summaries()
     assert set(summaries) == {

@@ -225,6 +225,7 @@ def test_the_first_import_loads_no_library():
     assert loaded_by("import abele_py") == []
 
 
+@pytest.mark.slow
 def test_a_name_loads_what_it_needs_and_no_more():
     found = loaded_by("from abele_py import Abele, load_autoencoder, load_black_box, load_image")
     assert set(found) <= {"torch", "numpy", "scipy", "PIL"}

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
+from support.callbacks import Fail, Probe, Signal, Stop
 from support.paths import ROOT
 from torch.distributed.run import get_args_parser
 
@@ -35,55 +35,10 @@ TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=d
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-class Probe(Callback):
-    """Writes down, process by process, what each step has left and drawn."""
-
-    def __init__(self, folder):
-        self.folder, self.steps = Path(folder), []
-
-    def on_train_batch_start(self, trainer, module, batch, batch_idx):
-        state = torch.get_rng_state()
-        self.noise = torch.randn(3).tolist()
-        torch.set_rng_state(state)
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        parameters = torch.cat([p.detach().flatten() for p in module.parameters()])
-        self.steps.append({"parameters": parameters.tolist()[::97], "noise": self.noise, "images": len(batch[0])})
-
-    def on_train_end(self, trainer, module):
-        (self.folder / f"{trainer.global_rank}.json").write_text(json.dumps(self.steps))
-
-
-class Signal(Callback):
-    """Sends its own process a signal in the middle of the second epoch."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx) == (1, 1):
-            os.kill(os.getpid(), self.number)
-
-
-class Stop(Callback):
-    """Stops a training after its first epoch, before its last."""
-
-    def on_train_epoch_end(self, trainer, module):
-        trainer.should_stop = True
-
-
-class Fail(Callback):
-    """An error that only the first process meets."""
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if trainer.global_rank == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def callback(kind, **options):
     """Options that add one of the above to a training."""
     given = [f"--trainer.callbacks.{name}={value}" for name, value in options.items()]
-    return [f"--trainer.callbacks+=test_devices.{kind.__name__}", *given]
+    return [f"--trainer.callbacks+={kind.__module__}.{kind.__name__}", *given]
 
 
 def command(*arguments, program=(Path(sys.executable).parent / "abele", "train")):

@@ -16,13 +16,14 @@ from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import ImageSet
 from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.models.checkpoints import load_autoencoder, load_classifier, read_manifest
+from abele_py.training import recipe as training
 from abele_py.training.data_module import ImageData
 from abele_py.training.losses import edge_loss, mmd_loss
 from abele_py.training.modules import AutoencoderModule, ClassifierModule
 from abele_py.training.recipe import main, train
 
 RECIPES = sorted((ROOT / "training").glob("*.yaml"))
-OF_DATA_SETS = [path for path in RECIPES if not path.stem.startswith("folder")]  # the others: test_own_training.py
+OF_DATA_SETS = [path for path in RECIPES if not path.stem.startswith("folder")]  # the others: test_chain.py
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -47,6 +48,16 @@ def small(tmp_path, *options):
     few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     return [*few, *quiet, f"--runs={tmp_path / 'runs'}", *options]
+
+
+def one_of_each_kind():
+    """The first recipe of every kind of module and number of channels."""
+    found = {}
+    for path in OF_DATA_SETS:
+        options = yaml.safe_load(path.read_text())
+        channels = DATASETS[options["data"]["data_set"]].image_shape[0]
+        found.setdefault((options["model"]["class_path"], channels), path)
+    return list(found.values())
 
 
 def few_of_split(*args):
@@ -198,8 +209,21 @@ def test_recipe_says_what_it_reaches(recipe):
     assert recipe not in OF_DATA_SETS or yaml.safe_load(recipe.read_text())["data"]["data_set"] in DATASETS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", OF_DATA_SETS, ids=lambda path: path.stem)
+def test_recipe_is_parsed_and_builds_a_network_for_its_images(recipe):
+    record = DATASETS[yaml.safe_load(recipe.read_text())["data"]["data_set"]]
+    module = training.parse([f"--config={recipe}"]).model
+    images = torch.rand(2, *record.image_shape)
+    if isinstance(module, AutoencoderModule):
+        assert module.network.decode(module.network.encode(images)).shape == images.shape
+    elif isinstance(module, ClassifierModule):
+        assert module.network.logits(images).shape == (2, len(record.class_names))
+    else:
+        assert module.network(images).shape == (2, len(record.class_names))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", one_of_each_kind(), ids=lambda path: path.stem)
 def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     options = yaml.safe_load(recipe.read_text())
     monkeypatch.setattr("abele_py.training.finishing.load_split", few_of_split)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import Callback
+from support.callbacks import Killed
 from support.paths import ROOT
 
 from abele_py.errors import AbeleError, CheckpointError, DataError, ParameterError
@@ -31,23 +31,8 @@ WORSE = ["--monitor=val/loss", "--mode=max"]  # the loss falls: each epoch is wo
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-class Killed(Exception):
-    pass
-
-
-class Kill(Callback):
-    """Ends a training after the second step of an epoch."""
-
-    def __init__(self, epoch: int):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx) == (self.epoch, 1):
-            raise Killed
-
-
 def killed(epoch):
-    return ["--trainer.callbacks+=test_runs.Kill", f"--trainer.callbacks.epoch={epoch}"]
+    return ["--trainer.callbacks+=support.callbacks.Kill", f"--trainer.callbacks.epoch={epoch}"]
 
 
 def small(runs, *options):

@@ -181,6 +181,7 @@ def test_a_path_is_written_whole_and_returned(explanation, tmp_path):
     assert explanation.to_html(str(path)) == path
 
 
+@pytest.mark.slow
 def test_large_noisy_photographs_stay_below_the_weight():
     e = explained(lambda x: (x[:, 0].mean(dim=(1, 2)) * 40).long() % 4, autoencoder=Photos(), n_exemplars=16)
     assert len(e.counter_exemplars) >= 2
