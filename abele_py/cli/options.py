@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..black_boxes.loading import LoadedBlackBox
-    from ..models.adversarial import AdversarialAutoencoder
+    from ..models.autoencoder import Autoencoder
 
 Write = Callable[[str], Any]
 Commands = Any  # where a command's parser is added; jsonargparse has no public name for it
@@ -107,7 +107,7 @@ def pixels_of(options: Namespace) -> dict[str, Any]:
     return {name: options[name] for name in ("mean", "std", "channel_order", "channels_last")}
 
 
-def black_box_of(options: Namespace, autoencoder: "AdversarialAutoencoder") -> "LoadedBlackBox":
+def black_box_of(options: Namespace, autoencoder: "Autoencoder") -> "LoadedBlackBox":
     from ..black_boxes.loading import load_black_box
 
     with importing_from_here():
