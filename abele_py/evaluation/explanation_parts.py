@@ -214,11 +214,11 @@ class CounterExemplarsPart:
         c, real, labels = e.counter_exemplars, s.rival_images, s.rival_labels
         near = of_counters.nearest_unlike(e.image, labels, real, e.label)
         return [
-            Row("abele", None, self._metrics(e, c.images, c.labels, c.latents), seconds),
-            Row("nearest-unlike", None, self._metrics(e, real[near], labels[near], s.space.encode(real[near]))),
+            Row("abele", None, self.metrics_of(e, c.images, c.labels, c.latents), seconds),
+            Row("nearest-unlike", None, self.metrics_of(e, real[near], labels[near], s.space.encode(real[near]))),
         ]
 
-    def _metrics(self, e: Explanation, counters: Tensor, claimed: Tensor, codes: Tensor) -> dict[str, float]:
+    def metrics_of(self, e: Explanation, counters: Tensor, claimed: Tensor, codes: Tensor) -> dict[str, float]:
         """Of M counter-exemplars (M, C, H, W) of an image, with the labels that they are to have and their codes."""
         s = self.subject
         metrics = {
