@@ -52,7 +52,7 @@ class Loaded:
     Attributes:
         classifier: what was loaded; it tells the job at work of every call.
         names: of its labels; numbers where it has no names.
-        space: the autoencoder's latent space, as it sees it.
+        space: the autoencoder's latent space, labelled by it.
         explainer: of its decisions.
     """
 
@@ -167,7 +167,7 @@ class Studio:
         return Chosen(f"{self.data}:{index}", to_unit(self.images.images[index]))
 
     def uploaded(self, path: str | Path, invert: bool = False) -> Chosen:
-        """An uploaded picture, scaled to the size the autoencoder takes; light and dark exchanged if asked for."""
+        """An uploaded picture, scaled to the size the autoencoder takes; light and dark exchanged if wanted."""
         path = Path(path)
         try:
             image = read_image(path, self.autoencoder.image_shape, resize=True)
@@ -181,24 +181,24 @@ class Studio:
             raise ParameterError(f"got a drawing; {self.data_set} cannot be drawn; choose another picture")
         return Chosen("drawing", as_drawn(read_drawing(address), self.autoencoder.image_shape, *self.drawn))
 
-    def seen(self, image: Tensor, spec: str) -> Answer:
+    def predicted(self, image: Tensor, spec: str) -> Answer:
         """What a black box says of one image."""
         return self.load(spec).space.black_box(image[None])
 
     def explain(self, chosen: Chosen, spec: str, target: int | None = None) -> Explained:
-        """Why a black box sees in a picture what it sees; counter-exemplars of one label only if it is named."""
+        """Why a black box predicts what it predicts; counter-exemplars of one label only if it is named."""
         explainer = self.load(spec).explainer
         self._at_work.tell("Explaining")
         return Explained(chosen.name, spec, explainer.explain(chosen.image, target))
 
     def decoded(self, code: list[float], spec: str) -> tuple[Points, bool]:
-        """The image of a code (k,), what a black box sees in it, and whether the discriminator finds it realistic."""
+        """The image of a code (k,), its prediction by a black box, and whether the discriminator finds it realistic."""
         space = self.load(spec).space
         latents = torch.tensor([code], dtype=torch.float32)
         return space.classify(latents), bool(space.valid(latents))
 
     def compared(self, explained: Explained, methods: list[str]) -> Comparison:
-        """What several methods say of an explained decision."""
+        """The maps of several methods for an explained decision."""
         loaded, job = self.load(explained.black_box), self._at_work
         return compare(
             explained.explanation.image,
@@ -224,12 +224,12 @@ class Studio:
             # copy of the network would copy what it is bound to.
             for layer in classifier.modules():
                 layer.register_forward_pre_hook(lambda *_: self._at_work.tell())
-            classifier.register_forward_pre_hook(lambda _, inputs: self._at_work.tell(asked=len(inputs[0])))
+            classifier.register_forward_pre_hook(lambda _, inputs: self._at_work.tell(queried=len(inputs[0])))
             return classifier
         function = as_function(classifier)
 
         def watched(images: Tensor) -> Any:
-            self._at_work.tell(asked=len(images))
+            self._at_work.tell(queried=len(images))
             return function(images)
 
         return watched

@@ -58,7 +58,7 @@ class Page:
         self._studio, self._folder = studio, folder
         with gr.Blocks(title="abele", analytics_enabled=False, delete_cache=(3600, 3600)) as self.blocks:
             self._picture, self._explained, self._jobs = gr.State(None), gr.State(None), gr.State([])
-            self._html(tag("h1", "Why does it see that?") + tag("p", _INTRODUCTION))
+            self._html(tag("h1", "Why this prediction?") + tag("p", _INTRODUCTION))
             with gr.Row():
                 with gr.Column(min_width=320):
                     self._add_pictures()
@@ -92,7 +92,7 @@ class Page:
     def _add_question(self) -> None:
         gr, boxes = self._gr, self._studio.black_boxes
         self._html(tag("h2", "2. The black box and your question"))
-        self._seen = self._html()
+        self._prediction = self._html()
         self._black_box = gr.Dropdown(boxes, value=boxes[0], label="Black box")
         self._target = gr.Dropdown([("anything else", ANY)], value=ANY, label="What would make it ...")
         self._html(tag("h2", "3. The explanation"))
@@ -133,7 +133,7 @@ class Page:
     def _connect(self) -> None:
         """Which handler follows what its user does, what it is given, and what it may change."""
         own, told, chosen = self._jobs, [self._status, self._cancel], [self._black_box, self._target]
-        shown = [self._picture, self._seen, self._target, *told]
+        shown = [self._picture, self._prediction, self._target, *told]
         moved = [self._moved, *self._sliders]
         results = [self._explained, self._result, self._summary, self._report, self._as_page, self._as_data,
                    self._compared, *moved]  # fmt: skip
@@ -177,11 +177,11 @@ class Page:
             yield from self._choose(own, lambda: chosen, spec, wanted)
 
     def _choose(self, own: Jobs, read: Callable[[], Chosen], spec: str, wanted: int) -> Iterator[Updates]:
-        """A picture is chosen, or another black box for it: show it, and what is seen in it."""
+        """A picture is chosen, or another black box for it: show it, and the prediction for it."""
 
         def do() -> Any:
             chosen = read()
-            return chosen, self._studio.seen(chosen.image, spec), self._studio.load(spec).names
+            return chosen, self._studio.predicted(chosen.image, spec), self._studio.load(spec).names
 
         def show(found: Any) -> Updates:
             chosen, answer, names = found
@@ -189,7 +189,7 @@ class Page:
             kept = wanted if wanted in [value for _, value in targets] else ANY
             return {
                 self._picture: chosen,
-                self._seen: panels.preview(chosen, answer, names),
+                self._prediction: panels.preview(chosen, answer, names),
                 self._target: self._gr.update(choices=targets, value=kept),
             }
 
@@ -280,15 +280,15 @@ _AT_WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", 
 _LATEST: dict[str, Any] = {"trigger_mode": "always_last", **_AT_WORK}
 
 _INTRODUCTION = (
-    "Choose a picture and ask a classifier, the black box, why it sees in it what it sees: which similar pictures get "
+    "Choose a picture, and see why a classifier, the black box, predicts what it predicts: which similar pictures get "
     "the same label, what would change it, and how far to believe all that. Everything is computed on this machine."
 )
 _SLIDERS = (
     "The autoencoder describes the picture by a few numbers, its code. Move them, and see what image they stand for, "
-    "and what the black box sees in it."
+    "and what the black box predicts for it."
 )
 _COMPARISON = (
-    "What other methods say of the same decision. Those that this black box cannot serve are left out, with the reason."
+    "Maps of the same decision by other methods. Those that this black box cannot serve are left out, with the reason."
 )
 _CANVAS = (
     '<div class="pad"><p class="hint">White on black. What you draw is cut out, scaled and centred as in the data set, '

@@ -16,11 +16,11 @@ class Job(Generic[T]):
 
     Attributes:
         stage: what is being done, in words.
-        asked: images that black boxes were asked for.
+        queried: images that black boxes were queried for.
     """
 
     def __init__(self, stage: str) -> None:
-        self.stage, self.asked = stage, 0
+        self.stage, self.queried = stage, 0
         self._stopped = threading.Event()
         self._future: Future[T]
 
@@ -29,7 +29,7 @@ class Job(Generic[T]):
         self._stopped.set()
         self._future.cancel()
 
-    def tell(self, stage: str = "", asked: int = 0) -> None:
+    def tell(self, stage: str = "", queried: int = 0) -> None:
         """Say, from within the work, how far it is.
 
         Raises:
@@ -37,7 +37,7 @@ class Job(Generic[T]):
         """
         if self._stopped.is_set():
             raise Stopped
-        self.stage, self.asked = stage or self.stage, self.asked + asked
+        self.stage, self.queried = stage or self.stage, self.queried + queried
 
     def done(self, seconds: float) -> bool:
         """Whether it has ended, after waiting so long for it."""

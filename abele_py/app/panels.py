@@ -25,7 +25,7 @@ def told(*content: Content) -> Html:
 
 def progress(job: Job[Any]) -> Html:
     """How far a piece of work has got."""
-    queried = f": the black box was queried for {sentences.counted(job.asked, 'image')}" if job.asked else ""
+    queried = f": the black box was queried for {sentences.counted(job.queried, 'image')}" if job.queried else ""
     return told(f"{job.stage or 'Waiting for other work'}{queried} …")
 
 

@@ -211,14 +211,14 @@ def _train(cli: RecipeCli) -> Path:
         # whatever can be refused is refused before anything earlier is touched
         check_place(run, out, resume=config.resume, overwrite=config.overwrite)
         black_box = None if config.black_box is None else load_classifier(config.black_box)
-        asked = trained_options(config, dataset_of(config.data.data_set).name)
+        wanted = trained_options(config, dataset_of(config.data.data_set).name)
         if config.resume:
-            check_options(run, asked)
+            check_options(run, wanted)
         cli.datamodule.prepare_data()
         if config.resume:
             keep_figures(trainer, _check_state(run / LAST, module)["epoch"])
         else:
-            create(run, out, asked)
+            create(run, out, wanted)
     if config.threads:
         torch.set_num_threads(config.threads)
 

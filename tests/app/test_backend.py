@@ -88,7 +88,7 @@ def test_the_sliders_begin_at_the_copy_and_reach_what_real_images_reach(studio, 
 def test_a_comparison_is_the_library_s_and_says_what_it_is_at(studio, explained, digits_models):
     stages = []
     work = lambda: studio.compared(explained, ["grad-cam", "edge-detector"])  # noqa: E731
-    found = told(studio, work, lambda stage="", asked=0: stages.append(stage)).result()
+    found = told(studio, work, lambda stage="", queried=0: stages.append(stage)).result()
     autoencoder, classifier = digits_models
     image = explained.explanation.image
     expected = compare(image, classifier, autoencoder, ["grad-cam", "edge-detector"], class_names="0123456789")
@@ -151,14 +151,14 @@ def test_stopped_work_ends_at_the_next_call_of_the_black_box(slow):
         job.result()
     assert after.result() == 3
     assert len(box.calls) == calls + 1
-    assert job.asked == box.calls[-1]
+    assert job.queried == box.calls[-1]
 
 
 def test_work_that_has_not_begun_is_never_begun(slow):
     studio, box = slow
     box.free.clear()
     begun = []
-    first = studio.start(lambda: studio.seen(studio.picked(7).image, "slow_box:box"))
+    first = studio.start(lambda: studio.predicted(studio.picked(7).image, "slow_box:box"))
     second = studio.start(lambda: begun.append(1))
     second.stop()
     box.free.set()
@@ -174,7 +174,7 @@ def test_a_method_of_a_comparison_ends_too(studio, explained, method):
     """Also where a method works on a copy of the network, or turns every Exception into its own."""
     reached = threading.Event()
 
-    def tell(stage="", asked=0):
+    def tell(stage="", queried=0):
         if reached.is_set():
             raise Stopped
         if stage:

@@ -24,7 +24,7 @@ def parts(names):
     e = Explained(names[0], names[1], explained(hard, class_names=names))
     answer = Answer(torch.tensor([1]), torch.tensor([[0.2, 0.8]]))
     job = Job(names[0])
-    job.asked = 1
+    job.queried = 1
     comparison = Comparison(
         e.explanation.image[None], torch.tensor([0]), None, names, {"a": names[0], "b": names[1]},
         {"a": torch.zeros(1, 1, 2)}, {"a": torch.zeros(1)}, {"b": names[0]}, {},

@@ -100,8 +100,8 @@ def answer_of(url):
 
 
 def test_an_image_is_explained_without_a_browser(client, digits_models, digit_images):
-    seen = client.predict(44, "digits-cnn", -1, api_name="/on_number")
-    assert any("digits:test:44, 28 x 28 pixels" in str(part) for part in seen)
+    shown = client.predict(44, "digits-cnn", -1, api_name="/on_number")
+    assert any("digits:test:44, 28 x 28 pixels" in str(part) for part in shown)
     found = [str(part) for part in client.predict("digits-cnn", -1, api_name="/explain")]
     summary = next(part for part in found if "Can I believe the explanation?" in part)
     assert "digits:test:44" in summary
@@ -195,7 +195,7 @@ def test_a_drawing_is_explained_for_a_target_and_its_code_is_moved(page):
     drawn(page, *SEVEN)
     page.get_by_text("drawing, 28 x 28 pixels").wait_for()
     frame = explained(page)
-    assert frame.locator("h1").inner_text() == "The black box sees 7"
+    assert frame.locator("h1").inner_text() == "The black box predicts 7"
     assert frame.locator(".card").count() > 1
     frame.get_by_role("link", name="See the rule").click()
     assert frame.locator("h1").count() == 1, "links stay inside the report"
@@ -270,7 +270,7 @@ def test_other_explainers_are_compared_and_a_comparison_is_cancelled(page):
 
 
 def test_hostile_names_are_only_text(page):
-    page.get_by_text("The black box sees").wait_for()
+    page.get_by_text("The black box predicts").wait_for()
     explained(page)
     page.get_by_role("tab", name="Sliders").click()
     page.get_by_label("What would make it ...").click()
