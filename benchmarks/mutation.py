@@ -187,9 +187,13 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, str(self.path), "exec"), vars(module))
 
 
-def tests() -> list[str]:
-    after = [test for test in TESTS if (ROOT / test).is_dir()]
-    return after or [f"tests/test_{name}.py" for name in TESTS_BEFORE]
+def tests(room: str) -> list[str]:
+    """The files of tests, those named after the room first: most mutants are found there."""
+    folders = [ROOT / folder for folder in TESTS if (ROOT / folder).is_dir()]
+    files = [path for folder in folders for path in sorted(folder.glob("test_*.py"))]
+    files = files or [ROOT / f"tests/test_{name}.py" for name in TESTS_BEFORE]
+    named = {"trust": ("trust", "notes"), "surrogate": ("surrogate", "tree")}.get(room, (room.replace("-", "_"),))
+    return [str(path) for path in sorted(files, key=lambda path: not any(name in path.stem for name in named))]
 
 
 def tried(mutant: dict) -> dict:
@@ -206,7 +210,7 @@ def tried(mutant: dict) -> dict:
         sys.meta_path.insert(0, Mutated(*found))
         import pytest
 
-        order = sorted(tests(), key=lambda path: mutant["room"].replace("-", "_") not in path)
+        order = tests(mutant["room"])
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", *order])))
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -222,7 +226,7 @@ def tried(mutant: dict) -> dict:
         time.sleep(0.05)
 
 
-def run(name: str, jobs: int) -> None:
+def run(name: str, jobs: int, killed_by: str | None = None) -> None:
     for library in ("torch", "sklearn.tree", "sklearn.linear_model", "sklearn.mixture", "scipy.stats", "scipy.ndimage",
                     "pytest", "hypothesis", "matplotlib.pyplot"):  # fmt: skip
         importlib.import_module(library)
@@ -231,6 +235,9 @@ def run(name: str, jobs: int) -> None:
     stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     known = {result["id"]: result for result in stored.get(name, {}).get("mutants", [])}
     missing = [mutant for mutant in mutants if mutant["id"] not in known]
+    if killed_by is not None:
+        killed = {r["id"] for r in stored[killed_by]["mutants"] if r["result"] == "killed"}
+        missing = [mutant for mutant in missing if mutant["id"] in killed]
     with ThreadPoolExecutor(jobs) as pool:
         for result in pool.map(tried, missing):
             known[result["id"]] = result
@@ -252,13 +259,14 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="now", help="of the run, in the results")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--killed-by", help="run only the mutants that the run of this name killed: are they still?")
     options = parser.parse_args(argv)
     if options.action == "draw":
         chosen = draw(options.n, options.seed)
         MUTANTS.write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
         print(f"{len(chosen)} of {sum(1 for _ in all_mutants(ROOT))} mutants")
         return
-    run(options.name, options.jobs)
+    run(options.name, options.jobs, options.killed_by)
 
 
 if __name__ == "__main__":
