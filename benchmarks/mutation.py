@@ -209,7 +209,10 @@ def tried(mutant: dict) -> dict:
         os.dup2(1, 2)
         sys.meta_path.insert(0, Mutated(*found))
         import pytest
+        from hypothesis import Phase, settings
 
+        settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), database=None)  # no shrinking
+        settings.load_profile("mutants")
         order = tests(mutant["room"])
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", *order])))
     while True:
