@@ -1,6 +1,7 @@
 """The page's parts: their texts, alt texts, and hostile names that stay text."""
 
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ NAMES = ("<img src=x onerror=alert(1)>", "${alert(2)} {{constructor}} `\"'</ifra
 POINTS = Points(torch.zeros(1, 2), torch.zeros(1, 1, 1, 2), torch.tensor([1]), torch.tensor([[0.2, 0.8]]))
 
 
+@cache
 def parts(names):
     """Every part, with these names wherever a name can stand."""
     e = Explained(names[0], names[1], explained(hard, class_names=names))

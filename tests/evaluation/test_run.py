@@ -193,6 +193,7 @@ def explained(monkeypatch):
     return images, refused
 
 
+@pytest.mark.slow
 def test_an_image_is_explained_once_whatever_is_measured_of_it(digits_models, tmp_path, explained):
     images, _ = explained
     options = {"methods": ("abele", "edge-detector", "abele-median"), "progress": silent}
@@ -212,6 +213,7 @@ def load_maps(folder):
     return [dict(zip(file["methods"], map(torch.from_numpy, file["maps"]), strict=True)) for file in files]
 
 
+@pytest.mark.slow
 def test_a_kept_explanation_is_read_back_with_its_seconds(digits_models, tmp_path, explained):
     images, _ = explained
     options = {"methods": ("abele",), "parts": ("surrogate",), "progress": silent}
@@ -223,6 +225,7 @@ def test_a_kept_explanation_is_read_back_with_its_seconds(digits_models, tmp_pat
     assert len(images) == made + 1, "the trial alone"
 
 
+@pytest.mark.slow
 def test_an_image_without_neighbors_costs_only_itself(digits_models, tmp_path, explained):
     explained[1].update({1, 2})  # the trial and the first image
     options = {"methods": ("abele", "edge-detector"), "parts": ("saliency",), "progress": silent}
