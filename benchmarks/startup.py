@@ -14,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parent / "results" / "startup.json"
@@ -66,15 +67,17 @@ def missed(starts: dict) -> list[str]:
     return slow + [name for name, most in MOST_RATIO.items() if starts[name]["to_import_torch"] > most]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
-    starts = report(measured(parser.parse_args().runs))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args(argv)
+    starts = report(measured(options.runs))
     for name, row in starts.items():
         print(f"{name:46} {row['cpu_seconds']:7.3f} s {row['to_import_torch']:7.3f} x import torch")
     bars = {"most_cpu_seconds": MOST_SECONDS, "most_to_import_torch": MOST_RATIO, "missed": missed(starts)}
     versions = {"python": platform.python_version(), "machine": platform.machine()}
-    OUT.write_text(json.dumps({"starts": starts, "bars": bars, **versions}, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps({"starts": starts, "bars": bars, **versions}, indent=1) + "\n", encoding="utf-8")
     for name in bars["missed"]:
         print(f"missed: {name}")
     return 1 if bars["missed"] else 0

@@ -43,7 +43,8 @@ def probabilities(scores: Tensor) -> Tensor:
 
 
 class BlackBox:
-    """A checked black box. Calling it with images (N, C, H, W) in [0, 1] gives an :class:`Answer`.
+    """A checked black box. Calling it with images (N, C, H, W) in [0, 1] gives an
+    :class:`~abele_py.black_boxes.black_box.Answer`.
 
     Args:
         classifier: a callable from (N, C, H, W) float32 in [0, 1] to (N,) integer labels or (N, K >= 2) scores, tensor

@@ -40,7 +40,7 @@ class Note:
     """Something the reader of an explanation must know, as data.
 
     Attributes:
-        code: what it is, for programs: see :func:`notes_on`.
+        code: what it is, for programs: see :func:`~abele_py.explanation.notes.notes_on`.
         text: the same for people.
     """
 

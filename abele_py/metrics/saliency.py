@@ -30,7 +30,7 @@ def deletion_curves(
         black_box: asked ``M * steps`` images.
         target: the explained label.
         maps: (M, H, W), higher for pixels that speak more for the target.
-        baseline: (C, H, W), as of :func:`baseline_of`.
+        baseline: (C, H, W), as of ``attribution.baselines.baseline_of``.
         steps: 2 or more.
 
     Returns:
@@ -93,7 +93,7 @@ def faithfulness_correlation(
         black_box: f, the score of the target; asked ``n_subsets`` images.
         target: the explained label.
         maps: (M, H, W).
-        baseline: (C, H, W), as of :func:`baseline_of`.
+        baseline: (C, H, W), as of ``attribution.baselines.baseline_of``.
         generator: of the sets.
         n_subsets: 2 or more.
         subset_fraction: share of the pixels in a set, in (0, 1).
