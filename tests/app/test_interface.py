@@ -100,6 +100,7 @@ def last(updates):
     return list(updates)[-1]
 
 
+@pytest.mark.slow
 def test_the_handlers_show_what_the_studio_gives(studio, tmp_path):
     page, own = interface.Page(studio, tmp_path), []
     spec = studio.black_boxes[0]

@@ -108,6 +108,7 @@ def test_a_method_named_twice_and_an_impossible_seed_are_refused():
             methods_of(Identity(), random_state=seed)
 
 
+@pytest.mark.slow
 def test_the_seed_reaches_every_method_that_draws(digits_models, digit_images):
     autoencoder, classifier = digits_models
     box = BlackBox(classifier)

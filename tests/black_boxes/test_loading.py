@@ -400,6 +400,7 @@ def test_classes_of_a_file_get_names(here, capsys):
     assert Comparison.load("abele_out/digits-test-7-comparison.npz").class_names == tuple(names.split(","))
 
 
+@pytest.mark.slow
 def test_an_exported_network_is_compared_with_gradients(here, capsys):
     for spec in ("digits-cnn", "model.pt2", "model.onnx"):
         arguments = ["compare", "digits:test:7", *DIGITS, "--methods", "saliency,grad-cam,lrp,edge-detector"]
@@ -479,6 +480,7 @@ def test_the_server_of_the_page_serves(digits_models, digit_images):
     torch.testing.assert_close(answer.scores, digits_models[1](digit_images[:9]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the export that needs no library but onnx
 def test_the_python_of_the_page_runs(tmp_path, monkeypatch, digits_models):
     monkeypatch.chdir(tmp_path)

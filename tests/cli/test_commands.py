@@ -60,6 +60,7 @@ def test_a_digit_of_the_data_set(here, capsys, blank_figures):
     assert explanation.class_names == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_a_page_if_asked_for(here, capsys, blank_figures):
     assert main(["explain", "digits:test:7", *PAIR, *FEW, "--html"]) == 0
     explanation = written(here / "abele_out", "digits-test-7", "digits-test-7-explanation.html")
@@ -160,6 +161,7 @@ def compared(folder: Path, name: str) -> Comparison:
     return Comparison.load(folder / f"{name}-comparison.npz")
 
 
+@pytest.mark.slow
 def test_a_digit_is_compared(here, capsys):
     assert main(["compare", "digits:test:7", *PAIR, "--methods", "abele,smoothgrad, edge-detector"]) == 0
     out, err = capsys.readouterr()

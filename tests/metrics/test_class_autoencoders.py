@@ -38,6 +38,7 @@ def test_each_knows_its_own_class_and_the_last_knows_all(fitted):
     assert fitted.n_classes == 2
 
 
+@pytest.mark.slow
 def test_on_digits_that_were_not_seen_the_own_class_reconstructs_best(digit_images):
     train = load_split("digits", "train")
     labels = load_split("digits", "test").labels

@@ -43,6 +43,7 @@ def test_each_loss_reaches_its_own_part_alone(batch):
         assert z.grad is None, "the encoder is not asked to move its codes"
 
 
+@pytest.mark.slow
 def test_a_decoder_learns_to_give_images_the_labels_of_the_linear_classifier(batch):
     images, labels, latents = batch
     decoder, learner = decoder_of(), LatentLabels(SHAPE, K, CLASSES, consistent=True)

@@ -121,6 +121,7 @@ def test_notes_are_in_the_figure():
     assert all(note.text in text for note in e.notes)
 
 
+@pytest.mark.slow
 def test_two_drawings_have_the_same_bytes_and_change_nothing_of_the_explanation(explanation):
     before = explanation.to_json()
     assert png(explanation.plot()) == png(explanation.plot())
