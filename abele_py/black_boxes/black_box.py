@@ -74,7 +74,7 @@ class BlackBox:
 
     @property
     def device(self) -> torch.device:
-        """Where the classifier takes its images: a torch module where it is now, all else in main memory."""
+        """Where the classifier takes its images, which is main memory for all but torch modules."""
         return device_of(self.classifier)
 
     def __call__(self, images: Tensor) -> Answer:
