@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Tests read their bytecode from the second run on, whatever the environment says: half a minute of CPU time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test check lint types notebooks bench sweep page docs pictures clean
 
 $(READY): pyproject.toml constraints.txt

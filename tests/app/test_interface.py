@@ -125,6 +125,7 @@ def test_the_handlers_show_what_the_studio_gives(studio, tmp_path):
     assert "Edge detector" in compared[page._compared]
 
 
+@pytest.mark.slow
 def test_a_cancelled_work_says_so(studio, tmp_path):
     page, own = interface.Page(studio, tmp_path), []
     updates = page.on_number(own, 7, studio.black_boxes[0], interface.ANY)

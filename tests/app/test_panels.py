@@ -16,6 +16,7 @@ from abele_py.black_boxes.black_box import Answer
 from abele_py.errors import ImageError
 from abele_py.latent.space import Points
 
+PARTS = ("progress", "refusal", "preview", "summary", "report", "moved", "compared")
 NAMES = ("<img src=x onerror=alert(1)>", "${alert(2)} {{constructor}} `\"'</iframe>")
 POINTS = Points(torch.zeros(1, 2), torch.zeros(1, 1, 1, 2), torch.tensor([1]), torch.tensor([[0.2, 0.8]]))
 
@@ -31,19 +32,20 @@ def parts(names):
         e.explanation.image[None], torch.tensor([0]), None, names, {"a": names[0], "b": names[1]},
         {"a": torch.zeros(1, 1, 2)}, {"a": torch.zeros(1)}, {"b": names[0]}, {},
     )  # fmt: skip
-    return {
-        "progress": panels.progress(job),
-        "refusal": panels.refusal(ImageError(names[0])),
-        "preview": panels.preview(Chosen(names[0], torch.zeros(1, 28, 28)), answer, names),
-        "summary": panels.summary(e),
-        "report": panels.report(e.explanation.to_html(title=names[0]), names[0]),
-        "moved": panels.moved(e, POINTS, True, names),
-        "compared": panels.compared(comparison),
-    }
+    texts = (
+        panels.progress(job),
+        panels.refusal(ImageError(names[0])),
+        panels.preview(Chosen(names[0], torch.zeros(1, 28, 28)), answer, names),
+        panels.summary(e),
+        panels.report(e.explanation.to_html(title=names[0]), names[0]),
+        panels.moved(e, POINTS, True, names),
+        panels.compared(comparison),
+    )
+    return dict(zip(PARTS, texts, strict=True))
 
 
 @pytest.mark.parametrize("names", [NAMES, HOSTILE])
-@pytest.mark.parametrize("part", parts(("a", "b")))
+@pytest.mark.parametrize("part", PARTS)
 def test_hostile_names_are_only_text(part, names):
     read, harmless = Reader(parts(names)[part]), Reader(parts(("a", "b"))[part])
     assert [name for name, _ in read.elements] == [name for name, _ in harmless.elements]

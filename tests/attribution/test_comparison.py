@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.marks import slow_if
 from support.worlds import Identity, hard, image, soft
 
 from abele_py import Abele, Comparison, compare, load_classifier
@@ -226,10 +227,10 @@ KINDS = {
 }
 
 
-QUICK_KINDS = {"one image, many methods", "tall", "long names", "markup", "long reason"}
+QUICK_KINDS = {"tall", "markup"}
 
 
-@pytest.mark.parametrize("kind", [k if k in QUICK_KINDS else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
+@pytest.mark.parametrize("kind", slow_if(lambda kind: kind not in QUICK_KINDS, KINDS))
 def test_all_that_is_written_lies_on_the_page(kind):
     c = KINDS[kind]()
     figure = c.plot()
@@ -245,7 +246,8 @@ def test_all_that_is_written_lies_on_the_page(kind):
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "columns", "strips"), [(1, 20, 7, 3), (2, 7, 6, 2), (2, 7, 7, 1), (1, 8, 7, 2), (1, 3, 1, 3)]
+    ("n", "m", "columns", "strips"),
+    slow_if(lambda case: case[1] > 7, [(1, 20, 7, 3), (2, 7, 6, 2), (2, 7, 7, 1), (1, 8, 7, 2), (1, 3, 1, 3)]),
 )
 def test_rows_are_images_and_methods_continue_below(n, m, columns, strips):
     c = made(n, m)

@@ -183,6 +183,7 @@ def test_logits_become_probabilities_and_probabilities_stay():
     assert torch.allclose(by_probability, by_logits, atol=1e-2)
 
 
+@pytest.mark.slow
 @methods
 def test_maps_of_a_real_network_are_finite_vary_and_come_again(method, digits_models, digit_images):
     black_box = BlackBox(digits_models[1])

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from support.marks import slow_if
 from support.worlds import Identity, image, soft
 
 from abele_py import Abele
@@ -26,7 +27,13 @@ from abele_py.errors import BlackBoxError, MissingExtraError, ParameterError, Un
 
 TARGET = 1  # what the shipped CNN sees in test image 7
 NAMES = [*LATENT, *METHODS]
-LONG = {"abele-median", "anchor", "meaningful-perturbation"}  # seconds each; tests of their own hold the same
+LONG = {
+    "abele",
+    "abele-median",
+    "anchor",
+    "meaningful-perturbation",
+    "rise",
+}  # seconds each
 
 
 def of_few_neighbors(*options):
@@ -56,7 +63,7 @@ def states():
     return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES])
+@pytest.mark.parametrize("name", slow_if(LONG.__contains__, NAMES))
 def test_every_method_keeps_the_contract(name, methods, digits_models, digit_images):
     classifier, x = digits_models[1], digit_images[7].clone()
     torch.manual_seed(3)

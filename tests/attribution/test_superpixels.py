@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
+from support.marks import slow_if
 from support.real_data import data_dir_of
 
 from abele_py import load_classifier
@@ -276,7 +277,7 @@ def test_an_anchor_is_graded_by_order_and_lies_in_few_superpixels(digits_models,
     assert not set(cells[kept].tolist()) & set(cells[~kept].tolist())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", slow_if(lambda method: method is not lime, METHODS))
 def test_what_a_map_calls_evidence_is_evidence(method, digits_models, digit_images):
     """Deleting what a map calls evidence lowers the score more than deleting what it does not."""
     black_box = BlackBox(digits_models[1])

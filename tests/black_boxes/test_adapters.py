@@ -269,6 +269,7 @@ def odd(tmp_path_factory):
     return folder, network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["any", "few", "four"])
 def test_an_exported_graph_answers_as_the_network_whatever_its_batch(name, odd):
     folder, network = odd
@@ -279,6 +280,7 @@ def test_an_exported_graph_answers_as_the_network_whatever_its_batch(name, odd):
     torch.testing.assert_close(classifier.logits(COLOURS), classifier(COLOURS))
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_an_exported_graph_and_its_preparation(odd, digit_files, digit_images):
     folder, network = odd
     classifier = load_black_box(folder / "any.pt2", mean=0.5, std=0.5).classifier
@@ -330,6 +332,7 @@ def call(target, **arguments):
     return lambda program: nodes_of(program).insert(0, node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -354,6 +357,7 @@ def test_a_graph_that_does_more_than_operators_on_tensors_is_refused(change, wor
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.slow
 def test_what_is_evaluated_or_unpickled_by_torch_is_not_looked_at(odd, tmp_path):
     folder, network = odd
     trap = f"__import__('os').mkdir({str(tmp_path / 'trapped')!r})"
@@ -369,6 +373,7 @@ def test_what_is_evaluated_or_unpickled_by_torch_is_not_looked_at(odd, tmp_path)
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.slow
 def test_pickled_weights_are_refused(odd, tmp_path):
     def pickled(content):
         config = json.loads(content)
@@ -384,6 +389,7 @@ def test_pickled_weights_are_refused(odd, tmp_path):
     assert "no file" in refused(tmp_path / "missing.pt2")
 
 
+@pytest.mark.slow
 def test_files_of_older_torch_with_weights_that_only_hold_tensors(odd, tmp_path):
     folder, network = odd
     exported = ExportedClassifier(folder / "any.pt2")

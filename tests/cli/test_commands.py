@@ -104,6 +104,7 @@ def test_a_file_is_explained_as_the_same_image_of_the_data_set(
     assert explanation.label == digit_explanation.label
 
 
+@pytest.mark.slow
 def test_a_target_by_number(here, digit_explanation, blank_figures):
     target = next(y for y in range(10) if y != digit_explanation.label)
     assert main(["explain", "digits:test:7", *PAIR, *FEW, "--target", str(target), "--seed", "3"]) == 0

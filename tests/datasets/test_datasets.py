@@ -25,6 +25,7 @@ import pytest
 import torch
 import torchvision
 from sklearn.datasets import load_digits
+from support.marks import slow_if
 from support.paths import ROOT
 from support.real_data import data_dir_of
 from torchvision.datasets import utils
@@ -59,7 +60,7 @@ CONTENT = {
 
 
 LONG = {"cifar10-jpeg"}  # 50,000 JPEGs to decode
-ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in DATASETS]
+ALL = slow_if(LONG.__contains__, DATASETS)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -99,9 +100,7 @@ def test_splits_share_no_image(name):
     assert len(seen) == distinct
 
 
-@pytest.mark.parametrize(
-    ("name", "split"), [pytest.param(*key, marks=pytest.mark.slow) if key[0] in LONG else key for key in CONTENT]
-)
+@pytest.mark.parametrize(("name", "split"), slow_if(lambda key: key[0] in LONG, CONTENT))
 def test_content_has_not_changed(name, split):
     images = load_split(name, split, data_dir_of(name))
     found = hashlib.sha256(images.labels.numpy().tobytes() + images.images.numpy().tobytes()).hexdigest()

@@ -249,6 +249,7 @@ def of_abele(line, monkeypatch):
     return words[words.index("train") + 1 :], (5, 8) if environment else (0, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_of_the_page_is_understood(line, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)

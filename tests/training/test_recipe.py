@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from support.marks import slow_if
 from support.paths import ROOT
 from support.real_data import data_dir_of
 from torch.nn import functional
@@ -209,7 +210,9 @@ def test_recipe_says_what_it_reaches(recipe):
     assert recipe not in OF_DATA_SETS or yaml.safe_load(recipe.read_text())["data"]["data_set"] in DATASETS
 
 
-@pytest.mark.parametrize("recipe", OF_DATA_SETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "recipe", slow_if(lambda path: path not in one_of_each_kind(), OF_DATA_SETS), ids=lambda path: path.stem
+)
 def test_recipe_is_parsed_and_builds_a_network_for_its_images(recipe):
     record = DATASETS[yaml.safe_load(recipe.read_text())["data"]["data_set"]]
     module = training.parse([f"--config={recipe}"]).model

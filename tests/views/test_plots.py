@@ -71,11 +71,9 @@ KINDS = {
 }
 
 
-QUICK = {"no counter-exemplars", "mathtext"}
-
-
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:Glyph")
-@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_explanation_has_a_figure(kind):
     figure = KINDS[kind]().plot()
     assert isinstance(figure, Figure)
@@ -84,6 +82,7 @@ def test_every_kind_of_explanation_has_a_figure(kind):
         assert len(picture.getcolors(1 << 24)) > 20
 
 
+@pytest.mark.slow
 def test_an_explanation_without_exemplars_has_a_figure(explanation):
     empty = dataclasses.replace(explanation, exemplars=explanation.exemplars[slice(0, 0)])
     figure = empty.plot()
@@ -106,6 +105,7 @@ def test_the_figure_says_what_a_reader_must_know(figure):
         assert word in text
 
 
+@pytest.mark.slow
 def test_words_over_frames_of_the_way_do_not_touch(explanation):
     page = dataclasses.replace(explanation, class_names=("normal lungs", "pneumonia")).plot()
     page.draw_without_rendering()
