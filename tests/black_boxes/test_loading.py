@@ -355,7 +355,7 @@ def explained(spec, *options, capsys):
 
 
 @pytest.mark.slow
-def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models):
+def test_every_kind_explains_a_digit(here, capsys, digit_images, digits_models, blank_figures):
     reference = explained("digits-cnn", capsys=capsys)
     for spec in ("model.onnx", "model.pt2"):
         found = explained(spec, capsys=capsys)

@@ -86,6 +86,8 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch, request):
     if arguments[0] == "app":  # it runs until it is ended: app/test_served.py starts it, uses it and ends it
         parser().parse_args(arguments)
         return
+    if arguments[0] == "demo":  # of one digit
+        arguments += ["--images=1"]
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     if "my_images/" in command:

@@ -49,14 +49,10 @@ def explained(black_box, autoencoder=None, pixels=(0.6, 0.5), **options):
 
 
 NAMES = {
-    "markup": ("$x_", "<b>"),
-    "mathtext": ("$x_$", "$\\frac{$"),
-    "backslashes": ("\\n\\alpha", "%s {0} {x}"),
-    "two dollars": ("$1 or $2_", "$$"),
-    "long": ("a very long name of a class " * 5, "the other very long name of a class " * 5),
-    "other scripts": ("über-Größe", "naïve café"),
-    "empty": ("", " "),
-    "lines": ("two\nlines", "one"),
+    "markup": ("$x_", "<b>", "$x_$", "$\\frac{$"),
+    "dollars and backslashes": ("\\n\\alpha", "%s {0} {x}", "$1 or $2_", "$$"),
+    "long": ("a very long name of a class " * 5, *(f"the very long name of class {i} " * 5 for i in range(3))),
+    "other scripts": ("über-Größe", "naïve café", "two\nlines", " "),
 }
 KINDS = {
     "scores": lambda: explained(lambda x: torch.nn.functional.one_hot(quarters(x), 4).float()),
@@ -67,7 +63,7 @@ KINDS = {
     "paper": lambda: explained(quarters, preset="paper"),
     "one exemplar": lambda: explained(hard, n_exemplars=1),
     "many exemplars": lambda: explained(hard, n_exemplars=40),
-    **{name: (lambda n=names: explained(hard, class_names=n)) for name, names in NAMES.items()},
+    **{name: (lambda n=names: explained(quarters, class_names=n)) for name, names in NAMES.items()},
 }
 
 
