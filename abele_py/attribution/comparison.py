@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from ..files import read_npz, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
+from ..provenance import versions
 from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def compare(
         params={
             "random_state": int(random_state),
             "sources": {name: method.source for name, method in chosen.items()},
-            "versions": _versions("abele-py", "torch", "numpy", "scikit-learn", "captum", "scikit-image"),
+            "versions": versions("abele-py", "torch", "numpy", "scikit-learn", "captum", "scikit-image"),
         },
     )
 
@@ -287,13 +287,3 @@ def _own_maps(
         seconds.append(perf_counter() - start)
         bar.update()
     return {name: (torch.stack(some), torch.tensor(seconds, dtype=torch.float64)) for name, some in maps.items()}
-
-
-def _versions(*packages: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # one of the extra
-            found[package] = None
-    return found

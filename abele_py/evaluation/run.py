@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from ..errors import (
 from ..files import write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
+from ..provenance import versions
 from .parts import PARTS
 from .report import write_report
 from .subject import Subject
@@ -134,7 +134,7 @@ def evaluate(
     run = _begun(folder, settings) or settings | {
         "left_out": {"methods": left_out, "parts": {}},
         "threads": torch.get_num_threads(),
-        "versions": {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")},
+        "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", run)

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from numbers import Integral
 from typing import Any
 
@@ -28,6 +26,7 @@ from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weigh
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
+from ..provenance import hash_of_array, origin_of, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import notes_on
@@ -126,6 +125,7 @@ class Abele:
         references = self._space.reference_latents[: self.options.n_landmarks]
         self._landmarks = self._space.classify(references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
+        self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
 
     def explain(self, image: Any, target: int | str | None = None) -> Explanation:
         """Explain the black box's decision on one image.
@@ -211,6 +211,7 @@ class Abele:
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
             traversals=traversals,
+            provenance=self._origin | {"image": {"shape": list(x.shape), "sha256": hash_of_array(x)}},
         )
         return replace(found, notes=tuple(notes_on(found)))
 
@@ -272,11 +273,5 @@ class Abele:
         return self.options.as_params() | {
             "target": target,
             "autoencoder": type(self._space.autoencoder).__name__,
-            "versions": dict(_versions()),
+            "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
         }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Of what decides the numbers. Read once: to look them up takes a tenth of a small explanation's time."""
-    return {package: version(package) for package in ("abele-py", "torch", "numpy", "scikit-learn")}

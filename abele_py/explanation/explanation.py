@@ -4,7 +4,7 @@ Holds no black box and computes nothing. No file that is read here can run code.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 from ..files import read_npz, write_bytes, write_npz
 from .serialization import decode, encode, lists, with_schema
+from .summary import summary_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,10 @@ class Explanation:
             :meth:`~abele_py.models.mixture.Mixture.typicality`; None for an autoencoder without a mixture of its codes.
         traversals: what changes along each coordinate of the rule and the counterfactual rules; None in files of a
             time without them.
+        provenance: what was explained, as JSON: ``black_box`` and ``autoencoder`` (see
+            :func:`~abele_py.provenance.origin_of`) and ``image`` (``shape`` and ``sha256`` of the tensor). Commands
+            add its file, the ``time`` and the ``command``; so can :meth:`with_provenance`. None in files of a time
+            without it.
     """
 
     image: Tensor
@@ -78,6 +83,19 @@ class Explanation:
     exemplar_typicality: Tensor | None = None  # files of a time without mixtures lack these two
     counter_exemplar_typicality: Tensor | None = None
     traversals: Traversals | None = None
+    provenance: dict[str, Any] | None = None
+
+    def with_provenance(self, **more: Any) -> "Explanation":
+        """A copy whose ``provenance`` says more, such as ``time=now(), image={"name": "7.png"}``.
+
+        Args:
+            more: what JSON can say. A dictionary is added to the one of that name.
+        """
+        told = dict(self.provenance or {})
+        for name, value in more.items():
+            known = told.get(name)
+            told[name] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
+        return replace(self, provenance=told)
 
     @property
     def fidelity(self) -> float:
@@ -154,6 +172,10 @@ class Explanation:
     def to_json(self) -> str:
         """All of it as one JSON text: records as objects, arrays as nested lists. :meth:`from_json` is exact."""
         return json.dumps(with_schema(encode(self, lists)), allow_nan=False)
+
+    def summary(self) -> dict[str, Any]:
+        """What it says, without arrays: a few kB of JSON, see :func:`~abele_py.explanation.summary.summary_of`."""
+        return summary_of(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Explanation":

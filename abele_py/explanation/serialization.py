@@ -10,6 +10,7 @@ from torch import Tensor
 from ..trees import Trees
 
 SCHEMA = 1
+_AS_IT_IS = ("params", "provenance")  # JSON of any form, in which no records are looked for
 
 
 def encode(value: Any, put: Callable[[str, Tensor], Any], path: str = "") -> Any:
@@ -37,7 +38,7 @@ def decode(value: Any, get: Callable[[Any], Tensor], records: Mapping[str, type]
         return value
     if value.get("@schema", SCHEMA) != SCHEMA:
         raise ValueError(f"schema {value['@schema']}, this version reads {SCHEMA}; update abele_py")
-    content = {k: (v if k == "params" else decode(v, get, records)) for k, v in value.items() if not k.startswith("@")}
+    content = {k: (v if k in _AS_IT_IS else decode(v, get, records)) for k, v in value.items() if not k.startswith("@")}
     return records[value["@"]](**content)
 
 

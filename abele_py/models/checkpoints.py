@@ -21,6 +21,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ..errors import AbeleError, CheckpointError, unknown_name
+from ..provenance import hashes_of, remember
 from .adversarial import AdversarialAutoencoder
 from .autoencoder import Autoencoder
 from .classifiers import ConvolutionalClassifier, Forest
@@ -179,7 +180,9 @@ def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
             "of its architecture; restore the folder"
         )
     network.to_empty(device="cpu").load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    files = manifest.files | hashes_of(folder / MANIFEST)
+    origin = {"name": manifest.name, "specification": str(name_or_folder), "files": files}
+    return remember(network.eval().requires_grad_(False), origin)
 
 
 def _unpack(folder: Path, content: bytes) -> dict[str, Tensor]:

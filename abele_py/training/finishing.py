@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,12 @@ from ..metrics.autoencoder import (
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
+from ..provenance import versions
 from . import pictures
 from .model_card import card
 
 N_REFERENCES = 2000
+_PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn", "python")
 
 
 def finalize(
@@ -87,11 +88,7 @@ def finalize(
         class_names=list(data.class_names),
         recipe={"name": Path(file).stem, "options": trained_options(config, data.name)},
         seed=int(config.seed_everything),
-        versions={
-            name: version(name)
-            for name in ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn")
-        }
-        | {"python": platform.python_version()},
+        versions={package: found for package, found in versions(*_PACKAGES).items() if found is not None},
         hardware=_hardware(module),
         training_seconds=round(seconds, 1),
         metrics={name: round(value, 6) for name, value in metrics.items()},

@@ -263,7 +263,6 @@ def _trust(e: Explanation) -> Html:
 
 
 def _made(e: Explanation) -> Html:
-    rows = [tag("tr", tag("th", key, scope="row"), tag("td", value)) for key, value in _flat(e.params)]
     terms = [
         (
             "Black box",
@@ -285,7 +284,8 @@ def _made(e: Explanation) -> Html:
         "made",
         "How this was made",
         tag("dl", ([tag("dt", term), tag("dd", text)] for term, text in terms), class_="terms"),
-        tag("details", tag("summary", "Parameters and versions"), tag("table", rows, class_="params")),
+        None if e.provenance is None else _table("What was explained, with hashes of all files", e.provenance),
+        _table("Parameters and versions", e.params),
         tag(
             "p",
             "Made by abele_py. Method: Guidotti, Monreale, Matwin, Pedreschi: Black Box Explanation by Learning Image "
@@ -293,6 +293,11 @@ def _made(e: Explanation) -> Html:
             class_="hint",
         ),
     )
+
+
+def _table(heading: str, record: dict[str, Any]) -> Html:
+    rows = [tag("tr", tag("th", key, scope="row"), tag("td", value)) for key, value in _flat(record)]
+    return tag("details", tag("summary", heading), tag("table", rows, class_="params"))
 
 
 def _flat(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,13 +1,14 @@
 """Explanation: frozen data that survive a file exactly; what is no explanation is refused, nothing is half-written."""
 
 import dataclasses
+import hashlib
 import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
-from support.paths import GOLDEN
+from support.paths import GOLDEN, ROOT
 from support.worlds import Identity, IdentityModule, always_one, hard, image, quarters, soft
 
 from abele_py import Abele, Explanation
@@ -88,10 +89,11 @@ def test_an_explanation_is_computed_once(explanation):
     assert explanation.to_json() == explanation.to_json()
 
 
-def test_an_explanation_holds_no_black_box(explanation):
-    assert b"soft" not in explanation.to_json().encode()
-    pickled = pickle.dumps(explanation)
-    assert b"worlds" not in pickled
+def test_an_explanation_names_its_black_box_and_holds_none(explanation):
+    assert explanation.provenance["black_box"]["name"] == "support.worlds.soft"
+    nameless = dataclasses.replace(explanation, provenance=None)
+    assert "soft" not in nameless.to_json()
+    assert b"worlds" not in pickle.dumps(nameless)
 
 
 def test_it_holds_the_options_that_made_it():
@@ -297,3 +299,47 @@ def test_arrays_are_found_by_name_with_numpy_alone(explanation, tmp_path):
     with np.load(explanation.save(tmp_path / "why.npz"), allow_pickle=False) as archive:
         assert np.array_equal(archive["saliency"], explanation.saliency.numpy())
         assert np.array_equal(archive["exemplars.images"], explanation.exemplars.images.numpy())
+
+
+def test_what_was_explained_is_told_and_added_to(explanation):
+    told = explanation.provenance
+    assert told["image"]["shape"] == [1, 1, 2]
+    assert told["autoencoder"]["type"] == "support.worlds.Identity"
+    more = explanation.with_provenance(time="2026-01-01T00:00:00+00:00", image={"name": "7.png"})
+    assert more.provenance["image"] == told["image"] | {"name": "7.png"}
+    assert more.provenance["black_box"] == told["black_box"]
+    assert Explanation.from_json(more.to_json()).provenance == more.provenance
+    page = more.to_html()
+    assert "7.png" in page
+    assert told["image"]["sha256"] in page
+    assert "time" not in told
+
+
+def test_a_checkpoint_is_told_with_the_hashes_of_all_its_files(digit_explanation):
+    told = digit_explanation.provenance["autoencoder"]
+    assert (told["name"], told["specification"]) == ("digits", "digits")
+    folder = ROOT / "checkpoints" / "digits"
+    for name in ("manifest.json", "model.safetensors"):
+        assert told["files"][name] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def test_the_summary_says_the_same_in_a_few_kilobytes(digit_explanation):
+    e = digit_explanation
+    summary = e.summary()
+    text = json.dumps(summary, allow_nan=False)
+    assert len(text) < 10_000
+    assert json.loads(text) == summary
+    assert summary["label"] == {"label": e.label, "name": e.name(e.label)}
+    assert summary["scores"][0] == {**summary["label"], "score": float(e.scores[e.label])}
+    assert summary["rule"] == e.rule.words(e.name)
+    assert [c["label"] for c in summary["counter_exemplars"]] == e.counter_exemplars.labels.tolist()
+    assert summary["trust"]["held_out"] == e.fidelity
+    assert summary["provenance"] == e.provenance
+
+
+def test_the_summary_of_labels_only_and_of_nothing_found():
+    e = Abele(lambda x: always_one(x).argmax(dim=1), Identity(), n_samples=100).explain(image(0.6, 0.5))
+    summary = json.loads(json.dumps(e.summary(), allow_nan=False))
+    assert summary["scores"] is None
+    assert summary["counter_exemplars"] == []
+    assert {note["code"] for note in summary["notes"]} == {note.code for note in e.notes}
