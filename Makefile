@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
 
 # Tests read their bytecode from the second run on, whatever the environment says: half a minute of CPU time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint types notebooks bench sweep page docs pictures clean
+.PHONY: demo test check lowest lint types notebooks bench sweep page docs pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +25,13 @@ test: $(READY)
 check: lint types
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
 
+# The quick tests with the lowest versions that pyproject.toml allows, in a virtual environment of their own.
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,7 +44,7 @@ notebooks: $(READY)
 	$(BIN)/python -m pytest tests/project/test_documents.py -k a_notebook --durations 0
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache
 
 # The measurements of README.md and of pages in docs/. Two forests are trained once; finished measurements are kept.
 DATA_DIR ?= ../shared/data
