@@ -115,3 +115,11 @@ def read_npz(path: str | Path, *records: str) -> tuple[dict[str, np.ndarray], li
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name not in records}
         return arrays, [json.loads(str(file[name])) for name in records]
+
+
+def same_arrays(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of named arrays are equal in every name, type, shape and bit."""
+    return first.keys() == second.keys() and all(
+        (a.dtype, a.shape) == (b.dtype, b.shape) and a.numpy().tobytes() == b.numpy().tobytes()
+        for a, b in ((first[name], second[name]) for name in first)
+    )

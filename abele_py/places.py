@@ -154,7 +154,7 @@ def _protected() -> set[Path]:
 
 
 @contextmanager
-def alone(folder: Path, wait: float = 0.0) -> Iterator[None]:
+def alone(folder: Path, purpose: str = "", wait: float = 0.0) -> Iterator[None]:
     """Own a folder while this lasts: no second process or thread does. The system takes it back from a killed process.
 
     The folder is made if need be, and removed again where nothing was written into it. So it also tells beforehand
@@ -162,12 +162,13 @@ def alone(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
     Args:
         folder: the folder.
+        purpose: the beginning of the lock's name: two purposes do not exclude each other.
         wait: most seconds for another owner to end.
 
     Raises:
         PlaceError: another one owns it, or it cannot be written.
     """
-    with _held(folder, folder / LOCK, wait):
+    with _held(folder, folder / f"{purpose and '.'}{purpose}{LOCK}", wait):
         yield
 
 
@@ -291,7 +292,8 @@ def _let_go(path: Path, handle: int) -> None:
 
 def short(name: str, most: int = 160) -> str:
     """The beginning of a name, at most this many bytes: what is added to it must fit a file system's 255."""
-    return os.fsdecode(os.fsencode(name)[:most].decode("utf-8", "ignore")) if len(os.fsencode(name)) > most else name
+    content = os.fsencode(name)
+    return name if len(content) <= most else content[:most].decode("utf-8", "ignore")
 
 
 def temporary(path: Path) -> tuple[Path, int]:
