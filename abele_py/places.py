@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open: this is what holds it there
     fcntl = None  # type: ignore[assignment]
 
-MARK = ".abele.json"  # what a folder that we made says of itself
+MARK = "abele.json"  # what a folder that we made says of itself
 LOCK, TEMPORARY = ".abele-lock", ".abele-tmp"  # endings of hidden files that a living process holds
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK}
 _HIDDEN = re.compile(r"(\..*)?\.abele-lock|\..*\.[0-9a-f]{16}\.abele-tmp", re.DOTALL)

@@ -16,21 +16,31 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def writing_to(out: str | Path) -> Iterator[None]:
-    """Own a folder of results; what cannot be written within this is a mistake in ``--out``.
+def blaming(out: str | Path) -> Iterator[None]:
+    """What cannot be written within this is a mistake in ``--out``.
 
     Raises:
         ParameterError: the folder cannot be written.
     """
     try:
-        with alone(Path(out), "results", wait=60):  # commands that run side by side write one after the other
-            yield
+        yield
     except AbeleError:  # some are OSErrors too, and know better what went wrong
         raise
     except OSError as error:
         raise ParameterError(
             f"got --out {str(out)!r}, which cannot be written ({error}); choose another folder"
         ) from error
+
+
+@contextmanager
+def writing_to(out: str | Path) -> Iterator[None]:
+    """Own a folder of results, among commands that run side by side: they write one after the other.
+
+    Raises:
+        ParameterError: the folder cannot be written.
+    """
+    with blaming(out), alone(Path(out), "results", wait=60):
+        yield
 
 
 def check_out(out: str | Path) -> None:

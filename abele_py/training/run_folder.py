@@ -86,7 +86,6 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
         ParameterError: there is nothing to resume, or an earlier training to keep.
         PlaceError: what would be replaced is no training, or no checkpoint, of ours alone.
     """
-    restore(run)
     outside = _outside(run, out)
     real, inside = out.resolve(), run.resolve()
     if outside and (real.is_relative_to(inside) or inside.is_relative_to(real) or real == backup_of(inside)):
@@ -97,6 +96,7 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
     if outside:
         check_replaceable(out, CHECKPOINT)
         check_replaceable(previous_of(out.absolute()), CHECKPOINT)
+    restore(run)
     if resume:
         if not (run / LAST).is_file():
             raise ParameterError(
