@@ -32,6 +32,10 @@ class CheckpointError(AbeleError, OSError):
     """A checkpoint is missing, damaged or of another schema."""
 
 
+class PlaceError(ParameterError, OSError):
+    """A place that was chosen for results cannot be written, or holds what must not be replaced."""
+
+
 class DataError(AbeleError, OSError):
     """A data set is missing, damaged or unusable."""
 

@@ -2,27 +2,80 @@
 
 import json
 import os
-import tempfile
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from .errors import PlaceError
+from .places import sweep, temporary
+
 
 def write_atomically(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a whole file or none: into a temporary file beside it, which then takes its name."""
+    """Write a whole file or none: into a hidden file beside it, which takes its name once it is safely on the disk.
+
+    A regular file is replaced, and keeps its mode; a new one gets the mode that the user's umask leaves. What killed
+    processes have left of this in the folder is removed.
+
+    Raises:
+        PlaceError: a link, a folder, a device or a write-protected file has the name.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    sweep(path.parent)
+    place, handle = temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+            file.flush()
+            with suppress(FileNotFoundError):
+                os.chmod(place, stat.S_IMODE(path.stat().st_mode))
+            os.fsync(file.fileno())
+            if os.name == "posix":  # while it is held
+                os.replace(place, path)
+        if os.name != "posix":
+            os.replace(place, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
         raise
+    sync(path.parent)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a name that is none of a new file, nor of one that can be replaced.
+
+    Raises:
+        PlaceError: a link, a folder, a device or a write-protected file has it.
+        OSError: no file can have it.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise PlaceError(f"got {str(path)!r}; expected a name without a NUL byte; choose another") from error
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: "a write-protected file"}
+    if not stat.S_ISREG(mode) or not mode & 0o222:
+        raise PlaceError(
+            f"got {path}, which is {kinds.get(stat.S_IFMT(mode), 'a device or pipe')}; expected a free name or a file "
+            "to replace; choose another"
+        )
+
+
+def sync(folder: Path) -> None:
+    """See to it that the names in a folder outlive a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -62,3 +115,11 @@ def read_npz(path: str | Path, *records: str) -> tuple[dict[str, np.ndarray], li
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name not in records}
         return arrays, [json.loads(str(file[name])) for name in records]
+
+
+def same_arrays(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of named arrays are equal in every name, type, shape and bit."""
+    return first.keys() == second.keys() and all(
+        (a.dtype, a.shape) == (b.dtype, b.shape) and a.numpy().tobytes() == b.numpy().tobytes()
+        for a, b in ((first[name], second[name]) for name in first)
+    )

@@ -24,7 +24,7 @@ from ..errors import (
     ParameterError,
 )
 from ..explanation.saliency import on_one_scale
-from ..files import read_npz, write_npz
+from ..files import read_npz, same_arrays, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
@@ -111,20 +111,28 @@ class Comparison:
             raise ParameterError(f"got columns={columns}; expected at least 1; 7 fit a page")
         return plot_comparison(self, overlay, columns)
 
+    def repeats(self, other: "Comparison") -> bool:
+        """Whether both are results of one question: equal seeds, names and arrays, but for the times they took."""
+        asked = [(c.params["random_state"], c.class_names, c.maps.keys(), c.left_out.keys()) for c in (self, other)]
+        return asked[0] == asked[1] and same_arrays(self._arrays(), other._arrays())
+
     def save(self, path: str | Path) -> Path:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
         Arrays stand in it under their own names: ``images``, ``labels``, ``scores``, ``maps.NAME``, ``seconds.NAME``;
         all else is JSON in ``comparison``.
         """
-        arrays = {"images": self.images, "labels": self.labels}
-        arrays |= {} if self.scores is None else {"scores": self.scores}
-        arrays |= {f"maps.{name}": values for name, values in self.maps.items()}
+        arrays = self._arrays()
         arrays |= {f"seconds.{name}": values for name, values in self.seconds.items()}
         rest = {name: getattr(self, name) for name in ("class_names", "titles", "left_out", "params")}
         path = Path(path)
         write_npz(path, arrays, {"comparison": {"schema": SCHEMA, "methods": list(self.maps), **rest}})
         return path
+
+    def _arrays(self) -> dict[str, Tensor]:
+        scores = {} if self.scores is None else {"scores": self.scores}
+        maps = {f"maps.{name}": values for name, values in self.maps.items()}
+        return {"images": self.images, "labels": self.labels} | scores | maps
 
     @classmethod
     def load(cls, path: str | Path) -> "Comparison":

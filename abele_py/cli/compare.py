@@ -1,6 +1,8 @@
 """``abele compare``: what several explainers say of the same decisions, on one scale."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ActionYesNo, Namespace
 
@@ -17,7 +19,10 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import write_block, write_figure, writing_to
+from .results import check_out, free_name, told, write_block, write_figure, writing_to
+
+if TYPE_CHECKING:
+    from ..attribution.comparison import Comparison
 
 
 def add_compare(commands: Commands) -> None:
@@ -51,6 +56,7 @@ def run_compare(options: Namespace, write: Write) -> None:
     from ..attribution.comparison import compare
     from ..models.checkpoints import load_autoencoder
 
+    check_out(options.out)
     autoencoder = load_autoencoder(options.autoencoder)
     names, images = zip(*(image_of(spec, options, autoencoder.image_shape) for spec in options.images), strict=True)
     black_box, class_names = black_box_of(options, autoencoder)
@@ -64,9 +70,25 @@ def run_compare(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         progress=True,
     )
-    name = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
-    paths = [Path(options.out) / f"{name}-comparison{suffix}" for suffix in (".png", ".npz")]
-    with writing_to(options.out):
-        write_figure(paths[0], comparison.plot(options.overlay))
-        comparison.save(paths[1])
-    write_block(", ".join(names), str(comparison), {"figure": paths[0], "maps": paths[1]}, write)
+    wanted = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
+    out = Path(options.out)
+    with writing_to(out):
+        name = free_name(out, wanted, ["-comparison.npz", "-comparison.png"], partial(_holds, comparison))
+        figure, maps = (out / f"{name}-comparison{suffix}" for suffix in (".png", ".npz"))
+        comparison.save(maps)
+        write_figure(figure, comparison.plot(options.overlay))
+    lines = [str(comparison), *told(wanted, name, out)]
+    write_block(", ".join(names), "\n".join(lines), {"figure": figure, "maps": maps}, write)
+
+
+def _holds(comparison: "Comparison", path: Path) -> bool:
+    """Whether a file holds a comparison that was asked for and answered as this one was."""
+    from ..attribution.comparison import Comparison
+    from ..errors import DataError
+
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return Comparison.load(path).repeats(comparison)
+    except DataError:
+        return False

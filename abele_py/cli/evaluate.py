@@ -15,7 +15,7 @@ from .options import (
     names_in,
     pixels_of,
 )
-from .results import writing_to
+from .results import blaming, check_out
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -51,6 +51,7 @@ def run_evaluate(options: Namespace, write: Write) -> None:
     from ..evaluation.run import evaluate
     from ..models.checkpoints import load_autoencoder
 
+    check_out(options.out)
     autoencoder = load_autoencoder(options.autoencoder)
     black_box, _ = black_box_of(options, autoencoder)
     models = {
@@ -63,7 +64,7 @@ def run_evaluate(options: Namespace, write: Write) -> None:
             loaded = load_black_box(options.oracle, image_shape=autoencoder.image_shape, timeout=options.timeout)
         oracle = loaded.classifier
         models["oracle"] = identity(options.oracle)
-    with writing_to(options.out):
+    with blaming(options.out):
         evaluate(
             options.data,
             black_box,

@@ -1,6 +1,7 @@
 """``abele explain`` and ``abele demo``: explanations of single decisions, as files and in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,14 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import write_block, write_figure, write_text, writing_to
+from .results import check_out, free_name, told, write_block, write_figure, write_text, writing_to
 
 if TYPE_CHECKING:
     from ..explanation.explanation import Explanation
 
 # Those of latent.neighborhood.STRATEGIES, which loads torch; a test holds them equal.
 NEIGHBORHOODS = ("local", "random", "genetic", "genetic-score", "hybrid", "mixture")
-_SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json"}
+_SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json", "page": ".html"}
 
 
 def add_explain(commands: Commands) -> None:
@@ -54,6 +55,7 @@ def run_explain(options: Namespace, write: Write) -> None:
     from ..explanation.explainer import Abele
     from ..models.checkpoints import load_autoencoder
 
+    check_out(options.out)
     autoencoder = load_autoencoder(options.autoencoder)
     images = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
     black_box, class_names = black_box_of(options, autoencoder)
@@ -67,8 +69,7 @@ def run_explain(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         preset=options.preset,
     )
-    named = zip(_different([name for name, _ in images]), images, strict=True)
-    explained = ((name, explainer.explain(image, options.target)) for name, (_, image) in named)
+    explained = ((name, explainer.explain(image, options.target)) for name, image in images)
     _report(explained, Path(options.out), options.html, write)
 
 
@@ -90,6 +91,7 @@ def run_demo(options: Namespace, write: Write) -> None:
     from ..explanation.explainer import Abele
     from ..models.checkpoints import load_autoencoder, load_classifier
 
+    check_out(options.out)
     images = load_split("digits", "test")
     if not 1 <= options.images <= len(images):
         raise ParameterError(f"got --images {options.images}; expected 1 to {len(images)}")
@@ -101,31 +103,41 @@ def run_demo(options: Namespace, write: Write) -> None:
 
 
 def _report(explained: "Iterable[tuple[str, Explanation]]", out: Path, html: bool, write: Write) -> None:
-    """Write figures, explanations, JSON and, if asked for, pages; say in words what they hold and where they are."""
-    from ..views.index import page_path, write_index
+    """Write figures, explanations, JSON and, if asked for, pages; say in words what they hold and where they are.
+
+    Results of another image, or of the same one explained otherwise, are kept: the new ones get a number.
+    """
+    from ..explanation.explanation import Explanation
+    from ..views.index import write_index
 
     found: dict[str, Explanation] = {}
-    for name, explanation in explained:
-        files = {kind: out / f"{name}-explanation{suffix}" for kind, suffix in _SUFFIXES.items()}
+    for wanted, explanation in explained:
         with writing_to(out):
+            endings = [f"-explanation{_SUFFIXES[kind]}" for kind in ("explanation", "figure", "JSON", "page")]
+            name = free_name(out, wanted, endings, partial(_holds, explanation), tuple(found))
+            files = {kind: out / f"{name}-explanation{suffix}" for kind, suffix in _SUFFIXES.items()}
+            explanation.save(files["explanation"])  # first: by this one the others are known as its own
             write_figure(files["figure"], explanation.plot())
-            explanation.save(files["explanation"])
             write_text(files["JSON"], explanation.to_json())
             if html:
-                files["page"] = explanation.to_html(page_path(out, name), title=name)
-        write_block(name, str(explanation), files, write)
+                explanation.to_html(files["page"], title=name)
+            else:
+                del files["page"]
+        write_block(name, "\n".join([str(explanation), *told(wanted, name, out, tuple(found))]), files, write)
         found[name] = explanation
     if html and len(found) > 1:
         with writing_to(out):
             write(f"index: {write_index(found, out)}")
 
 
-def _different(names: Sequence[str]) -> list[str]:
-    """The names, with numbers where results would overwrite each other."""
-    taken: set[str] = set()
-    found = []
-    for name in names:
-        tries = (name, *(f"{name}-{i}" for i in range(2, len(names) + len(taken) + 2)))
-        found.append(next(n for n in tries if n.casefold() not in taken))
-        taken.add(found[-1].casefold())
-    return found
+def _holds(explanation: "Explanation", path: Path) -> bool:
+    """Whether a file holds an explanation that was asked for and answered as this one was."""
+    from ..errors import DataError
+    from ..explanation.explanation import Explanation
+
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return Explanation.load(path).repeats(explanation)
+    except DataError:
+        return False

@@ -135,9 +135,11 @@ def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tupl
     from ..datasets.catalog import DATASETS
     from ..datasets.loading import load_image
     from ..images import read_image
+    from ..places import short
 
     path = Path(spec)
     in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"([\w-]+|.+\.npz):\w+:\d+", spec)
     if in_data_set and not os.path.exists(path):
-        return path.name.replace(".npz", "").replace(":", "-"), load_image(spec, options.data_dir, options.download)
-    return path.stem, read_image(path, shape, options.resize)
+        name = short(path.name.replace(".npz", "").replace(":", "-"))
+        return name, load_image(spec, options.data_dir, options.download)
+    return short(path.stem), read_image(path, shape, options.resize)

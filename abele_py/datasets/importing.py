@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import DataError, ParameterError
-from .prepared_images import TEST, TRAIN, VAL, OwnImages, write_own_images
+from .prepared_images import TEST, TRAIN, VAL, OwnImages, check_prepared, write_own_images
 from .sources import OPEN, SIZES, Found, read_arrays, read_folder, some
 
 FEWEST = 5  # images of a class, to have some in each split
@@ -49,7 +49,7 @@ def import_images(
 
     Args:
         path: the folder or file.
-        out: the prepared file, ``.npz``; an earlier one is replaced.
+        out: the prepared file, ``.npz``; an earlier one is replaced, and nothing else is.
         size: pixels a side of the prepared images, 4 to 256: bilinear, antialiased, stretched to a square, which is
             what ``abele explain --resize`` does too. None keeps the size, if it is one for all and at most 64.
         colour: "grey", "rgb", or "auto": grey where no picture has colours, colour where no picture is stored in grey.
@@ -65,9 +65,11 @@ def import_images(
         DataError: the source cannot be used: no pictures, one class, too few of a class, unreadable pictures, sizes or
             channels that differ, arrays that do not fit; or ``out`` cannot be written.
         ParameterError: an option has a value that it cannot have.
+        PlaceError: ``out`` is there, and no prepared file.
     """
     path, out = Path(path), Path(out)
     _check_options(size, colour, splits, out)
+    check_prepared(out)
     if path.is_dir():
         found = read_folder(path, size, _CHANNELS[colour], skip_unreadable)
     elif path.is_file():

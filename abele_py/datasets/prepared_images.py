@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from ..files import read_npz, write_npz
+from ..errors import DataError, PlaceError
+from ..files import check_file, read_npz, write_npz
 
 SCHEMA = 2
 _SPLITS = ("train", "val", "test")
@@ -149,12 +150,31 @@ def _read(path: Path, changed: int, size: int) -> OwnImages:
     return own
 
 
+def check_prepared(out: Path) -> None:
+    """Refuse to replace what is no prepared file; a free name is fine.
+
+    Raises:
+        PlaceError: something else has the name.
+    """
+    check_file(out)
+    if os.path.lexists(out):
+        try:
+            read_own_images(out)
+        except DataError as error:
+            raise PlaceError(
+                f"got {out}, which is there and holds no prepared images; expected a free name, or such a file to "
+                "replace; choose another name, or move it away"
+            ) from error
+
+
 def write_own_images(own: OwnImages, out: Path) -> None:
     """Write a prepared file atomically; an earlier one is replaced.
 
     Raises:
         DataError: it cannot be written.
+        PlaceError: something else has the name.
     """
+    check_prepared(out)
     record = {name: getattr(own, name) for name in ("title", "licence", "preparation", "splitting", "notes")}
     arrays = {name: np.asarray(getattr(own, name)) for name in _ARRAYS}
     try:

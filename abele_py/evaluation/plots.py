@@ -26,6 +26,7 @@ _HUES = {
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 1.5)))
 _BASELINES = {"zero": "zero", "mean": "the mean", "blur": "a blurred copy"}
 _SPREAD = ("deletion_zero", "insertion_blur", "faithfulness_correlation", "infidelity", "stability", "sparseness")
+DRAWN = ("curves", "spread", "sanity", "exemplars", "surrogate")
 
 
 def plots(summary: Summary, metrics: Metrics) -> dict[str, "Page"]:
@@ -38,8 +39,8 @@ def plots(summary: Summary, metrics: Metrics) -> dict[str, "Page"]:
     Returns:
         Name -> figure, of ``curves``, ``spread``, ``sanity``, ``exemplars`` and ``surrogate`` those that were measured.
     """
-    drawn = {"curves": _curves, "spread": _spread, "sanity": _sanity, "exemplars": _exemplars, "surrogate": _surrogate}
-    pages = {name: draw(summary, metrics) for name, draw in drawn.items()}
+    drawing = (_curves, _spread, _sanity, _exemplars, _surrogate)
+    pages = {name: draw(summary, metrics) for name, draw in zip(DRAWN, drawing, strict=True)}
     return {name: page for name, page in pages.items() if page is not None}
 
 

@@ -5,6 +5,7 @@ is measured, ``summary.json``, tables and plots. The same settings and seed give
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,16 +30,23 @@ from ..errors import (
     ParameterError,
     unknown_name,
 )
-from ..files import write_json
+from ..files import check_file, write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
+from ..places import alone
 from ..provenance import versions
 from .parts import PARTS
+from .plots import DRAWN
 from .report import write_report
 from .subject import Subject
 from .summary import as_json, lines_of, mean_curves, summarise
 
 SCHEMA = 1
+# All that is written beside run.json, which says whose it is.
+_NAMES = (
+    "summary.json", "table.md", "table.csv", "curves.json", "explanations", "maps", "curves",
+    "class_autoencoders.safetensors", *(f"{part}.jsonl" for part in PARTS), *(f"{name}.png" for name in DRAWN),
+)  # fmt: skip
 
 
 def evaluate(
@@ -88,70 +96,72 @@ def evaluate(
 
     Raises:
         ParameterError: N is larger than the split, the split is ``train``, or the folder holds something else.
+        PlaceError: another evaluation writes into the folder, or nobody can.
         UnknownNameError: no such data set, split, method or part.
         BlackBoxError, AutoencoderError, DataError: a model or the data cannot be used.
     """
-    parts = (parts,) if isinstance(parts, str) else tuple(parts)
-    for part in parts:
-        if part not in PARTS:
-            raise unknown_name("part", part, PARTS)
-    for option, value in (("n_maps", n_maps), ("n_costly", n_costly)):
-        if value is not None and value < 1:
-            raise ParameterError(f"got {option}={value}; expected at least 1")
-    name, split, n = _specification(data)
-    found = methods_of(autoencoder, methods, seed)
-    test = load_split(name, split, data_dir, download)
-    if split == "train":
-        raise ParameterError(
-            f"got {data!r}; expected val or test: of images that models were trained on, metrics flatter"
-        )
-    if not 1 <= n <= len(test):
-        raise ParameterError(f"got {n} images of {name}:{split}; expected 1 to {len(test)}; ask for fewer")
-    train = load_split(name, "train", data_dir, download)
-    rivals = load_split(name, "val", data_dir, download) if split == "test" else train
-    chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
-    box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
-    folder, n_maps = Path(out), min(n_maps or n, n)
-    subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_maps, n_costly, found, seed, folder)
-    left_out = _left_out(subject)
-    settings = {
-        "schema": SCHEMA,
-        "data": f"{name}:{split}",
-        "data_title": dataset_of(name).title,
-        "n_images": n,
-        "n_maps": n_maps,
-        "n_costly": min(n_costly, n),
-        "seed": seed,
-        "models": {
-            role: {"name": type(model).__name__, **(models or {}).get(role, {})}
-            for role, model in (("autoencoder", autoencoder), ("black_box", black_box), ("oracle", oracle))
-            if model is not None
-        },
-        "methods": list(found),
-        "images": list(chosen),
-        "labels": [subject.label(index) for index in chosen],
-    }
-    run = _begun(folder, settings) or settings | {
-        "left_out": {"methods": left_out, "parts": {}},
-        "threads": torch.get_num_threads(),
-        "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", run)
-    subject = replace(subject, methods={key: method for key, method in found.items() if key not in left_out})
-    for part in parts or PARTS:
-        _measure(subject, part, run, progress or _bar)
-    if curves := mean_curves(folder, chosen):  # none where all was measured elsewhere, as in a fresh clone
-        write_json(folder / "curves.json", curves)
-    summary = summarise(folder)
-    write_report(folder, summary, METRICS)
-    return summary
+    with alone(Path(out)):  # first of all: whether it can be written is known before anything is computed
+        parts = (parts,) if isinstance(parts, str) else tuple(parts)
+        for part in parts:
+            if part not in PARTS:
+                raise unknown_name("part", part, PARTS)
+        for option, value in (("n_maps", n_maps), ("n_costly", n_costly)):
+            if value is not None and value < 1:
+                raise ParameterError(f"got {option}={value}; expected at least 1")
+        name, split, n = _specification(data)
+        found = methods_of(autoencoder, methods, seed)
+        test = load_split(name, split, data_dir, download)
+        if split == "train":
+            raise ParameterError(
+                f"got {data!r}; expected val or test: of images that models were trained on, metrics flatter"
+            )
+        if not 1 <= n <= len(test):
+            raise ParameterError(f"got {n} images of {name}:{split}; expected 1 to {len(test)}; ask for fewer")
+        train = load_split(name, "train", data_dir, download)
+        rivals = load_split(name, "val", data_dir, download) if split == "test" else train
+        chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
+        box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
+        folder, n_maps = Path(out), min(n_maps or n, n)
+        subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_maps, n_costly, found, seed, folder)
+        left_out = _left_out(subject)
+        settings = {
+            "schema": SCHEMA,
+            "data": f"{name}:{split}",
+            "data_title": dataset_of(name).title,
+            "n_images": n,
+            "n_maps": n_maps,
+            "n_costly": min(n_costly, n),
+            "seed": seed,
+            "models": {
+                role: {"name": type(model).__name__, **(models or {}).get(role, {})}
+                for role, model in (("autoencoder", autoencoder), ("black_box", black_box), ("oracle", oracle))
+                if model is not None
+            },
+            "methods": list(found),
+            "images": list(chosen),
+            "labels": [subject.label(index) for index in chosen],
+        }
+        run = _begun(folder, settings) or settings | {
+            "left_out": {"methods": left_out, "parts": {}},
+            "threads": torch.get_num_threads(),
+            "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
+        }
+        write_json(folder / "run.json", run)
+        subject = replace(subject, methods={key: method for key, method in found.items() if key not in left_out})
+        for part in parts or PARTS:
+            _measure(subject, part, run, progress or _bar)
+        if curves := mean_curves(folder, chosen):  # none where all was measured elsewhere, as in a fresh clone
+            write_json(folder / "curves.json", curves)
+        summary = summarise(folder)
+        write_report(folder, summary, METRICS)
+        return summary
 
 
 def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callable[..., Iterable[int]]) -> None:
     """Measure what is missing of one part, one line per image."""
     path = subject.folder / f"{part}.jsonl"
-    done = {line["image"] for line in lines_of(path)}
+    check_file(path)
+    done = {line["image"] for line in lines_of(path, mend=True)}
     missing = [index for index in PARTS[part].images(subject) if index not in done]
     if not missing or part in run["left_out"]["parts"]:
         return
@@ -169,12 +179,19 @@ def _measure(subject: Subject, part: str, run: dict[str, Any], progress: Callabl
                 line = {"image": index, "rows": [], "failed": str(error)}
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
             file.flush()
+            os.fsync(file.fileno())
 
 
 def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """The run that the folder holds already, if it is this one."""
     path = folder / "run.json"
+    check_file(path)
     if not path.exists():
+        if others := [name for name in _NAMES if os.path.lexists(folder / name)]:
+            raise ParameterError(
+                f"got the folder {str(folder)!r}, which holds no run.json, but {', '.join(others)}, that an evaluation "
+                "would write; expected a folder without them; choose another --out"
+            )
         return None
     try:
         run = json.loads(path.read_text(encoding="utf-8"))

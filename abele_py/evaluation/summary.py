@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..files import write_atomically
+from ..files import write_bytes
 from ..metrics.base import mean_interval
 from .parts import PARTS
 from .subject import Row
@@ -52,20 +53,36 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file; one that an interruption cut off is removed from it."""
+def lines_of(path: Path, mend: bool = False) -> list[dict[str, Any]]:
+    """The whole lines of a file, one for each image; one that an interruption cut off does not count.
+
+    Args:
+        path: the file; nothing, if there is none.
+        mend: remove the line that was cut off. Only for who owns the folder: a reader may come while a line is written.
+
+    Raises:
+        DataError: lines are damaged, or an image has several.
+    """
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    whole, _, rest = text.rpartition("\n")
-    if rest:
-        write_atomically(path, lambda file: file.write(f"{whole}\n".encode() if whole else b""))
     try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
+        whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        images = Counter(int(line["image"]) for line in lines if isinstance(line["rows"], list))
+        if images.total() != len(lines):
+            raise ValueError("rows that are no list")
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"got {path}, which holds damaged lines ({error}); expected measurements; delete the file to measure again"
         ) from error
+    if twice := [image for image, number in images.items() if number > 1]:
+        raise DataError(
+            f"got {path}, which holds {len(twice)} images more than once, such as {twice[0]}; expected each once: two "
+            "evaluations may have written at the same time; delete the file to measure again"
+        )
+    if rest and mend:
+        write_bytes(path, f"{whole}\n".encode() if whole else b"")
+    return lines
 
 
 def _summed(found: Sequence[float | None]) -> dict[str, Any]:

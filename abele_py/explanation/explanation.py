@@ -4,7 +4,7 @@ Holds no black box and computes nothing. No file that is read here can run code.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,7 +25,8 @@ from .trust import Note, Trust
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from ..files import read_npz, write_bytes, write_npz
+from ..files import read_npz, same_arrays, write_bytes, write_npz
+from .options import Options
 from .serialization import decode, encode, lists, with_schema
 from .summary import summary_of
 
@@ -106,6 +107,16 @@ class Explanation:
         """The name of a label, or its number."""
         return name_of(self.class_names, label)
 
+    def repeats(self, other: "Explanation") -> bool:
+        """Whether both are results of one question: equal options and arrays, whatever else is told of them."""
+        options = {option.name for option in fields(Options)} | {"target"}
+        first, second = ({name: value for name, value in e.params.items() if name in options} for e in (self, other))
+        return (
+            json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+            and (self.label, self.class_names) == (other.label, other.class_names)
+            and same_arrays(self._content()[1], other._content()[1])
+        )
+
     def plot(self) -> "Figure":
         """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
         from ..views.plots import plot_explanation
@@ -143,15 +154,20 @@ class Explanation:
         Arrays stand in it under their own names, such as ``saliency`` or ``exemplars.images``; all else is JSON in
         ``explanation``.
         """
+        path = Path(path)
+        record, arrays = self._content()
+        write_npz(path, arrays, {"explanation": record})
+        return path
+
+    def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """All of it: as JSON that names arrays, and the arrays."""
         arrays: dict[str, Tensor] = {}
 
         def put(path: str, tensor: Tensor) -> Any:
             arrays[path] = tensor
             return path
 
-        path = Path(path)
-        write_npz(path, arrays, {"explanation": with_schema(encode(self, put))})
-        return path
+        return with_schema(encode(self, put)), arrays
 
     @classmethod
     def load(cls, path: str | Path) -> "Explanation":

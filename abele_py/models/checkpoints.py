@@ -7,7 +7,6 @@ the table ``NETWORKS``, by constructors that check their arguments.
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -20,13 +19,16 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from ..errors import AbeleError, CheckpointError, unknown_name
+from ..errors import AbeleError, CheckpointError, PlaceError, unknown_name
+from ..files import sync
+from ..places import alone_beside, check_replaceable, objection, remove
 from ..provenance import hashes_of, remember
 from .adversarial import AdversarialAutoencoder
 from .autoencoder import Autoencoder
 from .classifiers import ConvolutionalClassifier, Forest
 from .manifests import (
     CARD,
+    CHECKPOINT,
     MANIFEST,
     SCHEMA,
     WEIGHTS,
@@ -92,7 +94,7 @@ def save_checkpoint(
     renames of the swap, it leaves it whole under the name ``.<folder>.previous``, and the next call puts it back.)
 
     Args:
-        folder: the checkpoint's folder; an earlier one is replaced.
+        folder: the checkpoint's folder; an earlier one is replaced, and nothing else is.
         network: of a class in ``NETWORKS``.
         manifest: ``files``, ``architecture``, ``kind`` and ``config`` are filled in from the network.
         pictures: file name -> content, such as ``samples.png``.
@@ -104,7 +106,8 @@ def save_checkpoint(
 
     Raises:
         UnknownNameError: a network of another class.
-        CheckpointError: the folder cannot be written; an earlier checkpoint there stays as it was.
+        CheckpointError: the folder cannot be written, or is not empty and no checkpoint of ours alone; what is there
+            stays as it was.
     """
     folder = Path(folder).absolute()
     architecture = type(network).__name__
@@ -121,34 +124,51 @@ def save_checkpoint(
     contents[MANIFEST] = (json.dumps(asdict(complete), indent=2, ensure_ascii=False) + "\n").encode()
     if card is not None:
         contents[CARD] = card(complete).encode()
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    previous = previous_of(folder)
+    partial, previous = folder.with_name(f".{folder.name}.partial-{os.getpid()}"), previous_of(folder)
     try:
-        _put_back(folder)
-        for stale in (partial, previous):
-            shutil.rmtree(stale, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, content in contents.items():
-            (partial / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(previous)
-        partial.rename(folder)
+        with alone_beside(folder, ".saving", wait=60):  # so a partial folder that is there already was left behind
+            _put_back(folder)
+            check_replaceable(folder, CHECKPOINT)
+            remove(previous, CHECKPOINT)
+            _sweep(folder)
+            try:
+                partial.mkdir()
+                for name, content in contents.items():
+                    (partial / name).write_bytes(content)
+                    sync(partial / name)
+                sync(partial)
+                if folder.exists():
+                    folder.rename(previous)
+                partial.rename(folder)
+                sync(folder.parent)
+            finally:
+                with suppress(OSError):  # the error that came first is the one to tell
+                    _sweep(folder)
+                    _put_back(folder)
+            with suppress(OSError):
+                remove(previous, CHECKPOINT)
+    except PlaceError as error:
+        raise CheckpointError(str(error)) from error
     except OSError as error:
         raise CheckpointError(
             f"got {error} while writing {folder}; expected a folder that can be written; check its place and the disk"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        with suppress(OSError):  # the error that came first is the one to tell
-            _put_back(folder)
-    shutil.rmtree(previous, ignore_errors=True)
     return folder
 
 
 def _put_back(folder: Path) -> None:
     """Undo the first rename of a swap whose second one did not happen."""
-    if not folder.exists() and previous_of(folder).is_dir():
-        previous_of(folder).rename(folder)
+    previous = previous_of(folder)
+    if not os.path.lexists(folder) and previous.is_dir() and objection(previous, CHECKPOINT) is None:
+        previous.rename(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was written of checkpoints that did not come to their place."""
+    unfinished = CHECKPOINT._replace(made=lambda _: True)
+    for path in list(folder.parent.iterdir()):
+        if path.name.startswith(f".{folder.name}.partial-") and objection(path, unfinished) is None:
+            remove(path, unfinished)
 
 
 @torch.inference_mode(False)  # tensors made within inference mode could never have a gradient, which `encode` needs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from ..errors import CheckpointError, unknown_name
+from ..places import Kind as Folder
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -62,6 +63,24 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     test_counts: list[int] = field(default_factory=list)
+
+
+def _files(folder: Path) -> set[str]:
+    """What a checkpoint holds, by its own manifest too."""
+    known = {MANIFEST, WEIGHTS, CARD, "samples.png", "traversals.png"}
+    return (
+        known | {name for name in _read_manifest(folder).files if Path(name).name == name} if _made(folder) else known
+    )
+
+
+def _made(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).is_file() and bool(_read_manifest(folder))
+    except CheckpointError:
+        return False
+
+
+CHECKPOINT = Folder("checkpoint", _files, _made)
 
 
 def read_manifest(name_or_folder: str | Path) -> Manifest:

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torchvision.utils import make_grid
 
 from ..datasets.records import to_unit
+from ..files import write_bytes
 from ..models.adversarial import AdversarialAutoencoder
 from .data_module import Batch, ImageData
 from .pictures import png
@@ -35,8 +36,7 @@ class ImageGrids(pl.Callback):
         with torch.no_grad():
             rows = [images, network.decode(network.encode(images)), network.decode(prior.to(images))]
         grid = make_grid(torch.cat(rows), nrow=self.columns, pad_value=0.5).cpu()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / f"epoch-{trainer.current_epoch:03d}.png").write_bytes(png(grid))
+        write_bytes(self.folder / f"epoch-{trainer.current_epoch:03d}.png", png(grid))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("images, reconstructions, samples", grid, trainer.global_step)

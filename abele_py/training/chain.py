@@ -4,8 +4,8 @@ Each of the two is an ordinary training, with its own run folder; only the image
 """
 
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -16,12 +16,13 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from ..datasets.importing import import_images
 from ..datasets.loading import dataset_of
-from ..datasets.prepared_images import read_own_images
+from ..datasets.prepared_images import check_prepared, read_own_images
 from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
+from ..places import alone_beside, check_replaceable, remove
 from .recipe import check
 from .recipe import main as train
-from .run_folder import LAST, backup_of, check_place
+from .run_folder import LAST, TRAINING, backup_of, check_name, check_place, owned
 
 _STEPS = ("classifier", "autoencoder")
 _CHAIN = ("config", "name", "runs", "seed_everything", "resume", "overwrite", *_STEPS)
@@ -79,16 +80,21 @@ def train_chain(argv: Sequence[str], say: Callable[[str], Any]) -> Trained:
     own, shares = _parse(recipe, argv[1:])
     source = own.data.pop("path")
     name = own.name or (Path(source).resolve().stem if source else "")
-    if not name or Path(name).name != name:
-        raise ParameterError(
-            f"got name {name!r}; expected a name without folders; pass --data.path, and --name for another name"
-        )
+    check_name(name, "pass --data.path, and --name for another name")
     runs = Path(own.runs)
     data = runs / f"{name}-data.npz"
     folders = {"classifier": runs / f"{name}-classifier", "autoencoder": runs / name}
-    if not own.resume and not own.overwrite:
-        _check_free(data, *folders.values())
+    with alone_beside(data.absolute()):
+        return _train_both(own, shares, recipe, source, data, folders, say)
 
+
+def _train_both(
+    own: Namespace, shares: dict[str, list[str]], recipe: Path, source: str | None, data: Path,
+    folders: dict[str, Path], say: Callable[[str], Any],
+) -> Trained:  # fmt: skip
+    runs = data.parent
+    if not own.resume:
+        _check_places(data, tuple(folders.values()), own.overwrite)
     judge = f"--black_box={folders['classifier'] / 'checkpoint'}"
     options = {
         step: [
@@ -131,7 +137,7 @@ def _import(
     The earlier images are put aside first, and the new ones come to their place last. So whatever ends this before it
     is done, trainings on earlier images are never beside a file of images: ``--resume`` cannot take them for its own.
     """
-    new, earlier = data.with_name(f".{data.stem}.new.npz"), data.with_name(f"{data.stem}.earlier.npz")
+    new, earlier = _places_of(data)
     if own.resume and (left := [folder for folder in folders if folder.exists()]):
         raise ParameterError(
             f"got --resume, but no {data} beside {left[0]}; expected the images that it was trained on; begin anew "
@@ -153,11 +159,18 @@ def _import(
             earlier.replace(data)
         raise
     if own.overwrite:
-        for folder in folders:
-            for place in (folder, backup_of(folder)):
-                shutil.rmtree(place, ignore_errors=True)
+        with ExitStack() as held:
+            for folder in folders:
+                held.enter_context(owned(folder, folder / "checkpoint"))
+            for place in [place for folder in folders for place in (folder, backup_of(folder))]:
+                remove(place, TRAINING)
     new.replace(data)
     earlier.unlink(missing_ok=True)
+
+
+def _places_of(data: Path) -> tuple[Path, Path]:
+    """Where images that are being imported, and earlier ones, wait."""
+    return data.with_name(f".{data.stem}.new.npz"), data.with_name(f"{data.stem}.earlier.npz")
 
 
 def _told(data: Path) -> list[str]:
@@ -262,9 +275,15 @@ def _check_one_process(shares: dict[str, list[str]]) -> None:
                 )
 
 
-def _check_free(*places: Path) -> None:
-    for place in places:
-        if place.exists():
+def _check_places(data: Path, folders: Sequence[Path], overwrite: bool) -> None:
+    """Refuse what is not ours to replace, before anything is read; what is ours too, unless it may be overwritten."""
+    for place in (data, *_places_of(data)):
+        check_prepared(place)
+    for folder in folders:
+        for place in (folder, backup_of(folder)):
+            check_replaceable(place, TRAINING)
+    for place in (data, *folders):
+        if place.exists() and not overwrite:
             raise ParameterError(
                 f"got {place}, which an earlier run has left; expected a free place; go on with --resume, replace it "
                 "with --overwrite, or choose another --name"

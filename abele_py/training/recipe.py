@@ -10,7 +10,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,24 @@ from ..datasets.loading import dataset_of
 from ..errors import AbeleError, CheckpointError, ParameterError
 from ..files import write_atomically
 from ..models.checkpoints import load_classifier
+from ..places import sweep
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
 from .modules import ForestModule
-from .run_folder import BEST, LAST, backup_of, check_options, check_place, commit, create, keep_figures, restore
+from .run_folder import (
+    BEST,
+    LAST,
+    backup_of,
+    check_name,
+    check_options,
+    check_place,
+    commit,
+    create,
+    keep_figures,
+    owned,
+    restore,
+)
 
 
 def main(argv: Sequence[str]) -> Path:
@@ -198,9 +211,15 @@ def _run(args: list[str]) -> Path:
 
 def _train(cli: RecipeCli) -> Path:
     """Every process of a training comes here; the first one alone creates the run folder, measures and writes."""
+    run = _run_folder(cli.config)
+    out = Path(cli.config.out) if cli.config.out else run / "checkpoint"
+    out = out.resolve() if ".." in out.parts else out  # whose name is its own
+    with owned(run, out) if cli.trainer.is_global_zero else nullcontext():
+        return _train_into(run, out, cli)
+
+
+def _train_into(run: Path, out: Path, cli: RecipeCli) -> Path:
     config, trainer, module = cli.config, cli.trainer, cli.model
-    run = _run_folder(config)
-    out = Path(config.out) if config.out else run / "checkpoint"
     if isinstance(module, ForestModule) and trainer.world_size > 1:
         raise ParameterError(
             f"got {trainer.world_size} processes for a forest; expected one; leave --trainer.devices at 1, and use "
@@ -268,8 +287,7 @@ def _fit(cli: RecipeCli, run: Path) -> None:
 
 def _check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
     """A state; one that cannot be gone on with is refused before Lightning fails on it."""
-    for half in last.parent.glob(".*.ckpt.*"):  # a killed process was about to write it
-        half.unlink()
+    sweep(last.parent)  # a killed process was about to write a state
     try:
         state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -344,10 +362,7 @@ def _own(error: BaseException | None) -> AbeleError | None:
 
 
 def _run_folder(config: Namespace) -> Path:
-    if Path(config.name).name != config.name or config.name in ("", ".", ".."):
-        raise ParameterError(
-            f"got name {config.name!r}; expected a name without folders; use --runs or --out for those"
-        )
+    check_name(config.name, "use --runs or --out for those")
     return Path(config.runs) / config.name
 
 

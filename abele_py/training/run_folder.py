@@ -2,8 +2,9 @@
 
 import csv
 import json
-import shutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 
 from ..errors import CheckpointError, ParameterError
-from ..files import write_bytes
+from ..files import write_bytes, write_json
+from ..models.manifests import CHECKPOINT, previous_of
+from ..places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature
 
 LAST, BEST, OPTIONS = "last.ckpt", "best.ckpt", "options.json"
 # What may differ when a training goes on: it decides where the training runs and what it shows, not what it computes.
@@ -21,30 +24,99 @@ _MAY_DIFFER = {
 }  # fmt: skip
 
 
+_MOST_BYTES = 200  # of a name, to which endings are added
+
+
+def _files(run: Path) -> set[str]:
+    of_checkpoint = {f"checkpoint/{name}" for name in CHECKPOINT.files(run / "checkpoint")}
+    loggers = {"csv/metrics.csv", "csv/hparams.yaml", "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml"}
+    half = {f".{state}.????????" for state in (LAST, BEST)}  # of a killed process, in earlier versions
+    return {LAST, BEST, OPTIONS, "images/epoch-*.png", "reconstructions.png"} | loggers | half | of_checkpoint
+
+
+def _made(run: Path) -> bool:
+    """Marked by us; or, of earlier versions, with our options or with a checkpoint of ours."""
+    if signature(run).get("abele_py") == "training" or CHECKPOINT.made(run / "checkpoint"):
+        return True
+    with suppress(OSError, ValueError):
+        options = json.loads((run / OPTIONS).read_bytes()) if (run / OPTIONS).is_file() else None
+        return isinstance(options, dict) and {"name", "data", "model", "trainer", "seed_everything"} <= options.keys()
+    return False
+
+
+TRAINING = Kind("training", _files, _made)
+
+
+def check_name(name: str, otherwise: str) -> None:
+    """Refuse a name that is none of a folder of its own.
+
+    Raises:
+        ParameterError: it is empty, too long, or leads elsewhere.
+    """
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        size = 0
+    if name in ("", ".", "..") or Path(name).name != name or "\0" in name or not 0 < size <= _MOST_BYTES:
+        raise ParameterError(
+            f"got name {name[:80]!r}; expected a name without folders, of at most {_MOST_BYTES} bytes; {otherwise}"
+        )
+
+
+@contextmanager
+def owned(run: Path, out: Path) -> Iterator[None]:
+    """Own the places of a training while it lasts; both can be written.
+
+    Raises:
+        PlaceError: another training writes there, nobody can, or there is something that must not be replaced.
+    """
+    with ExitStack() as held:
+        held.enter_context(alone_beside(run.absolute()))
+        if _outside(run, out):
+            check_replaceable(out, CHECKPOINT)
+            check_name(out.absolute().name, "choose another --out")
+            held.enter_context(alone_beside(out.absolute()))
+        yield
+
+
 def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse before the training, not after it, to replace what an earlier one left; nothing is removed here.
 
     Raises:
-        ParameterError: there is nothing to resume, an earlier training to keep, or something that is no training.
+        ParameterError: there is nothing to resume, or an earlier training to keep.
+        PlaceError: what would be replaced is no training, or no checkpoint, of ours alone.
     """
+    outside = _outside(run, out)
+    real, inside = out.resolve(), run.resolve()
+    if outside and (real.is_relative_to(inside) or inside.is_relative_to(real) or real == backup_of(inside)):
+        raise ParameterError(
+            f"got --out {out}, and {run} for the state of the training; expected neither in the other; leave --out "
+            f"out for {run / 'checkpoint'}, or choose another"
+        )
+    if outside:
+        check_replaceable(out, CHECKPOINT)
+        check_replaceable(previous_of(out.absolute()), CHECKPOINT)
     restore(run)
     if resume:
         if not (run / LAST).is_file():
             raise ParameterError(
                 f"got --resume, but there is no {run / LAST}; expected an interrupted training; leave it out"
             )
+        check_replaceable(run / "checkpoint", CHECKPOINT)
+        if outside and _holds(out) and not overwrite and signature(run).get("out") != str(out.absolute()):
+            raise ParameterError(
+                f"got --resume into {out}, which holds a checkpoint that this training was not begun to replace; "
+                "expected the place it was begun with; repeat that, or replace this one with --overwrite"
+            )
         return
+    for place in (run, backup_of(run)):
+        check_replaceable(place, TRAINING)
     for earlier in (out, run / LAST):  # a run that ended before its first epoch leaves nothing worth keeping
-        if earlier.exists() and not overwrite:
+        if _holds(earlier) and not overwrite:
             raise ParameterError(
                 f"got an earlier training in {run}: {earlier.name}; expected a free place; go on with --resume, choose "
                 "another --name or --out, or replace it with --overwrite"
             )
-    ours = (run / "csv").is_dir() or (run / OPTIONS).is_file()
-    if run.is_file() or (
-        run.exists() and any(run.iterdir()) and not ours
-    ):  # whatever it is, no training has written it
-        raise ParameterError(f"got {run}, which is no earlier training, to overwrite; expected one; use another --name")
 
 
 def create(run: Path, out: Path, options: Mapping[str, Any]) -> None:
@@ -52,16 +124,21 @@ def create(run: Path, out: Path, options: Mapping[str, Any]) -> None:
 
     Raises:
         ParameterError: a folder cannot be made.
+        PlaceError: what would be replaced is no training of ours alone.
     """
-    if (run / "checkpoint").exists() or (_begun(run) and not backup_of(run).exists()):
-        shutil.rmtree(backup_of(run), ignore_errors=True)
+    if _holds(run / "checkpoint") or (_begun(run) and not backup_of(run).exists()):
+        check_replaceable(run, TRAINING)
+        remove(backup_of(run), TRAINING)
         run.rename(backup_of(run))
-    shutil.rmtree(run, ignore_errors=True)
+    remove(run, TRAINING)
     for folder in (run, out.absolute().parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ParameterError(f"got the folder {folder}, which cannot be made ({error}); choose another") from error
+    # what this training may replace at its end, also when it is resumed
+    place = {"out": str(out.absolute())} if _outside(run, out) else {}
+    write_json(run / MARK, {"abele_py": TRAINING.name, **place})
     text = json.dumps(options, indent=2, sort_keys=True, default=str)
     write_bytes(run / OPTIONS, text.encode())
 
@@ -73,14 +150,26 @@ def backup_of(run: Path) -> Path:
 
 def restore(run: Path) -> None:
     """Bring an earlier training back, where the one to replace it has left no state to go on with."""
-    if backup_of(run).exists() and not _begun(run):
-        shutil.rmtree(run, ignore_errors=True)
-        backup_of(run).rename(run)
+    backup = backup_of(run)
+    replaceable = objection(run, TRAINING) is None
+    if _holds(backup) and objection(backup, TRAINING) is None and not _begun(run) and replaceable:
+        remove(run, TRAINING)
+        backup.rename(run)
 
 
 def commit(run: Path) -> None:
     """The checkpoint of a training is written: remove the earlier one that it replaces."""
-    shutil.rmtree(backup_of(run), ignore_errors=True)
+    with suppress(OSError):  # what has come into it meanwhile stays
+        remove(backup_of(run), TRAINING)
+
+
+def _holds(place: Path) -> bool:
+    """Whether there is something to lose: all but an empty folder."""
+    return any(place.iterdir()) if place.is_dir() else os.path.lexists(place)
+
+
+def _outside(run: Path, out: Path) -> bool:
+    return out.absolute() != (run / "checkpoint").absolute()
 
 
 def check_options(run: Path, options: Mapping[str, Any]) -> None:

@@ -1,6 +1,10 @@
 """Several explanations as pages in one folder, and the page that leads to them."""
 
+import html
+import os
+import re
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,14 +47,32 @@ def page_path(folder: str | Path, name: str) -> Path:
 
 
 def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
-    """Write the page that leads to those of explanations, which stand beside it; see :func:`write_pages`."""
-    path = Path(folder) / INDEX
+    """Write the page that leads to those of explanations, which stand beside it; see :func:`write_pages`.
+
+    An index that leads to others too, and any other page of that name, is kept: the new one is then ``index-2.html``,
+    or the first free number.
+    """
+    names = chain([INDEX], (f"index-{i}.html" for i in count(2)))
+    own = {_link(name) for name in explanations}
+    path = next(p for p in (Path(folder) / n for n in names) if not os.path.lexists(p) or _links(p) <= own)
     heading = sentences.counted(len(explanations), "explanation")
     entries = tag("ul", (_entry(name, e) for name, e in explanations.items()), class_="index")
     read = "What a black box predicts for images, how far to trust each explanation, and the nearest other label."
     page = document(heading, [tag("h1", heading), tag("p", read), entries])
     write_bytes(path, page.encode())
     return path
+
+
+def _link(name: str) -> str:
+    return quote(page_path("", name).name, errors="replace")
+
+
+def _links(path: Path) -> set[str]:
+    """Where an index leads to; to itself, if it is none of ours."""
+    if path.is_symlink() or not path.is_file():
+        return {path.name}
+    _, list_, rest = path.read_text(encoding="utf-8", errors="replace").partition('<ul class="index">')
+    return {html.unescape(href) for href in re.findall('href="([^"]*)"', rest)} if list_ else {path.name}
 
 
 def _entry(name: str, e: Explanation) -> Html:
@@ -70,6 +92,6 @@ def _entry(name: str, e: Explanation) -> Html:
                 tag("p", f"The rule agrees in {held_out} of the cases; always {label}: {constant}."),
                 tag("p", f"Nearest other label: {e.name(others[0])}." if others else "No other label found."),
             ),
-            href=quote(page_path("", name).name, errors="replace"),
+            href=_link(name),
         ),
     )

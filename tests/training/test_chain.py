@@ -166,7 +166,7 @@ def test_an_interrupted_overwrite_never_passes_earlier_trainings_as_its_own(chai
     functions = {
         "import": "abele_py.datasets.importing.write_own_images",
         "check": "abele_py.training.chain.check",
-        "removal": "abele_py.training.chain.shutil.rmtree",
+        "removal": "abele_py.training.chain.remove",
         "training": "abele_py.training.chain.train",
     }
 

@@ -142,7 +142,8 @@ def run(tmp_path):
     folder = tmp_path / "x"
     (folder / "checkpoint").mkdir(parents=True)
     (folder / LAST).write_bytes(b"old")
-    (folder / OPTIONS).write_text("{}")
+    options = {"name": "x", "data": {}, "model": {}, "trainer": {}, "seed_everything": 0}  # as of an earlier version
+    (folder / OPTIONS).write_text(json.dumps(options))
     return folder
 
 
