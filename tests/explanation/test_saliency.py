@@ -11,7 +11,7 @@ from support.worlds import Identity, hard, image, seeded, soft
 from abele_py import Abele
 from abele_py.explanation.saliency import (
     _areas,
-    _smooth_weights,
+    _smooth_model,
     change_map,
     contiguous_areas,
     contrast_map,
@@ -198,7 +198,7 @@ def test_smooth_weights_are_those_of_a_dense_gaussian_process():
     covariance = centred @ kernel @ centred.T
     noise = 0.2 * covariance.diagonal().mean() * torch.eye(12).double()
     expected = kernel @ centred.T @ torch.linalg.inv(covariance + noise) @ (answers - answers.mean())
-    torch.testing.assert_close(_smooth_weights(changes, answers, 0.3, 0.2).flatten(), expected)
+    torch.testing.assert_close(_smooth_model(changes, answers, 0.3, 0.2).weights.flatten(), expected)
 
 
 def test_change_is_positive_where_pixels_must_become_brighter():
