@@ -162,7 +162,7 @@ def _exemplars(summary: Summary, metrics: Metrics) -> "Page | None":
 
 
 def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
-    """How often the surrogate agrees with the black box, place by place, beside always giving the image's label."""
+    """How often the surrogate agrees with the black box, place by place, beside the better constant answer."""
     rows = [row for row in rows_of(summary) if row["part"] == "surrogate" and row["at"] and row["mean"] is not None]
     if not rows:
         return None

@@ -134,7 +134,7 @@ def constant(labels: Tensor, label: int, weights: Tensor | None = None) -> float
     """Share of points (N,) that the better of two constant answers gets right: the image's label, the most frequent.
 
     A surrogate that does not agree more often explains nothing. The balanced agreement of a constant answer is 0.5.
-    See :func:`~abele_py.surrogate.fidelity.best_constant`.
+    See :func:`~abele_py.surrogate.best_constant`.
 
     Args:
         labels: (N,) int64, the black box's.
