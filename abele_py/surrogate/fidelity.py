@@ -14,9 +14,9 @@ class Fidelity:
         held_out: on neighbors that no fit and no choice saw, weighted by distance: *the* fidelity of an explanation.
         held_out_unweighted: the same, every neighbor counting alike.
         in_sample: on the points it was fitted on. Flattering, as the published code reports it.
-        constant: the baseline of ``held_out``, see :func:`~abele_py.surrogate.best_constant`: what the better of two constant answers
-            reaches there, the image's label and the most frequent label. A surrogate that does not exceed it explains
-            nothing.
+        constant: the baseline of ``held_out``: what the better of two constant answers reaches there, the image's label
+            and the most frequent label, see :func:`~abele_py.surrogate.best_constant`. A surrogate that does not exceed
+            it explains nothing.
         constant_unweighted: the same, every neighbor counting alike.
         hit: does it give the explained point its label?
         n_held_out: number of held-out neighbors.
