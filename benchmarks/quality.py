@@ -24,6 +24,7 @@ from tqdm import tqdm
 from abele_py import Abele, Explanation, load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.surrogate.fidelity import best_constant
 
 
 def measure(explainer: Abele, autoencoder: Any, black_box: Any, image: torch.Tensor) -> dict[str, float]:
@@ -73,7 +74,7 @@ def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float
         "fidelity_in_sample": t.in_sample,
         "above_constant": float(t.held_out >= t.constant),
         "sphere_fidelity": float((e.surrogate.predict(sphere) == labels).float().mean()),
-        "sphere_constant": float((labels == e.label).float().mean()),
+        "sphere_constant": best_constant(labels, e.label)[1],
         "label_preserved": float(t.label_preserved),
         "code_valid": float(t.code_valid),
         "other_fraction": t.other_fraction,

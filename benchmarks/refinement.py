@@ -21,6 +21,7 @@ from abele_py.datasets.records import to_unit
 from abele_py.files import write_atomically
 from abele_py.metrics.autoencoder import discriminator_mean, label_preservation, rmse
 from abele_py.models.checkpoints import read_manifest
+from abele_py.surrogate.fidelity import share
 from abele_py.training.finishing import in_batches
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -42,7 +43,8 @@ def measured(name: str, judge: str, data_dir: str | None, steps: Sequence[int], 
         decoded = torch.cat([autoencoder.decode(part) for part in codes.split(1000)])
         again = torch.cat([classifier(part).argmax(dim=1) for part in decoded.split(1000)])
         explainer = Abele(classifier, autoencoder, random_state=0)
-        trusts = [explainer.explain(to_unit(val[i])).trust for i in chosen.tolist()]
+        found = [explainer.explain(to_unit(val[i])) for i in chosen.tolist()]
+        own = [share(e.neighborhood.labels == e.label, e.neighborhood.weights) for e in found]
         rows.append(
             {
                 "steps": number,
@@ -50,8 +52,8 @@ def measured(name: str, judge: str, data_dir: str | None, steps: Sequence[int], 
                 "label_preservation": label_preservation(labels, again),
                 "discriminator_codes": discriminator_mean(autoencoder.discriminate(codes)),
                 "milliseconds_per_image": 1000 * seconds / len(val),
-                "held_out": sum(t.held_out for t in trusts) / explained,
-                "constant": sum(t.constant for t in trusts) / explained,
+                "held_out": sum(e.trust.held_out for e in found) / explained,
+                "own_label": sum(own) / explained,
             }
         )
     return {"autoencoder": name, "classifier": judge, "images": len(val), "explained": explained, "rows": rows}

@@ -38,9 +38,10 @@ from abele_py.latent.neighborhood import generate
 from abele_py.latent.space import LatentSpace, Points
 from abele_py.metrics.autoencoder import discriminator_mean, fid, label_preservation, rmse
 from abele_py.metrics.counter_exemplars import Plausibility, availability, availability_per_class, plausibility
-from abele_py.metrics.surrogate import agreement, balanced_agreement, constant, fresh_neighbors
+from abele_py.metrics.surrogate import agreement, balanced_agreement, fresh_neighbors
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.checkpoints import read_manifest
+from abele_py.surrogate.fidelity import share
 from abele_py.training.callbacks import SeedSteps
 from abele_py.training.data_module import ImageData
 from abele_py.training.finishing import in_batches
@@ -191,7 +192,7 @@ def of_explanation(
     return {
         "explained": 1.0,
         "agreement": agreement(told, points.labels),
-        "constant": constant(points.labels, e.label),
+        "constant": share(points.labels == e.label),  # always the image's label
         "balanced_agreement": balanced_agreement(told, points.labels, e.label),
         "counter_exemplar": availability(counters.labels),
         "counter_exemplar_per_class": availability_per_class(counters.labels, n_classes),

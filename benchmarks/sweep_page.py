@@ -47,8 +47,8 @@ FIGURES = {
     ),
     "discriminator_prior": Shown("D on prior", 2),
     "fid_prior": Shown("FID of prior samples", 1, "FID of\nprior samples"),
-    "agreement": Shown("surrogate agrees", 3, "surrogate agrees\n(hollow: constant)", "constant"),
-    "constant": Shown("constant answer", 3),
+    "agreement": Shown("surrogate agrees", 3, "surrogate agrees\n(hollow: always the image's label)", "constant"),
+    "constant": Shown("always the image's label", 3),
     "balanced_agreement": Shown("balanced agreement", 3, "balanced agreement"),
     "counter_exemplar": Shown("counter-exemplar per image", 2),
     "counter_exemplar_per_class": Shown("... per image and class", 3, "counter-exemplars\nper image and class"),
@@ -90,7 +90,7 @@ def refinement(results: Path = REFINEMENT) -> str:
         "label_preservation": ("labels kept", 4),
         "discriminator_codes": ("D on codes", 3),
         "held_out": ("fidelity", 3),
-        "constant": ("constant answer", 3),
+        "own_label": ("always the image's label", 3),
         "milliseconds_per_image": ("ms per image", 2),
     }
     titles = " | ".join(title for title, _ in heads.values())

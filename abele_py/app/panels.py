@@ -9,7 +9,7 @@ from ..attribution.comparison import Comparison
 from ..black_boxes.black_box import Answer
 from ..latent.space import Points
 from ..views import sentences
-from ..views.components import badge, bars, highest, legend
+from ..views.components import badge, bars, highest, legend, parts
 from ..views.html import Content, Html, tag
 from ..views.svg import data_uri, map_uri, pale
 from .backend import Chosen, Explained
@@ -58,6 +58,7 @@ def summary(explained: Explained) -> Html:
         tag("h2", sentences.decision(e), f" for {explained.name}"),
         tag("p", sentences.certainty(e), " ", sentences.change(e)),
         tag("p", "Can I believe the explanation? ", badge(e), " ", sentences.belief(e)[1]),
+        parts(e),
         tag("p", f"Black box: {explained.black_box}.", class_="hint"),
     )
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..errors import ParameterError
 from ..latent import genetic
+from ..surrogate.fidelity import Fidelity
 from ..surrogate.rules import CounterfactualRule, Rule
-from ..surrogate.tree import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
+from ..surrogate.tree import Surrogate, counterfactual_rules, fit_surrogate, rule_of
 
 
 @dataclass(frozen=True)

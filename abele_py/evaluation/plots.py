@@ -163,13 +163,15 @@ def _exemplars(summary: Summary, metrics: Metrics) -> "Page | None":
 
 
 def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
-    """How often the surrogate agrees with the black box, place by place, beside always giving the image's label."""
+    """How often the surrogate agrees with the black box, place by place, beside the better constant answer."""
     rows = [row for row in rows_of(summary) if row["part"] == "surrogate" and row["at"] and row["mean"] is not None]
     if not rows:
         return None
     places = ordered(row["at"] for row in rows)
     page = _page(summary, rows, (11, 4.8), "Where the surrogate tree says what the black box says")
     axes = page.subplots()
+    # Runs of schema 1 know the share of the image's label alone.
+    baselines = [name for name in ("constant", "always_image_label") if any(row["figure"] == name for row in rows)]
     bars = {"agreement": (-0.2, "#D55E00"), "balanced_agreement": (0.2, "#0072B2")}
     for row in rows:
         x = places.index(row["at"])
@@ -183,11 +185,12 @@ def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
             axes.text(
                 x + shift, 0.02, f"{row['mean']:.2f}", ha="center", fontsize=8.5, color="white", fontweight="bold"
             )
-        elif row["figure"] == "constant":
+        elif row["figure"] in baselines:
             axes.hlines(row["mean"], x - 0.39, x - 0.01, color="black", linewidth=2.4)
     for metric, (_, color) in bars.items():
         axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(metrics, "figure", metric))
-    axes.plot([], [], color="black", linewidth=2.4, label=label(metrics, "figure", "constant"))
+    for name in baselines:
+        axes.plot([], [], color="black", linewidth=2.4, label=label(metrics, "figure", name))
     axes.set_xticks(range(len(places)), [textwrap.fill(str(at), 11) for at in places], fontsize=9)
     axes.set(ylim=(0, 1.03), ylabel="share of the points")
     _quiet(axes, "y")

@@ -16,6 +16,12 @@ from .parts import PARTS
 from .subject import Row
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+# What runs of schema 1 called the constant answer was the image's label, also where another one was more frequent.
+_OF_SCHEMA_1 = {
+    "constant": "always_image_label",
+    "reported_constant": "reported_always_image_label",
+    "nowhere_below_constant": "nowhere_below_image_label",
+}
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -25,13 +31,14 @@ def summarise(folder: Path) -> dict[str, Any]:
     deviation and quantiles (0, .05, .25, .5, .75, .95, 1).
     """
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    names = _OF_SCHEMA_1 if run.get("schema") == 1 else {}
     rows = []
     for part in PARTS:
         values: dict[tuple[str, str | int | None, str], list[float | None]] = {}
         for line in lines_of(folder / f"{part}.jsonl"):
             for row in line["rows"]:
                 for metric, value in row["figures"].items():
-                    values.setdefault((row["of"], row["at"], metric), []).append(value)
+                    values.setdefault((row["of"], row["at"], names.get(metric, metric)), []).append(value)
         for (of, at, metric), found in values.items():
             rows.append({"part": part, "of": of, "at": at, "figure": metric, **_summed(found)})
             if metric == "agreement":  # a good mean hides the images that a surrogate misleads about

@@ -31,8 +31,9 @@ from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import notes_on
 from .options import Preset, Saliency, Splits, options_of
-from .saliency import change_map, contiguous_areas, contrast_map, median_map, mosaic_map
+from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
 from .trust import judge
+from .verdicts import verdicts_on
 
 
 class Abele:
@@ -176,7 +177,7 @@ class Abele:
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
-        saliency = self._saliency(x, label, neighbors, exemplars)
+        saliency, map_fit = self._saliency(x, label, neighbors, exemplars)
         typicality = space.typicality(z[None])
         trust = judge(
             fidelity,
@@ -187,6 +188,7 @@ class Abele:
             counters,
             bool(space.valid(z[None])),
             None if typicality is None else float(typicality),
+            map_fit,
         )
         found = Explanation(
             image=x,
@@ -213,21 +215,22 @@ class Abele:
             traversals=traversals,
             provenance=self._origin | {"image": {"shape": list(x.shape), "sha256": hash_of_array(x)}},
         )
-        return replace(found, notes=tuple(notes_on(found)))
+        noted = replace(found, notes=tuple(notes_on(found)))
+        return replace(noted, verdicts=verdicts_on(noted))
 
-    def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> Tensor:
+    def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> MeasuredMap:
         if self.options.saliency == "median":
-            return median_map(image, exemplars.images)
+            return MeasuredMap(median_map(image, exemplars.images), None)
         if self.options.saliency == "contrast":
             evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
-            return contrast_map(image, neighbors.images, evidence, neighbors.labels == label)
+            return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
         # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. A
         # generator of its own, so that the areas do not depend on how many neighbors were drawn.
         points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
         others = points.images[points.labels != label]
         generator = torch.Generator().manual_seed(self.options.random_state)
         black_box = self._space.black_box
-        return mosaic_map(image, others, lambda images: black_box(images).probability(label), generator)
+        return measured_mosaic_map(image, others, lambda images: black_box(images).probability(label), generator)
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""

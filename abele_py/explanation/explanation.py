@@ -20,7 +20,7 @@ from ..latent.traversals import Traversals
 from ..surrogate.rules import Condition, CounterfactualRule, Rule
 from ..surrogate.tree import Surrogate
 from ..trees import Trees
-from .trust import Note, Trust
+from .trust import ANSWERS, HEADLINES, Note, Trust, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +52,8 @@ class Explanation:
         surrogate: the decision tree.
         trust: how far to trust all this.
         notes: what could not be found or kept, and why.
+        verdicts: can it be believed? First the verdict on the whole, then those on its four parts, see
+            :func:`~abele_py.explanation.verdicts.verdicts_on`; none in files of a time without them.
         params: what made this explanation: options, seed, versions, number of black-box calls.
         exemplar_typicality, counter_exemplar_typicality: how typical each of them is, float32 in [0, 1], see
             :meth:`~abele_py.models.mixture.Mixture.typicality`; None for an autoencoder without a mixture of its codes.
@@ -85,6 +87,7 @@ class Explanation:
     counter_exemplar_typicality: Tensor | None = None
     traversals: Traversals | None = None
     provenance: dict[str, Any] | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     def with_provenance(self, **more: Any) -> "Explanation":
         """A copy whose ``provenance`` says more, such as ``time=now(), image={"name": "7.png"}``.
@@ -221,11 +224,12 @@ class Explanation:
 
     def __str__(self) -> str:
         t = self.trust
+        always = self.label if t.constant_label is None else t.constant_label
         lines = [
             f"label {self.name(self.label)}"
             + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
             f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
-            f"(always answering {self.name(self.label)}: {t.constant:.3f})",
+            f"(always answering {self.name(always)}: {t.constant:.3f})",
             *(
                 []
                 if t.typicality is None
@@ -235,6 +239,8 @@ class Explanation:
             *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
             f"{len(self.exemplars)} exemplars; counter-exemplars: "
             + (", ".join(self.name(y) for y in self.counter_exemplars.labels.tolist()) or "none"),
+            *(f"can I believe this? {HEADLINES[whole.grade]}" for whole in self.verdicts[:1]),
+            *(f"{verdict.part}: {ANSWERS[verdict.grade]}. {verdict.text}" for verdict in self.verdicts[1:]),
             *(f"note: {note.text}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -249,6 +255,7 @@ _RECORDS: dict[str, type] = {
         Explanation,
         Trust,
         Note,
+        Verdict,
         Rule,
         CounterfactualRule,
         Condition,

@@ -11,8 +11,8 @@ NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked wit
 
 def notes_on(e: Explanation) -> Iterator[Note]:
     """What could not be found or kept. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
-    ``one-label``, ``min-class-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``, ``few-exemplars``,
-    ``target-not-found``, ``no-counter-exemplars``.
+    ``one-label``, ``min-class-fraction``, ``own-label-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``,
+    ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``.
     """
     trust, params, name, label, reconstruction = e.trust, e.params, e.name, e.label, e.reconstruction_label
     n_exemplars, n_counter_exemplars, wanted = len(e.exemplars), len(e.counter_exemplars), params["target"]
@@ -41,8 +41,15 @@ def notes_on(e: Explanation) -> Iterator[Note]:
             f"only {trust.other_fraction:.1%} of the neighbors have another label, less than the "
             f"{params['min_class_fraction']:.0%} wanted",
         )
+    if trust.own_fraction < params["min_class_fraction"]:
+        yield Note(
+            "own-label-fraction",
+            f"only {trust.own_fraction:.1%} of the neighbors are predicted as {name(label)} as the image is, less than "
+            f"the {params['min_class_fraction']:.0%} wanted: there is little to learn about {name(label)}",
+        )
+    always = name(label if trust.constant_label is None else trust.constant_label)
     if trust.n_leaves == 1 < trust.n_labels:
-        yield Note("no-rule", f"no rule was found that does better than always answering {name(label)}")
+        yield Note("no-rule", f"no rule was found that does better than always answering {always}")
     if trust.n_neighbors < params["n_samples"]:
         yield Note(
             "few-neighbors", f"only {trust.n_neighbors} of {params['n_samples']} neighbors are valid and distinct"
@@ -50,8 +57,14 @@ def notes_on(e: Explanation) -> Iterator[Note]:
     if trust.held_out < trust.constant:
         yield Note(
             "below-constant",
-            f"always answering {name(label)} is right more often ({trust.constant:.3f}) than the surrogate "
+            f"always answering {always} is right more often ({trust.constant:.3f}) than the surrogate "
             f"({trust.held_out:.3f}): do not trust the rule",
+        )
+    elif trust.held_out == trust.constant and trust.n_leaves > 1:
+        yield Note(
+            "below-constant",
+            f"always answering {always} is right as often as the surrogate ({trust.constant:.3f}): the rule says no "
+            "more than that",
         )
     if n_exemplars < params["n_exemplars"]:
         yield Note(

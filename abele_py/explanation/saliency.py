@@ -5,12 +5,26 @@ Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, e
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
+
+
+class MeasuredMap(NamedTuple):
+    """A map, and how well what it was read from predicts the black box.
+
+    Attributes:
+        values: (H, W) float32 in [-1, 1].
+        fit: share of the variance of the answers that is predicted where each answer is left out of the fit in its
+            turn, at most 1; 0 or below: no better than always the mean answer. None where the answers do not vary.
+    """
+
+    values: Tensor
+    fit: float | None
 
 
 def mosaic_map(
@@ -50,8 +64,25 @@ def mosaic_map(
     Returns:
         (H, W) float32 in [-1, 1]; all 0 without others, and where they equal the image.
     """
+    return measured_mosaic_map(image, others, probability, generator, n_mosaics, n_nearest, width, ridge).values
+
+
+def measured_mosaic_map(
+    image: Tensor,
+    others: Tensor,
+    probability: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+    n_mosaics: int = 800,
+    n_nearest: int = 50,
+    width: float = 0.11,
+    ridge: float = 0.1,
+) -> MeasuredMap:
+    """:func:`mosaic_map`, and how well its two models together predict the log-odds of mosaics left out of the fit.
+
+    The black box is queried for no more images than that.
+    """
     if len(others) == 0:
-        return torch.zeros(image.shape[1:])
+        return MeasuredMap(torch.zeros(image.shape[1:]), None)
     nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
     backgrounds = torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
     half = n_mosaics // 2
@@ -59,11 +90,15 @@ def mosaic_map(
     mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)
     odds = torch.logit(probability(mosaics).double(), eps=1e-3)
     change = (image - backgrounds).abs().mean(dim=1).double()
-    maps = [
-        -size * _smooth_weights(areas * size, answers, width, ridge)
+    models = [
+        _smooth_model(areas * size, answers, width, ridge)
         for size, areas, answers in zip(change, replaced.split(half), odds.split(half), strict=True)
     ]
-    return _scaled(torch.stack(maps).sum(dim=0)).float()
+    maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
+    variation = sum(float(model.answers.square().sum()) for model in models)
+    missed = sum(float(model.missed.square().sum()) for model in models)
+    fit = 1 - missed / variation if variation > 1e-12 else None  # equal answers differ from their mean by rounding
+    return MeasuredMap(_scaled(torch.stack(maps).sum(dim=0)).float(), fit)
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
@@ -190,8 +225,25 @@ def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: i
     return (noise <= highest).reshape(n, height, width)
 
 
-def _smooth_weights(changes: Tensor, answers: Tensor, width: float, ridge: float) -> Tensor:
-    """(H, W): the mean of a Gaussian process of weights w after ``answers = constant + sum(w * change)`` was seen.
+class _Model(NamedTuple):
+    """A Gaussian process over the plane, fitted to answers.
+
+    Attributes:
+        weights: (H, W), the mean of the weights after the answers were seen.
+        answers: (M,) without their mean.
+        missed: (M,) what is missing to each of these answers where it alone was not seen.
+    """
+
+    weights: Tensor
+    answers: Tensor
+    missed: Tensor
+
+
+def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) -> _Model:
+    """The process of weights w in ``answers = constant + sum(w * change)``.
+
+    Answers left out take no second fit: the error is ``(C^-1 answers)_i / (C^-1)_ii``, with C their covariance
+    (Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, equation 5.12).
 
     Args:
         changes: (M, H, W) float64.
@@ -208,5 +260,7 @@ def _smooth_weights(changes: Tensor, answers: Tensor, width: float, ridge: float
     smooth = down @ changes @ across  # the kernel is a product, so no (HW, HW) matrix is needed
     covariance = smooth.flatten(1) @ changes.flatten(1).T
     noise = (ridge * covariance.diagonal().mean()).clamp(min=1e-12)
-    share = torch.linalg.solve(covariance + noise * torch.eye(len(answers), dtype=torch.float64), answers)
-    return torch.einsum("m,mhw->hw", share, smooth)
+    covariance = covariance + noise * torch.eye(len(answers), dtype=torch.float64)
+    share = torch.linalg.solve(covariance, answers)
+    missed = share / torch.linalg.inv(covariance).diagonal()
+    return _Model(torch.einsum("m,mhw->hw", share, smooth), answers, missed)

@@ -32,6 +32,7 @@ def summary_of(e: "Explanation") -> dict[str, Any]:
             for i, label in enumerate(counters.labels.tolist())
         ],
         "trust": asdict(e.trust),
+        "verdicts": [asdict(verdict) for verdict in e.verdicts],
         "notes": [asdict(note) for note in e.notes],
         "params": e.params,
         "provenance": e.provenance,

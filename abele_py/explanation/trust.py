@@ -1,10 +1,23 @@
-"""How far to trust an explanation: its figures, and notes on what could not be found or kept."""
+"""How far to trust an explanation: its figures, notes on what could not be found or kept, and verdicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from ..latent.counter_exemplars import CounterExemplars
 from ..latent.space import Points
-from ..surrogate.tree import Fidelity, Surrogate
+from ..surrogate.fidelity import Fidelity
+from ..surrogate.tree import Surrogate
+
+Grade = Literal["good", "near", "care", "bad"]
+Part = Literal["explanation", "rule", "map", "exemplars", "counter-exemplars"]
+# The grade of an explanation, or of a part of it, as the answer to: can I believe this?
+HEADLINES: dict[Grade, str] = {
+    "good": "Yes",
+    "near": "Yes, near this image",
+    "care": "With care",
+    "bad": "Do not rely on the rule",
+}
+ANSWERS: dict[Grade, str] = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,9 @@ class Trust(Fidelity):
             None without counter-exemplars.
         typicality: of the image's code, see :meth:`~abele_py.models.mixture.Mixture.typicality`: about the share of
             images that are no more likely; None for an autoencoder without a mixture of its codes.
+        map_fit: how well the map predicts the black box where areas of the image are replaced, see
+            :class:`~abele_py.explanation.saliency.MeasuredMap`: at most 1, and 0 for a map that predicts nothing. None
+            for maps that are no such prediction, or where the answers do not vary, and in files of a time without it.
     """
 
     label_preserved: bool
@@ -33,6 +49,12 @@ class Trust(Fidelity):
     n_leaves: int
     counter_exemplar_agreement: float | None
     typicality: float | None = None
+    map_fit: float | None = field(default=None, kw_only=True)
+
+    @property
+    def own_fraction(self) -> float:
+        """Share of neighbors with the image's label, the image itself aside."""
+        return max(0.0, (1 - self.other_fraction) * self.n_neighbors - 1) / max(1, self.n_neighbors - 1)
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,21 @@ class Note:
     text: str
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one part of an explanation can be used, as data.
+
+    Attributes:
+        part: ``"rule"``, ``"map"``, ``"exemplars"`` or ``"counter-exemplars"``; ``"explanation"`` for the whole.
+        grade: ``"good"``; ``"near"``, near the image only; ``"care"``; or ``"bad"``.
+        text: why, as sentences.
+    """
+
+    part: Part
+    grade: Grade
+    text: str
+
+
 def judge(
     fidelity: Fidelity,
     surrogate: Surrogate,
@@ -57,6 +94,7 @@ def judge(
     counters: CounterExemplars,
     code_valid: bool,
     typicality: float | None = None,
+    map_fit: float | None = None,
 ) -> Trust:
     """The figures of one explanation; ``anchor`` is the image with its own code and label."""
     agreement = (surrogate.predict(counters.latents) == counters.labels).float() if len(counters) else None
@@ -71,4 +109,5 @@ def judge(
         n_leaves=surrogate.n_leaves,
         counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
         typicality=typicality,
+        map_fit=map_fit,
     )

@@ -6,12 +6,12 @@ the surrogate's labels with the black box's, and last what describes a surrogate
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ParameterError
 from ..latent.space import Points
+from ..surrogate.fidelity import best_constant, share
 from ..surrogate.rules import Rule
 from ..surrogate.tree import Surrogate
 from .base import metric
@@ -96,10 +96,7 @@ def agreement(surrogate_labels: Tensor, labels: Tensor, weights: Tensor | None =
         ParameterError: the shapes differ.
     """
     _same_shape(surrogate_labels, labels)
-    if len(labels) == 0:
-        return float("nan")
-    right = (surrogate_labels == labels).double().numpy()
-    return float(np.average(right, weights=None if weights is None else weights.numpy()))
+    return share(surrogate_labels == labels, weights)
 
 
 @metric("Balanced agreement", "higher", 0.0, 1.0, "balanced accuracy: Brodersen et al. 2010, ICPR")
@@ -126,18 +123,39 @@ def balanced_agreement(surrogate_labels: Tensor, labels: Tensor, label: int) -> 
     return float(torch.stack(recalls).mean())
 
 
-@metric("Constant answer", "neither", 0.0, 1.0, "share of the image's label: what agreement must exceed")
+@metric(
+    "Constant answer",
+    "neither",
+    0.0,
+    1.0,
+    "share of the image's label or of the most frequent one, whichever is larger",
+)
 def constant(labels: Tensor, label: int, weights: Tensor | None = None) -> float:
-    """Share of points (N,) that the constant answer "the image's label" gets right.
+    """Share of points (N,) that the better of two constant answers gets right: the image's label, the most frequent.
 
-    A surrogate that does not agree more often explains nothing. The balanced agreement of the constant answer is 0.5.
+    A surrogate that does not agree more often explains nothing. The balanced agreement of a constant answer is 0.5.
+    See :func:`~abele_py.surrogate.best_constant`.
+
+    Args:
+        labels: (N,) int64, the black box's.
+        label: the image's.
+        weights: (N,) how much each point counts; None counts them alike.
+
+    Returns:
+        NaN for no points.
     """
-    return agreement(torch.full_like(labels, label), labels, weights)
+    return best_constant(labels, label, weights)[1]
 
 
-@metric("Nowhere below the constant answer", "higher", 0.0, 1.0, "share of images; the constant answer in four places")
+@metric(
+    "Nowhere below the constant answer",
+    "higher",
+    0.0,
+    1.0,
+    "share of images; the constant answer in four places",
+)
 def nowhere_below_constant(agreements: Sequence[float], constants: Sequence[float]) -> float:
-    """1 where the surrogate agrees at least as often as the constant answer in every place, else 0.
+    """1 where the surrogate agrees at least as often as the better constant answer in every place, else 0.
 
     One value of each for the fresh neighbors, the spheres at 0.5 and 1 times the typical distance, and the nearest real
     images. A mean over images hides that a surrogate misleads about some of them.

@@ -1,5 +1,6 @@
+from .fidelity import Fidelity, best_constant
 from .rules import Condition, CounterfactualRule, Rule
-from .tree import Fidelity, Surrogate, counterfactual_rules, fit_surrogate, rule_of
+from .tree import Surrogate, counterfactual_rules, fit_surrogate, rule_of
 
 __all__ = [
     "Condition",
@@ -7,6 +8,7 @@ __all__ = [
     "Fidelity",
     "Rule",
     "Surrogate",
+    "best_constant",
     "counterfactual_rules",
     "fit_surrogate",
     "rule_of",

@@ -11,33 +11,10 @@ import torch
 from torch import Tensor
 
 from ..trees import Trees, from_sklearn, leaves
+from .fidelity import Fidelity, best_constant, share
 from .linear_machine import along, linear_machine
 from .pruning import prune, pruning_alphas, without_idle_splits
 from .rules import CounterfactualRule, Rule
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How often the surrogate gives the black box's label. All in [0, 1], higher is better.
-
-    Attributes:
-        held_out: on neighbors that no fit and no choice saw, weighted by distance: *the* fidelity of an explanation.
-        held_out_unweighted: the same, every neighbor counting alike.
-        in_sample: on the points it was fitted on. Flattering, as the published code reports it.
-        constant: held out and weighted, of the constant answer "the image's label".
-            A surrogate below it explains nothing.
-        constant_unweighted: the same, every neighbor counting alike.
-        hit: does it give the explained point its label?
-        n_held_out: number of held-out neighbors.
-    """
-
-    held_out: float
-    held_out_unweighted: float
-    in_sample: float
-    constant: float
-    constant_unweighted: float
-    hit: bool
-    n_held_out: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +104,7 @@ def fit_surrogate(
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
 
     def right(surrogate: Surrogate) -> Tensor:
-        return (surrogate.predict(latents) == labels).double()
+        return surrogate.predict(latents) == labels
 
     def general(surrogate: Surrogate) -> bool:
         """Does the leaf of row 0 hold more than itself: 1 % of the points? Else its rule is row 0, learned by heart."""
@@ -148,11 +125,11 @@ def fit_surrogate(
     steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
     trees = {alpha: pruned(alpha) for alpha in steps.tolist()}
     found = {alpha: right(tree) for alpha, tree in trees.items() if not oblique or general(tree)}
-    scores = {alpha: _mean(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
-    best, share = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
-    error = (best * (1 - best) * float((share**2).sum())) ** 0.5
+    scores = {alpha: share(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
+    best, parts = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
+    error = (best * (1 - best) * float((parts**2).sum())) ** 0.5
     enough = max(best - error, scores.get(float(steps[-1]), 0.0))  # the last step leaves the root: the constant answer
-    if oblique and _mean(right(machine(fit))[choose], weights[choose]) >= enough:
+    if oblique and share(right(machine(fit))[choose], weights[choose]) >= enough:
         surrogate = machine(known)
     else:
         good = [alpha for alpha, score in scores.items() if score >= enough and alpha < steps[-1]]
@@ -161,15 +138,19 @@ def fit_surrogate(
         ranked = map(pruned, [*sorted(good, reverse=True), *others])
         # the last resort, no pruning, tells row 0 from all others
         surrogate = next((tree for tree in ranked if right(tree)[0]), pruned(0.0))
-    agree, same = right(surrogate), (labels == labels[0]).double()
+    agree, own = right(surrogate), int(labels[0])
+    weighted = best_constant(labels[held_out], own, weights[held_out])
+    unweighted = best_constant(labels[held_out], own)
     return surrogate, Fidelity(
-        held_out=_mean(agree[held_out], weights[held_out]),
-        held_out_unweighted=_mean(agree[held_out]),
-        in_sample=_mean(agree[known]),
-        constant=_mean(same[held_out], weights[held_out]),
-        constant_unweighted=_mean(same[held_out]),
+        held_out=share(agree[held_out], weights[held_out]),
+        held_out_unweighted=share(agree[held_out]),
+        in_sample=share(agree[known]),
+        constant=weighted[1],
+        constant_unweighted=unweighted[1],
         hit=bool(agree[0]),
         n_held_out=len(held_out),
+        constant_label=weighted[0],
+        constant_label_unweighted=unweighted[0],
     )
 
 
@@ -222,7 +203,3 @@ def _boxes(surrogate: Surrogate, latent: Tensor) -> tuple[Tensor, Tensor]:
         upper[left, axis] = threshold  # tighter than any bound above it: the split separates points inside the box
         lower[right, axis] = threshold
     return lower, upper
-
-
-def _mean(values: Tensor, weights: Tensor | None = None) -> float:
-    return float(torch.as_tensor(np.average(values.numpy(), weights=None if weights is None else weights.numpy())))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..explanation.trust import ANSWERS
 from ..surrogate.rules import Condition
 from . import sentences
 from .html import Content, Html, tag
@@ -72,6 +73,20 @@ def badge(e: Explanation) -> Html:
     """How far to trust an explanation, as a word; its colour adds nothing to the word."""
     grade = sentences.belief(e)[0]
     return tag("span", sentences.HEADLINES[grade], class_=f"badge {grade}")
+
+
+def parts(e: Explanation) -> Html:
+    """Which parts of an explanation can be used, and why, as a table."""
+    rows = [
+        tag(
+            "tr",
+            tag("th", f"{verdict.part[:1].upper()}{verdict.part[1:]}", scope="row"),
+            tag("td", tag("span", ANSWERS[verdict.grade], class_=f"badge {verdict.grade}")),
+            tag("td", verdict.text),
+        )
+        for verdict in sentences.parts(e)
+    ]
+    return tag("table", tag("caption", "Which parts can be used?"), rows, class_="checks parts")
 
 
 def bars(scores: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ..errors import ParameterError
 from ..explanation.explanation import Explanation
+from ..explanation.verdicts import constant_name
 from ..files import write_bytes
 from . import sentences
 from .components import badge, document, picture
@@ -89,7 +90,8 @@ def _entry(name: str, e: Explanation) -> Html:
                 tag("strong", label),
                 tag("p", name),
                 tag("p", badge(e)),
-                tag("p", f"The rule agrees in {held_out} of the cases; always {label}: {constant}."),
+                tag("p", f"The rule agrees in {held_out} of the cases; always {constant_name(e)}: {constant}."),
+                tag("p", sentences.usable(e)),
                 tag("p", f"Nearest other label: {e.name(others[0])}." if others else "No other label found."),
             ),
             href=_link(name),

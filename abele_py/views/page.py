@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..explanation.trust import ANSWERS
 from . import sentences
 from .components import (
     badge,
@@ -18,6 +19,7 @@ from .components import (
     highest,
     legend,
     link,
+    parts,
     picture,
     section,
     slider,
@@ -27,8 +29,6 @@ from .html import Content, Html, tag
 from .neighborhood_map import neighborhood_map
 from .svg import DIVERGING, bytes_of, map_uri, pale
 
-GRADES = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
-
 
 def page_of(e: Explanation, title: str = "") -> str:
     """The page of one explanation.
@@ -37,8 +37,8 @@ def page_of(e: Explanation, title: str = "") -> str:
         e: the explanation.
         title: what the image is called, such as its file name.
     """
-    parts = (_trust, _where, _why, _exemplars, _others, _further, neighborhood_map, _made)
-    content = [_top(e, title), *(part(e) for part in parts)]
+    sections = (_trust, _where, _why, _exemplars, _others, _further, neighborhood_map, _made)
+    content = [_top(e, title), *(made(e) for made in sections)]
     return document(f"{title}: {sentences.decision(e)}" if title else sentences.decision(e), content)
 
 
@@ -140,9 +140,9 @@ def _where(e: Explanation) -> Html:
 
 def _why(e: Explanation) -> Html:
     conditions = sentences.nearest_first(e)
-    parts: list[Content] = [tag("p", sentences.reason(e))]
+    content: list[Content] = [tag("p", sentences.reason(e))]
     if conditions and e.traversals is not None:
-        parts.append(
+        content.append(
             tag(
                 "p",
                 "Each strip walks through the latent space along one condition of the rule, both ways from the "
@@ -150,13 +150,13 @@ def _why(e: Explanation) -> Html:
                 "picture is the label that the black box predicts for it, with its score.",
             )
         )
-        parts.append(_keys(e))
+        content.append(_keys(e))
     axes = list(dict.fromkeys(c.axis for c in conditions))
-    parts += [strip(e, [c for c in conditions if c.axis == axis]) for axis in axes]
+    content += [strip(e, [c for c in conditions if c.axis == axis]) for axis in axes]
     if e.traversals is None and conditions:
-        parts.append(_no_strips())
-    parts.append(tag("p", "The whole rule: ", tag("code", e.rule.words(e.name)), class_="whole"))
-    return section("why", f"Why {e.name(e.label)}: the rule", parts)
+        content.append(_no_strips())
+    content.append(tag("p", "The whole rule: ", tag("code", e.rule.words(e.name)), class_="whole"))
+    return section("why", f"Why {e.name(e.label)}: the rule", content)
 
 
 def _keys(e: Explanation) -> Html:
@@ -248,7 +248,7 @@ def _trust(e: Explanation) -> Html:
         tag(
             "tr",
             tag("th", check.question, scope="row"),
-            tag("td", tag("span", GRADES[check.grade], class_=f"badge {check.grade}")),
+            tag("td", tag("span", ANSWERS[check.grade], class_=f"badge {check.grade}")),
             tag("td", check.answer),
         )
         for check in sentences.checks(e)
@@ -257,7 +257,8 @@ def _trust(e: Explanation) -> Html:
     return section(
         "trust",
         "Can I believe this?",
-        tag("table", rows, class_="checks"),
+        parts(e),
+        tag("table", tag("caption", "What was checked about the rule"), rows, class_="checks"),
         tag("div", tag("h3", "What else you should know"), tag("ul", notes)) if notes else None,
     )
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..attribution.comparison import Comparison
 from ..explanation.explanation import Explanation
-from .sentences import percent
+from ..explanation.trust import ANSWERS, HEADLINES
+from .sentences import belief, parts, percent
 
 COLUMNS = 10
 MARGIN = 0.25  # inches
@@ -154,9 +155,9 @@ def _draw_decision(figure: SubFigure, e: Explanation) -> None:
     bar.ax.set_xticklabels(_legend(e), fontsize=9, parse_math=False)
     lines = [
         ("fidelity on held-out neighbors", f"{t.held_out:.3f}"),
-        (f"  always predicting {_short(e.name(e.label))}", f"{t.constant:.3f}"),
+        (f"  always predicting {_short(_always(e, t.constant_label))}", f"{t.constant:.3f}"),
         ("fidelity, neighbors unweighted", f"{t.held_out_unweighted:.3f}"),
-        (f"  always predicting {_short(e.name(e.label))}", f"{t.constant_unweighted:.3f}"),
+        (f"  always predicting {_short(_always(e, t.constant_label_unweighted))}", f"{t.constant_unweighted:.3f}"),
         ("tree predicts the image's label", "yes" if t.hit else "NO"),
         ("reconstruction keeps the label", "yes" if t.label_preserved else "NO"),
         ("error of reconstruction, 0 to 1", f"{t.reconstruction_error:.3f}"),
@@ -166,10 +167,15 @@ def _draw_decision(figure: SubFigure, e: Explanation) -> None:
     ]
     words = figure.add_subplot(grid[:, 4])
     words.set_axis_off()
-    title = "Can I trust this? " + ("With care: see the notes" if e.notes else "As far as the fidelity goes")
-    words.text(0, 1, title, va="top", fontsize=11, fontweight="bold")
+    words.text(0, 1, f"Can I believe this? {HEADLINES[belief(e)[0]]}", va="top", fontsize=11, fontweight="bold")
+    lines += [(f"use the {verdict.part}?", ANSWERS[verdict.grade]) for verdict in parts(e)]
     table = "\n".join(f"{name:33}{value:>8}" for name, value in lines)
-    words.text(0, 0.88, table, va="top", fontsize=9, family="monospace", linespacing=1.6, parse_math=False)
+    words.text(0, 0.88, table, va="top", fontsize=9, family="monospace", linespacing=1.3, parse_math=False)
+
+
+def _always(e: Explanation, label: int | None) -> str:
+    """The name of the label of a constant answer; the image's in files of a time that knew no other."""
+    return e.name(e.label if label is None else label)
 
 
 def _draw_path(figure: SubFigure, e: Explanation) -> None:

@@ -1,14 +1,16 @@
 """An explanation in plain sentences: the decision, why, what would change it, and whether to believe all that."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from ..explanation import verdicts
 from ..explanation.explanation import Explanation
+from ..explanation.trust import ANSWERS, Grade, Verdict
+from ..explanation.trust import HEADLINES as HEADLINES
+from ..explanation.verdicts import counted as counted
+from ..explanation.verdicts import enumeration as enumeration
+from ..explanation.verdicts import percent as percent
 from ..surrogate.rules import Condition
-
-Grade = Literal["good", "near", "care", "bad"]
-LITTLE = 0.25  # a rule that avoids a smaller share of the constant answer's errors is hardly better; our choice
-MOST = 0.5  # a tree that is right for a smaller share of the counter-exemplars does not hold there; our choice
 
 
 class Check(NamedTuple):
@@ -16,23 +18,15 @@ class Check(NamedTuple):
 
     Attributes:
         grade: ``"good"``; ``"near"``, true near the image only; ``"care"``; or ``"bad"``.
+        worry: what is wrong, in short; empty for ``"good"``.
         question: the question.
         answer: in words, with the numbers.
-        worry: what is wrong, in short; empty for ``"good"``.
     """
 
     grade: Grade
+    worry: str
     question: str
     answer: str
-    worry: str = ""
-
-
-HEADLINES: dict[Grade, str] = {
-    "good": "Yes",
-    "near": "Yes, near this image",
-    "care": "With care",
-    "bad": "Do not rely on it",
-}
 
 
 def decision(e: Explanation) -> str:
@@ -91,17 +85,20 @@ def change(e: Explanation) -> str:
 
 
 def belief(e: Explanation) -> tuple[Grade, str]:
-    """Whether to believe it: the worst grade, and why, as sentences."""
-    found = list(checks(e))
-    for grade in ("bad", "care"):
-        worries = [check.worry for check in found if check.grade == grade]
-        if worries:
-            return grade, _sentence(enumeration(worries))
-    t = e.trust
-    text = f"Near this image the rule agrees with the black box in {percent(t.held_out, 1)} of the cases. "
-    text += f"Always predicting {e.name(e.label)} agrees in {percent(t.constant, 1)}."
-    far = [check.worry for check in found if check.grade == "near"]
-    return ("near", f"{text} {_sentence(enumeration(far))}") if far else ("good", text)
+    """Whether to believe it, and why, as sentences: the verdict on the whole."""
+    whole, *_ = verdicts.verdicts_on(e)
+    return whole.grade, whole.text
+
+
+def parts(e: Explanation) -> list[Verdict]:
+    """The verdicts on rule, map, exemplars and counter-exemplars."""
+    return list(verdicts.verdicts_on(e)[1:])
+
+
+def usable(e: Explanation) -> str:
+    """Which parts can be used, in one line."""
+    answers = (f"{verdict.part} {ANSWERS[verdict.grade]}" for verdict in parts(e))
+    return f"Can be used: {', '.join(answers)}."
 
 
 _DOUBTS = {
@@ -111,106 +108,82 @@ _DOUBTS = {
 
 
 def checks(e: Explanation) -> Iterator[Check]:
-    """The questions that decide, the weightiest first."""
-    t, codes = e.trust, {note.code for note in e.notes}
-    yield _faithful(e)
-    yield _preserved(e)
-    doubts = [text for code, text in _DOUBTS.items() if code in codes]  # two judges, who may differ
-    typical = "" if t.typicality is None else f" Typicality {t.typicality:.2f}, from 0 (very unusual) to 1 (usual)."
-    yield Check(
-        "care" if doubts else "good",
-        "Does the autoencoder know such images?",
-        (" ".join(doubts) or "The image looks like those it was trained on.") + typical,
-        "the image is unusual" if doubts else "",
-    )
-    few = codes & {"min-class-fraction", "few-neighbors"}
-    yield Check(
-        "bad" if t.n_labels == 1 else "care" if few else "good",
-        "Was there enough to learn from?",
-        f"The black box was queried for {t.n_neighbors} images around this one. {percent(t.other_fraction)} of them "
-        f"have another label; there are {counted(t.n_labels, 'label')} in all.",
-        "all similar images have one label" if t.n_labels == 1 else "there was little to learn from" if few else "",
-    )
-    yield _far_out(e)
+    """The questions that decide about the rule, the weightiest first."""
+    yield Check(*verdicts.faithful(e), "Does the rule predict what the black box predicts?", _faithful(e))
+    yield Check(*verdicts.preserved(e), "Does the autoencoder keep what the decision rests on?", _preserved(e))
+    yield Check(*verdicts.familiar(e), "Does the autoencoder know such images?", _familiar(e))
+    yield Check(*verdicts.enough(e), "Was there enough to learn from?", _enough(e))
+    untested = verdicts.Finding("care", "no image with another label was found")
+    found = untested if e.trust.counter_exemplar_agreement is None else verdicts.far_out(e)
+    yield Check(*found, "Does the rule hold as far out as the counter-exemplars?", _far_out(e))
 
 
-def _faithful(e: Explanation) -> Check:
-    t, name, question = e.trust, e.name(e.label), "Does the rule predict what the black box predicts?"
+def _faithful(e: Explanation) -> str:
+    t, always = e.trust, f"always predicting {verdicts.constant_name(e)}"
+    if t.n_leaves == 1:
+        return f"No rule does better than {always}."
+    near = percent(t.held_out, 1), percent(t.constant, 1)
+    alike = percent(t.held_out_unweighted, 1), percent(t.constant_unweighted, 1)
+    other = t.constant_label_unweighted
+    named = "" if other in (None, t.constant_label) else f", which is always predicting {e.name(other)}"
     reached = (
         f"It was tested on {t.n_held_out} similar images that it was not learned from; near ones count more. It "
-        f"predicts the black box's label in {percent(t.held_out, 1)} of the cases. Always predicting {name} is right "
-        f"in {percent(t.constant, 1)}"
+        f"predicts the black box's label in {near[0]} of the cases. {always[:1].upper()}{always[1:]} is right in "
+        f"{near[1]}"
     )
-    unweighted = (percent(share, 1) for share in (t.held_out_unweighted, t.constant_unweighted))
-    alike = f" If all count alike: {' against '.join(unweighted)}."
+    avoided = t.errors_avoided
     if not t.hit:
-        worry = "the rule does not predict the label of the image"
-        return Check("bad", question, f"It predicts another label for the image. {reached}.{alike}", worry)
-    if t.n_leaves == 1:
-        return Check("bad", question, f"No rule does better than always predicting {name}.", "no rule was found")
-    if t.held_out < t.constant:
-        worry = f"always predicting {name} is right more often than the rule"
-        return Check("bad", question, f"{reached}. The rule explains nothing.{alike}", worry)
-    if t.constant == 1:
-        return Check("care", question, f"{reached}: none has another label.", "the rule could not be tested")
-    avoided = (t.held_out - t.constant) / (1 - t.constant)
-    if avoided < LITTLE:
-        worry = f"the rule is hardly better than always predicting {name}"
-        return Check("care", question, f"{reached}. The rule is hardly better.{alike}", worry)
-    return Check(
-        "good", question, f"{reached}. The rule avoids {percent(avoided)} of the errors that this makes.{alike}"
-    )
+        reached = f"It predicts another label for the image. {reached}."
+    elif avoided is None:
+        return f"{reached}: none has another label."
+    elif avoided <= 0:
+        reached += ". The rule explains nothing."
+    elif avoided < verdicts.LITTLE:
+        reached += f". The rule is hardly better: it avoids {percent(avoided)} of the errors that this makes."
+    else:
+        reached += f". The rule avoids {percent(avoided)} of the errors that this makes."
+    return f"{reached} If all count alike: {alike[0]} against {alike[1]}{named}."
 
 
-def _preserved(e: Explanation) -> Check:
-    question, kept = "Does the autoencoder keep what the decision rests on?", e.trust.label_preserved
+def _preserved(e: Explanation) -> str:
     copy = f"Its copy of the image, from which all others are made, is predicted as {e.name(e.reconstruction_label)}"
     error = f"Pixels differ by {percent(e.trust.reconstruction_error, 1)} of the range (root mean square)."
-    if kept:
-        return Check("good", question, f"{copy} too. {error}")
-    return Check(
-        "bad",
-        question,
-        f"{copy}: the explanation may be about another image. {error}",
-        "the autoencoder loses what the decision rests on, so the explanation may be about another image",
+    lost = " too." if e.trust.label_preserved else ": the explanation may be about another image."
+    return f"{copy}{lost} {error}"
+
+
+def _familiar(e: Explanation) -> str:
+    t, codes = e.trust, {note.code for note in e.notes}
+    doubts = [text for code, text in _DOUBTS.items() if code in codes]  # two judges, who may differ
+    typical = "" if t.typicality is None else f" Typicality {t.typicality:.2f}, from 0 (very unusual) to 1 (usual)."
+    return (" ".join(doubts) or "The image looks like those it was trained on.") + typical
+
+
+def _enough(e: Explanation) -> str:
+    t = e.trust
+    return (
+        f"The black box was queried for {t.n_neighbors} images around this one. {percent(t.own_fraction)} of them are "
+        f"predicted as {e.name(e.label)} too, {percent(t.other_fraction)} have another label; there are "
+        f"{counted(t.n_labels, 'label')} in all."
     )
 
 
-def _far_out(e: Explanation) -> Check:
-    question, n = "Does the rule hold as far out as the counter-exemplars?", len(e.counter_exemplars)
-    agreement = e.trust.counter_exemplar_agreement
+def _far_out(e: Explanation) -> str:
+    n, agreement = len(e.counter_exemplars), e.trust.counter_exemplar_agreement
     if agreement is None:
-        return Check("care", question, "No counter-exemplar was found.", "no image with another label was found")
+        return "No counter-exemplar was found."
     right = f"It predicts the black box's label for {round(agreement * n)} of {counted(n, 'counter-exemplar')}."
-    if agreement >= MOST:
-        return Check("good", question, right)
-    return Check(
-        "near",
-        question,
+    if agreement >= verdicts.MOST:
+        return right
+    return (
         f"{right} They lie farther out than most images it was learned from. To see what would change the label, rely "
-        "on the counter-exemplars rather than on the numbers in the rules: the black box was queried for each of them.",
-        "farther out, where the counter-exemplars lie, the rule is mostly wrong: rely on the pictures there",
+        "on the counter-exemplars rather than on the numbers in the rules: the black box was queried for each of them."
     )
 
 
 def nearest_first(e: Explanation) -> list[Condition]:
     """The rule's conditions; the one that the image is nearest to breaking comes first."""
     return sorted(e.rule.conditions, key=lambda c: abs(float(c.coordinate(e.latent[None])) - c.threshold))
-
-
-def enumeration(names: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def counted(n: int, thing: str) -> str:
-    """``1 label``, ``2 labels``."""
-    return f"{n} {thing}{'' if n == 1 else 's'}"
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share in [0, 1] as ``93.6 %``."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def score(value: object) -> str:
@@ -223,7 +196,3 @@ def score(value: object) -> str:
 
 def _boundaries(names: Sequence[str]) -> str:
     return f"boundary to {names[0]}" if len(names) == 1 else f"boundaries to {enumeration(names)}"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

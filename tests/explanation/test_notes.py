@@ -69,6 +69,9 @@ def test_an_image_that_is_typical_or_of_which_that_is_not_known_needs_no_note(ty
         ("no-rule", {"n_leaves": 1}),
         ("few-neighbors", {"n_neighbors": 999}),
         ("below-constant", {"held_out": 0.69}),
+        ("below-constant", {"held_out": 0.7}),
+        ("own-label-fraction", {"other_fraction": 0.901}),
+        ("own-label-fraction", {"other_fraction": 0.999}),
         ("few-exemplars", {"n_exemplars": 15}),
         ("no-counter-exemplars", {"n_counter_exemplars": 0}),
         ("target-not-found", {"n_counter_exemplars": 0, "target": 3}),
@@ -76,6 +79,17 @@ def test_an_image_that_is_typical_or_of_which_that_is_not_known_needs_no_note(ty
 )
 def test_each_note_has_its_cause(code, changes):
     assert codes(**changes) == [code]
+
+
+def test_a_note_names_the_label_that_is_most_frequent():
+    (note,) = notes(constant_label=1, held_out=0.605, constant=0.99, class_names=[f"class {y}" for y in range(8)])
+    assert note.text.startswith("always answering class 1 is right more often (0.990) than the surrogate (0.605)")
+
+
+@pytest.mark.parametrize(("n", "own", "share"), [(1000, 1, 0.0), (1000, 101, 100 / 999), (11, 1, 0.0), (1, 1, 0.0)])
+def test_the_image_itself_is_no_neighbor_with_its_label(n, own, share):
+    trust = dataclasses.replace(FINE, n_neighbors=n, other_fraction=(n - own) / n)
+    assert trust.own_fraction == pytest.approx(share, abs=1e-12)
 
 
 @pytest.mark.parametrize(

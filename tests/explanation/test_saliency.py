@@ -11,10 +11,11 @@ from support.worlds import Identity, hard, image, seeded, soft
 from abele_py import Abele
 from abele_py.explanation.saliency import (
     _areas,
-    _smooth_weights,
+    _smooth_model,
     change_map,
     contiguous_areas,
     contrast_map,
+    measured_mosaic_map,
     median_map,
     mosaic_map,
     on_one_scale,
@@ -198,7 +199,35 @@ def test_smooth_weights_are_those_of_a_dense_gaussian_process():
     covariance = centred @ kernel @ centred.T
     noise = 0.2 * covariance.diagonal().mean() * torch.eye(12).double()
     expected = kernel @ centred.T @ torch.linalg.inv(covariance + noise) @ (answers - answers.mean())
-    torch.testing.assert_close(_smooth_weights(changes, answers, 0.3, 0.2).flatten(), expected)
+    torch.testing.assert_close(_smooth_model(changes, answers, 0.3, 0.2).weights.flatten(), expected)
+
+
+def test_what_is_missed_is_what_a_fit_without_the_answer_misses():
+    changes, answers = torch.rand(12, 4, 5, generator=seeded(1)).double(), torch.rand(12, generator=seeded(2)).double()
+    places = torch.cartesian_prod(torch.arange(4), torch.arange(5)).double()
+    kernel = torch.exp(-0.5 * (torch.cdist(places, places) / (0.3 * 4)) ** 2)
+    centred, given = (changes - changes.mean(dim=0)).flatten(1), answers - answers.mean()
+    covariance = centred @ kernel @ centred.T
+    noisy = covariance + 0.2 * covariance.diagonal().mean() * torch.eye(12).double()
+    for i in range(12):
+        others = torch.arange(12) != i
+        predicted = covariance[i, others] @ torch.linalg.solve(noisy[others][:, others], given[others])
+        missed = _smooth_model(changes, answers, 0.3, 0.2).missed[i]
+        torch.testing.assert_close(missed, given[i] - predicted)
+
+
+def test_the_fit_of_a_map_is_high_where_it_predicts_the_black_box_and_none_where_answers_are_noise():
+    others = torch.stack([strokes(9, 15), strokes(9), strokes(3, 9), strokes(15)])
+    noise = torch.rand(800, generator=seeded(7))
+    image = strokes(3, 15)
+    good = measured_mosaic_map(image, others, needs_left_without_middle, seeded(1))
+    bad = measured_mosaic_map(image, others, lambda images: noise, seeded(1))
+    same = measured_mosaic_map(image, others, lambda images: torch.full((len(images),), 0.7), seeded(1))
+    assert 0.8 < good.fit <= 1
+    assert bad.fit < 0.1
+    assert same.fit is None
+    assert measured_mosaic_map(image, others[:0], needs_left_without_middle, seeded(1)).fit is None
+    assert torch.equal(good.values, mosaic_map(image, others, needs_left_without_middle, seeded(1)))
 
 
 def test_change_is_positive_where_pixels_must_become_brighter():

@@ -167,9 +167,13 @@ def test_fidelity_is_the_weighted_share_of_held_out_neighbors_on_which_tree_and_
     assert fidelity.held_out == pytest.approx(share(held_out, weights))
     assert fidelity.held_out_unweighted == pytest.approx(share(held_out))
     assert fidelity.in_sample == pytest.approx(share(known))
-    same = [int(labels[r]) == int(labels[0]) for r in held_out]
-    assert fidelity.constant == pytest.approx(replica.weighted_share(same, weights[held_out].tolist()))
-    assert fidelity.constant_unweighted == pytest.approx(sum(same) / len(same))
+    constant = {  # not in the paper: of every label the share that has it, of which the image's label is one
+        y: [int(labels[r]) == y for r in held_out] for y in range(3)
+    }
+    weighted = {y: replica.weighted_share(same, weights[held_out].tolist()) for y, same in constant.items()}
+    assert fidelity.constant == pytest.approx(max(weighted.values()))
+    assert weighted[fidelity.constant_label] == max(weighted.values()) > weighted[int(labels[0])]
+    assert fidelity.constant_unweighted == pytest.approx(max(sum(same) / len(same) for same in constant.values()))
     assert fidelity.hit == right[0]
 
 

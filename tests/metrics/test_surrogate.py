@@ -66,7 +66,15 @@ def test_other_labels_are_not_told_from_each_other():
 def test_weights_say_how_much_a_point_counts():
     weights = torch.tensor([1.0, 0.0, 0.0, 1.0, 2.0])
     assert agreement(torch.tensor([0, 1, 1, 1, 1]), BLACK_BOX, weights) == 0.5
-    assert constant(BLACK_BOX, 0, weights) == 0.25
+    assert constant(BLACK_BOX, 0, weights) == constant(BLACK_BOX, 1, weights) == 0.5  # label 2, by weight
+    assert constant(BLACK_BOX, 0, torch.tensor([1.0, 1.0, 1.0, 0.5, 0.5])) == 0.75
+
+
+def test_the_constant_answer_is_not_the_image_s_label_where_hardly_a_point_has_it():
+    """A circle whose copy the black box calls a square: 99 of 100 points are squares, and none a circle."""
+    labels = torch.tensor([1] * 99 + [2])
+    assert constant(labels, 0) == 0.99
+    assert constant(labels, 1) == 0.99
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 3))

@@ -43,7 +43,14 @@ def test_what_holds_everywhere_is_believed(good):
     [
         ({"held_out": 0.79}, "bad", "more often than the rule"),
         ({"held_out": 0.83}, "care", "hardly better"),
-        ({"held_out": 0.8}, "care", "hardly better"),
+        ({"held_out": 0.8}, "bad", "right as often as the rule"),
+        ({"held_out": 0.84}, "care", "hardly better"),
+        ({"held_out": 0.851}, "good", "85.1 %"),
+        (
+            {"held_out": 0.96, "constant": 0.99, "constant_label": 0},
+            "bad",
+            "always predicting dark is right more often",
+        ),
         ({"held_out": 1.0, "constant": 1.0}, "care", "could not be tested"),
         ({"hit": False}, "bad", "does not predict the label of the image"),
         ({"n_leaves": 1}, "bad", "no rule"),
