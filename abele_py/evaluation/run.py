@@ -33,6 +33,7 @@ from ..errors import (
 from ..files import write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
+from ..reading import read_json
 from .parts import PARTS
 from .report import write_report
 from .subject import Subject
@@ -177,9 +178,9 @@ def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_json(path)
         other = [key for key, value in settings.items() if run[key] != value]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"got a damaged {path} ({error}); expected a run; choose another folder") from error
     if other:
         raise ParameterError(

@@ -21,6 +21,7 @@ from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
 from .recipe import check
 from .recipe import main as train
+from .recipe_file import read_recipe
 from .run_folder import LAST, backup_of, check_place
 
 _STEPS = ("classifier", "autoencoder")
@@ -58,8 +59,8 @@ def is_chain(argv: Sequence[str]) -> bool:
     if not argv or not Path(argv[0]).is_file():
         return False
     try:
-        content = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError):  # `training.main` says what is wrong with it
+        content = yaml.safe_load(read_recipe(argv[0]))
+    except (yaml.YAMLError, ParameterError):  # `training.main` says what is wrong with it
         return False
     return isinstance(content, dict) and all(isinstance(content.get(step), str) for step in _STEPS)
 
