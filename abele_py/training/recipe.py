@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> Path:
         SystemExit: with code 0, after ``--help``.
     """
     argv = list(argv)
-    for option, value in zip(argv, [*argv[1:], ""], strict=True):
+    for option, value in zip(argv, [*argv[1:], ""], strict=False):
         path = option.partition("=")[2] or value
         if option.partition("=")[0] == "--config" and os.path.exists(path):  # else a text of YAML, or refused below
             read_recipe(path)

@@ -104,7 +104,13 @@ def belief(e: Explanation) -> tuple[Grade, str]:
     return ("near", f"{text} {_sentence(enumeration(far))}") if far else ("good", text)
 
 
+_WRONG = {  # the image itself, before anything is asked of it
+    "blank": "nothing can be seen on the image",
+    "inverted": "light and dark of the image are likely exchanged",
+}
 _DOUBTS = {
+    "blank": "Nothing can be seen on it.",
+    "inverted": "Its light and dark are likely exchanged.",
     "code-not-valid": "Its discriminator finds the image unlike those it was trained on.",
     "not-typical": "Hardly any of the images it was checked with has a code this unlikely.",
 }
@@ -117,11 +123,12 @@ def checks(e: Explanation) -> Iterator[Check]:
     yield _preserved(e)
     doubts = [text for code, text in _DOUBTS.items() if code in codes]  # two judges, who may differ
     typical = "" if t.typicality is None else f" Typicality {t.typicality:.2f}, from 0 (very unusual) to 1 (usual)."
+    wrong = [text for code, text in _WRONG.items() if code in codes]
     yield Check(
-        "care" if doubts else "good",
+        "bad" if wrong else "care" if doubts else "good",
         "Does the autoencoder know such images?",
         (" ".join(doubts) or "The image looks like those it was trained on.") + typical,
-        "the image is unusual" if doubts else "",
+        enumeration(wrong) if wrong else "the image is unusual" if doubts else "",
     )
     few = codes & {"min-class-fraction", "few-neighbors"}
     yield Check(
