@@ -1,8 +1,13 @@
-"""Files are written whole or not at all; arrays and JSON go into one ``.npz`` format, which runs no code when read."""
+"""Files are written whole or not at all, and read within bounds.
+
+Arrays and JSON go into one ``.npz`` format, which runs no code when it is read.
+"""
 
 import json
+import math
 import os
 import stat
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +18,7 @@ from torch import Tensor
 
 from .errors import PlaceError
 from .places import sweep, temporary
+from .reading import in_words, open_regular, open_zip, parse_json
 
 
 def write_atomically(path: Path, write: Callable[[Any], Any]) -> None:
@@ -109,12 +115,13 @@ def read_npz(path: str | Path, *records: str) -> tuple[dict[str, np.ndarray], li
     """The arrays of an ``.npz`` of :func:`write_npz`, and the records of these names, in their order.
 
     Raises:
-        Exception: whatever missing, damaged or foreign bytes lead to in zip, zlib, numpy and JSON. The caller knows
-            what the file should be, and says so.
+        Exception: whatever missing, damaged, oversized or foreign bytes lead to in zip, zlib, numpy and JSON. The
+            caller knows what the file should be, and says so.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files if name not in records}
-        return arrays, [json.loads(str(file[name])) for name in records]
+    found = read_arrays(path)
+    return {name: found[name] for name in found if name not in records}, [
+        parse_json(str(found[name])) for name in records
+    ]
 
 
 def same_arrays(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -123,3 +130,68 @@ def same_arrays(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bo
         (a.dtype, a.shape) == (b.dtype, b.shape) and a.numpy().tobytes() == b.numpy().tobytes()
         for a, b in ((first[name], second[name]) for name in first)
     )
+
+
+# Arrays, read within bounds
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``, by their names, if it takes no more memory than its size on disk explains.
+
+    Raises:
+        OSError, ValueError, Exception: it is no such file, it is damaged or too large, or it holds Python objects.
+    """
+    with open_regular(path) as file, open_zip(file) as archive:
+        return {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """The array of an ``.npy``; raises as :func:`read_arrays`."""
+    with open_regular(path) as file:
+        return _array(file, os.fstat(file.fileno()).st_size)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    try:
+        with archive.open(info) as member:
+            return _array(member, info.file_size)
+    except ObjectsError as error:
+        raise ObjectsError(f"{error} in the array {info.filename.removesuffix('.npy')}") from None
+
+
+class ObjectsError(ValueError):
+    """An array holds Python objects, which could hold code."""
+
+
+def _array(file: Any, size: int) -> np.ndarray:
+    """An array of numbers or text, if as many bytes follow its header as it declares.
+
+    Args:
+        file: at its beginning.
+        size: bytes of the file.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"its format of arrays is {version}")
+    shape, fortran_order, dtype = _HEADERS[version](file)  # numpy bounds the header itself: 10,000 characters
+    if dtype.hasobject:
+        raise ObjectsError("Python objects")
+    declared, given = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if declared > given:
+        raise ValueError(f"it declares {in_words(declared)} of {dtype} {shape}, and {in_words(given)} follow")
+    content = np.empty(declared, np.uint8)
+    rest = content.data
+    while rest:
+        n = file.readinto(rest[:_AT_ONCE])
+        if not n:
+            raise ValueError("it ends too early")
+        rest = rest[n:]
+    flat = content.view(dtype) if dtype.itemsize else content[: math.prod(shape)].astype(dtype)  # texts of no letters
+    return flat.reshape(shape[::-1]).T if fortran_order else flat.reshape(shape)
+
+
+_HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_AT_ONCE = 2**24  # bytes: a zip is unpacked in pieces

@@ -1,6 +1,7 @@
 """The interactive page, on Gradio: its layout and its events."""
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ Updates = dict[Any, Any]  # component of the page -> its new value
 Jobs = list[Job[Any]]  # of one visitor
 LARGEST_UPLOAD = "5mb"
 MOST_WAITING = 16  # pieces of work in the queue
+_RESULT, _KEPT = "result-", 16  # folders of files for download, and how many stay
 FIRST_PICTURE = 7
 ANY = -1  # the target that is none
 FEW_METHODS = ("abele", "grad-cam", "lime", "rise")  # one of each family, chosen when the page opens
@@ -321,6 +323,8 @@ def _methods() -> list[tuple[str, str]]:
 def _written(e: Explained, page: str, folder: Path) -> tuple[str, str]:
     """The report and the explanation as files, in a folder of their own, under a name that every system takes."""
     name = re.sub(r"[^\w.-]+", "-", f"{Path(e.name).stem}-{Path(e.black_box).stem}")[:80] + "-explanation"
-    place = Path(tempfile.mkdtemp(dir=folder))
+    place = Path(tempfile.mkdtemp(prefix=_RESULT, dir=folder))
+    for old in sorted(folder.glob(f"{_RESULT}*"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)  # Gradio has copies of those that are offered
     (place / f"{name}.html").write_text(page, encoding="utf-8")
     return str(place / f"{name}.html"), str(e.explanation.save(place / f"{name}.npz"))

@@ -6,23 +6,19 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ParameterError
 from .backend import Studio
+from .guard import Guard
 from .interface import FILES, LARGEST_UPLOAD, MOST_WAITING, build
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}  # read when gradio is imported
 PORTS = range(7860, 7960)
 FONTS = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # no font is fetched
-# A browser that keeps to this asks no other machine for anything, whatever a library of the page may want.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; "
-    "base-uri 'self' about:; form-action 'self'; frame-ancestors 'self'"
-)
 
 
 def serve(
@@ -61,7 +57,7 @@ def serve(
             enable_monitoring=False,
             footer_links=[],
             state_session_capacity=MOST_WAITING,
-            app_kwargs={"middleware": [_only_here()]},
+            app_kwargs={"lifespan": _guarded(host)},
             theme=_theme(),
             css_paths=[FILES / "app.css"],
         )
@@ -107,22 +103,15 @@ def _theme() -> Any:
     )  # fmt: skip
 
 
-def _only_here() -> Any:
-    from starlette.middleware import Middleware
+def _guarded(host: str) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """What begins and ends with the server: a guard around all of it, before it takes the first request.
 
-    return Middleware(_Policy)
+    Around what Gradio adds too, which would allow foreign pages to read the answers of a foreign name.
+    """
 
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = Guard(app.middleware_stack, host)
+        yield
 
-class _Policy:
-    """Adds :data:`POLICY` to every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_on(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
-            await send(message)
-
-        await self._app(scope, receive, send_on)
+    return lifespan

@@ -5,10 +5,9 @@ anything. Here only ATen's operators on tensors are called, on what the graph gi
 torch's ``_export/serde/schema.py``, major version 8, which torch 2.6 and newer write.
 """
 
-import json
+import math
 import operator
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,9 +19,11 @@ from torch import Tensor, nn
 
 from ..batching import in_sized_batches
 from ..errors import BlackBoxError
+from ..reading import open_zip, parse_json, read_regular
 from .preprocessing import as_input
 
 SCHEMA = 8
+_MOST_REPEATED = 2**20  # numbers of a weight that repeats itself, as `expand` makes it
 AGAIN = "export it again with torch.export.export(model.eval(), (images,)), or use .onnx"
 
 _DTYPES = dict(
@@ -277,16 +278,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The program and all its tensors by name, of the archive of torch 2.8 and newer, or of the zip before."""
     if not path.is_file():
         raise BlackBoxError("which is no file; expected a model exported by torch.export; check the path")
-    with zipfile.ZipFile(BytesIO(path.read_bytes())) as archive:
+    with open_zip(BytesIO(read_regular(path))) as archive:
         names = archive.namelist()
         if "serialized_exported_program.json" in names:
-            program = json.loads(archive.read("serialized_exported_program.json"))
+            program = parse_json(archive.read("serialized_exported_program.json"))
             parts = [archive.read(f"serialized_{part}.pt") for part in ("state_dict", "constants")]
             return _checked(program), {name: tensor for part in parts for name, tensor in _unpickled(part).items()}
         models = [name for name in names if re.fullmatch(r"[^/]+/models/[^/]+\.json", name)]
         if len(models) != 1:
             raise BlackBoxError(f"which holds {len(models)} exported models; expected one; {AGAIN}")
-        program = _checked(json.loads(archive.read(models[0])))
+        program = _checked(parse_json(archive.read(models[0])))
         root, _, model = models[0].removesuffix(".json").split("/")
         tensors: dict[str, Tensor] = {}
         for part in ("weights", "constants"):
@@ -294,7 +295,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             if f"{folder}/{model}.pt" in names:
                 tensors |= _unpickled(archive.read(f"{folder}/{model}.pt"))
                 continue
-            for name, entry in json.loads(archive.read(f"{folder}/{model}_{part}_config.json"))["config"].items():
+            for name, entry in parse_json(archive.read(f"{folder}/{model}_{part}_config.json"))["config"].items():
                 if entry["use_pickle"] or entry["tensor_meta"] is None:
                     raise BlackBoxError(f"whose {name} is a pickled object; expected plain tensors; {AGAIN}")
                 content = archive.read(f"{folder}/{entry['path_name']}")
@@ -313,7 +314,10 @@ def _checked(program: dict[str, Any]) -> dict[str, Any]:
 
 def _unpickled(content: bytes) -> dict[str, Tensor]:
     """Tensors by name, of files before torch 2.9; torch's own reader of weights makes nothing else of a pickle."""
-    found = torch.load(BytesIO(content), weights_only=True, map_location="cpu") if content else {}
+    if not content:
+        return {}
+    with open_zip(BytesIO(content)):  # torch's own reader would unpack whatever it declares
+        found = torch.load(BytesIO(content), weights_only=True, map_location="cpu")
     return {name: value.detach() for name, value in found.items()}
 
 
@@ -322,4 +326,6 @@ def _tensor(content: bytes, meta: Mapping[str, Any]) -> Tensor:
         raise BlackBoxError(f"with a sparse weight; expected dense ones; {AGAIN}")
     flat = torch.frombuffer(bytearray(content), dtype=_DTYPES[meta["dtype"]]) if content else torch.zeros(0)
     sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))
+    if math.prod(sizes) > max(len(flat), _MOST_REPEATED):
+        raise BlackBoxError(f"with a weight of shape {sizes} in {len(content)} bytes; expected all of it; {AGAIN}")
     return flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"]).clone()

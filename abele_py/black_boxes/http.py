@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import BlackBoxError, ParameterError
+from ..reading import parse_json
 
 MOST_BYTES = 64 * 2**20  # of an answer
 LONGEST_WAIT = 60.0  # seconds between two attempts, also where a server asks for more
@@ -127,9 +128,9 @@ class HttpClassifier:
         expected = 'send {"predictions": [...]} with one label, or one list of scores, for each image'
         said = " ".join(content[: 4 * _CUT].decode("utf-8", "replace").split())[:_CUT]
         try:
-            rows = json.loads(content)["predictions"]
+            rows = parse_json(content)["predictions"]
             count = len(rows) if isinstance(rows, list) else -1
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             self._fail(f"an answer that is not JSON with predictions: {said}", expected, error)
         if count != n:
             self._fail(f"predictions that are not a list of {n} but {_count(count)}: {said}", expected)

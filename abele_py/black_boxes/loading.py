@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
+from ..reading import read_regular
 from .black_box import as_function
 from .exported import ExportedClassifier
 from .http import HttpClassifier
@@ -114,8 +115,8 @@ def identity(spec: str, **options: Any) -> dict[str, Any]:
         found = {"name": manifest.name, "sha256": manifest.files[WEIGHTS]}
     elif kind in FILES:
         try:
-            found = {"name": Path(spec).name, "sha256": hashlib.sha256(Path(spec).read_bytes()).hexdigest()}
-        except OSError as error:
+            found = {"name": Path(spec).name, "sha256": hashlib.sha256(read_regular(spec)).hexdigest()}
+        except (OSError, ValueError) as error:
             raise BlackBoxError(f"got {spec!r}, which cannot be read ({error}); expected a file; check it") from error
     else:
         found = {"name": spec.partition("?")[0] if kind == "http" else spec}

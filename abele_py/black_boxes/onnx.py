@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..batching import in_sized_batches, padded
 from ..errors import BlackBoxError, missing_extra
+from ..reading import check_regular
 from .preprocessing import as_input
 
 _DTYPES = {
@@ -49,8 +50,12 @@ class OnnxClassifier:
             import onnxruntime
         except ModuleNotFoundError as error:
             raise missing_extra(error, repr(name), "onnx") from error
-        if not Path(path).is_file():
-            raise BlackBoxError(f"got {name!r}, which is no file; expected an ONNX model; check the path")
+        try:
+            check_regular(path)
+        except (OSError, ValueError) as error:
+            raise BlackBoxError(
+                f"got {name!r}, which is no file that can be read ({error}); expected an ONNX model; check the path"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
         options.log_severity_level = 4  # what goes wrong is raised too

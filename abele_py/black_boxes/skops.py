@@ -7,6 +7,7 @@ are checked here before anybody asks the tree.
 import gc
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from sklearn.tree._tree import Tree
 from torch import Tensor
 
 from ..errors import BlackBoxError, missing_extra
+from ..reading import open_zip, parse_json, read_regular
 
 TREE = "sklearn.tree._tree.Tree"
 WAY_OUT = "save it with skops.io.dump, convert it to .onnx, or pass package.module:function, which runs your own code"
@@ -55,8 +57,10 @@ def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
         raise missing_extra(error, repr(name), "skops") from error
     if not Path(path).is_file():
         raise BlackBoxError(f"got {name!r}, which is no file; expected a classifier saved by skops; check the path")
-    content = Path(path).read_bytes()
     try:
+        content = read_regular(path)
+        with open_zip(BytesIO(content)) as archive:
+            parse_json(archive.read("schema.json"))  # skops would follow however deep it is nested
         untrusted = sorted(set(map(str, skops.io.get_untrusted_types(data=content))) - {TREE})
         if untrusted:
             raise BlackBoxError(

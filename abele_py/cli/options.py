@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,4 +143,9 @@ def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tupl
     if in_data_set and not os.path.exists(path):
         name = short(path.name.replace(".npz", "").replace(":", "-"))
         return name, load_image(spec, options.data_dir, options.download)
-    return short(path.stem), read_image(path, shape, options.resize)
+    with warnings.catch_warnings(record=True) as told:  # in one line, without the place in our code
+        warnings.simplefilter("always", UserWarning)
+        image = read_image(path, shape, options.resize)
+    for warning in told:
+        sys.stderr.write(f"abele: note: {warning.message}\n")
+    return short(path.stem), image

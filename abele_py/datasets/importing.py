@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import DataError, ParameterError
+from ..images import DIM
 from .prepared_images import TEST, TRAIN, VAL, OwnImages, check_prepared, write_own_images
 from .sources import OPEN, SIZES, Found, read_arrays, read_folder, some
 
@@ -87,6 +88,7 @@ def import_images(
     splitting = "splits as given" if given else _splitting(found.splits, splits, seed)
     found = _shuffled(replace(found, splits=_split(found, splits, seed)), seed)
     scaling = "sizes as they were" if size is None else f"stretched to {size}x{size} pixels (bilinear, antialiased)"
+    _check_contrast(found, path)
     own = OwnImages(
         images=np.stack(found.images),
         labels=found.labels.astype(np.int64),
@@ -178,6 +180,16 @@ def _without_copies(found: Found) -> Found:
         names=tuple(found.names[row] for row in kept),
         notes=found.notes | {sentence: tuple(names) for sentence, names in concerned.items() if names},
     )
+
+
+def _check_contrast(found: Found, path: Path) -> None:
+    """Refuse images that all look the same: of another white than 255, most likely."""
+    low, high = min(image.min() for image in found.images), max(image.max() for image in found.images)
+    if high - low <= DIM:
+        raise DataError(
+            f"got pixels from {low} to {high} of 255 in all images of {path}, where nothing can be seen; expected "
+            "light and dark; scale them so that white is 255, or 1 in an array of floats"
+        )
 
 
 def _splitting(given: np.ndarray, shares: Sequence[float], seed: int) -> str:

@@ -7,19 +7,19 @@ read here can run code.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ..errors import DataError, ImageError
-from ..images import read_picture, resized
+from ..files import ObjectsError
+from ..files import read_arrays as read_members
+from ..images import range_hint, read_picture, scaled, white_of
+from .folders import SUFFIXES, Left, is_hidden, leave_beside, pictures_in, visible_folders
 from .prepared_images import TEST, TRAIN, VAL
 
 LARGEST_KEPT = 64  # pixels a side that are kept without being asked for: the recipes are made for small images
 SIZES = (4, 256)
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"))
 OPEN = -1  # the split of an image that is in none yet
 _SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
@@ -51,34 +51,32 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
         channels: 1 or 3, or None: as each file is stored.
         skip_unreadable: leave out what cannot be read.
     """
-    folders = _visible_folders(root)
+    folders, left = visible_folders(root), Left(root)
     given = {folder.name.lower() for folder in folders}
     has_splits = "train" in given and given <= set(_SPLIT_FOLDERS)
     if not has_splits:
         _check_no_splits(folders)
     parts = [(_SPLIT_FOLDERS[f.name.lower()], f) for f in folders] if has_splits else [(OPEN, root)]
-    classes = [(split, folder) for split, part in parts for folder in _visible_folders(part)]
+    classes = [(split, folder) for split, part in parts for folder in visible_folders(part)]
     if not classes:
         raise DataError(
             f"got no folders in {' and '.join(str(part) for _, part in parts)}; expected one folder of pictures per "
             "class; sort the pictures into folders named as their classes"
         )
     class_names = tuple(sorted({folder.name for _, folder in classes}))
-    files = [
-        (file, split, class_names.index(folder.name)) for split, folder in classes for file in _visible_files(folder)
+    pictures = [
+        (file, split, class_names.index(folder.name)) for split, folder in classes for file in pictures_in(folder, left)
     ]
-    pictures = [entry for entry in files if entry[0].suffix.lower() in SUFFIXES]
     if not pictures:
         raise DataError(
             f"got no pictures in {root}, in the folders {', '.join(class_names[:5])}; expected files that end in "
             f"{', '.join(sorted(SUFFIXES))}; check the path"
         )
-    others = [file.relative_to(root).as_posix() for file, _, _ in files if file.suffix.lower() not in SUFFIXES]
-    beside = {part for _, part in parts} | {root}
-    others += [f.relative_to(root).as_posix() for part in beside for f in part.iterdir() if _is_file(f)]
-    others.sort()
+    for part in {part for _, part in parts} | {root}:
+        leave_beside(part, left)
 
-    kept, images, unreadable, transparent = [], [], {}, []
+    kept, images, unreadable = [], [], {}
+    on_black, on_white, moving = [], [], []
     first: tuple[str, tuple[int, ...]] | None = None
     for entry in tqdm(pictures, desc="reading pictures", unit="picture", disable=None, leave=False):
         name = entry[0].relative_to(root).as_posix()
@@ -92,16 +90,20 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
             _check_size(name, picture.pixels.shape[1:], *first)
         images.append(_scaled(picture.pixels, size))
         kept.append((name, *entry[1:]))
-        transparent += [name] if picture.transparent else []
+        on_black += [name] if picture.ground == "black" else []
+        on_white += [name] if picture.ground == "white" else []
+        moving += [name] if picture.n_frames > 1 else []
     if unreadable and not skip_unreadable:
         raise DataError(
             f"got {some(list(unreadable))} that cannot be read as pictures (the first: "
             f"{next(iter(unreadable.values()))}); repair or remove them, or pass --data.skip_unreadable=true"
         )
     concerned = {
-        f"left out {some(others)}: no picture in the folder of a class": others,
+        **{f"left out {some(sorted(names))}: {reason}": sorted(names) for reason, names in left.names.items()},
         f"skipped {some(unreadable)}: cannot be read as pictures": unreadable,
-        f"put {some(transparent)} on black: parts are transparent": transparent,
+        f"put {some(on_black)} on black: parts are transparent": on_black,
+        f"put {some(on_white)} on white: parts are transparent, and what is drawn could not be seen on black": on_white,
+        f"took the first frame of {some(moving)}": moving,
     }
     notes = {sentence: tuple(files) for sentence, files in concerned.items() if files}
     names, splits, labels = zip(*kept, strict=True) if kept else ((), (), ())
@@ -111,8 +113,8 @@ def read_folder(root: Path, size: int | None, channels: int | None, skip_unreada
 def _check_no_splits(folders: Sequence[Path]) -> None:
     """Refuse a ``train`` that holds classes beside folders that are no splits: all of these would become classes."""
     for folder in folders:
-        inner = _visible_folders(folder)
-        pictures = [f for f in folder.iterdir() if _is_file(f) and f.suffix.lower() in SUFFIXES]
+        inner = visible_folders(folder)
+        pictures = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not is_hidden(f.name)]
         if folder.name.lower() == "train" and len(inner) > 1 and not pictures:
             beside = [f.name for f in folders if f.name.lower() not in _SPLIT_FOLDERS]
             raise DataError(
@@ -121,24 +123,6 @@ def _check_no_splits(folders: Sequence[Path]) -> None:
                 f"move {', '.join(beside[:5])} elsewhere, or, if {folder.name} is a class, put its pictures into it "
                 "without folders"
             )
-
-
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not _is_hidden(f.name))
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    """All files below a folder, in subfolders too; thumbnails and the like lie in hidden ones."""
-    below = sorted(folder.rglob("*"))
-    return [f for f in below if _is_file(f) and not any(map(_is_hidden, f.relative_to(folder).parts))]
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file() and not _is_hidden(path.name)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__"))
 
 
 def _check_size(name: str, shape: Sequence[int], first_name: str, first_shape: Sequence[int]) -> None:
@@ -159,8 +143,7 @@ def _check_size(name: str, shape: Sequence[int], first_name: str, first_shape: S
 def _scaled(pixels: np.ndarray, size: int | None) -> np.ndarray:
     if size is None or pixels.shape[1:] == (size, size):
         return pixels
-    image = torch.from_numpy(np.array(pixels)).float() / 255
-    return (255 * resized(image, (size, size))).round().byte().numpy()
+    return (255 * scaled(pixels, (size, size))).round().byte().numpy()
 
 
 # An array file
@@ -171,10 +154,12 @@ def read_arrays(path: Path, size: int | None) -> Found:
     if path.suffix != ".npz":
         raise DataError(f"got {path}; expected a folder, or a file .npz with images and labels; pass one of these")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: _loaded(file, name) for name in file.files}
-    except DataError:
-        raise
+        arrays = read_members(path)
+    except ObjectsError as error:
+        raise DataError(
+            f"got {error}; expected numbers or text: objects can hold code and are never loaded; save it with a plain "
+            "type, such as np.array(values, dtype=...)"
+        ) from error
     except Exception as error:  # whatever a damaged file leads to, also MemoryError
         raise DataError(f"got {path.name!r}, which is no readable .npz ({error}); save it with numpy.savez") from error
     parts = [(split, f"{name}_") for name, split in _SPLIT_FOLDERS.items() if f"{name}_images" in arrays]
@@ -185,8 +170,9 @@ def read_arrays(path: Path, size: int | None) -> Found:
             "train_images, train_labels and so on; name them so"
         )
     images, labels, splits, names = [], [], [], []
+    white = _white([arrays[f"{prefix}images"] for _, prefix in parts], path)
     for split, prefix in parts:
-        part = _as_images(arrays[f"{prefix}images"], f"{prefix}images")
+        part = _as_images(arrays[f"{prefix}images"], f"{prefix}images", white)
         images += [_scaled(image, size) for image in part]
         labels.append(_as_labels(arrays.get(f"{prefix}labels"), f"{prefix}labels", len(part)))
         splits += [split] * len(part)
@@ -201,20 +187,19 @@ def read_arrays(path: Path, size: int | None) -> Found:
     return Found(images, together, np.array(splits), class_names, tuple(names), {})
 
 
-def _loaded(file: Any, name: str) -> np.ndarray:
+def _white(arrays: Sequence[np.ndarray], path: Path) -> int:
+    """What is white in the 8-bit numbers and truths among these arrays, all together: 1 or 255."""
     try:
-        return np.asarray(file[name])
+        return white_of(max((int(a.max()) for a in arrays if a.dtype in (np.uint8, np.bool_) and a.size), default=255))
     except ValueError as error:
-        if "pickle" not in str(error):
-            raise
         raise DataError(
-            f"got Python objects in the array {name}; expected numbers or text: objects can hold code and are never "
-            f"loaded; save it with a plain type, such as np.array({name}, dtype=...)"
-        ) from error
+            f"got {error}, in all images of {path.name}; expected to know what is white; save them as floats in "
+            "[0, 1], divided by that"
+        ) from None
 
 
-def _as_images(value: np.ndarray, name: str) -> np.ndarray:
-    """An array as (N, 1 or 3, H, W) uint8."""
+def _as_images(value: np.ndarray, name: str, white: int) -> np.ndarray:
+    """An array as (N, 1 or 3, H, W) uint8; ``white`` is that of 8-bit numbers and truths."""
     if value.ndim == 3:
         value = value[:, None]
     if value.ndim == 4 and value.shape[1] not in (1, 3) and value.shape[3] in (1, 3):
@@ -224,8 +209,8 @@ def _as_images(value: np.ndarray, name: str) -> np.ndarray:
             f"got {name} of shape {value.shape}; expected (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 "
             "channels; reshape it"
         )
-    if value.dtype == np.uint8:
-        return value
+    if value.dtype in (np.uint8, np.bool_):
+        return value.astype(np.uint8) * np.uint8(255 // white) if white != 255 else value
     if value.dtype.kind != "f":
         raise DataError(f"got {name} of {value.dtype}; expected uint8, or floats in [0, 1]; convert it")
     if not np.isfinite(value).all():
@@ -233,7 +218,7 @@ def _as_images(value: np.ndarray, name: str) -> np.ndarray:
     if value.min() < 0 or value.max() > 1:
         raise DataError(
             f"got pixels from {value.min():.4g} to {value.max():.4g} in {name}; expected floats in [0, 1], or uint8; "
-            "undo the normalisation or divide by 255"
+            f"{range_hint(float(value.min()), float(value.max()))}"
         )
     return (255 * value).round().astype(np.uint8)
 

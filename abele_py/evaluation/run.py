@@ -35,6 +35,7 @@ from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
 from ..places import alone
 from ..provenance import versions
+from ..reading import read_json
 from .parts import PARTS
 from .plots import DRAWN
 from .report import write_report
@@ -194,9 +195,9 @@ def _begun(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
             )
         return None
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_json(path)
         other = [key for key, value in settings.items() if run[key] != value]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"got a damaged {path} ({error}); expected a run; choose another folder") from error
     if other:
         raise ParameterError(

@@ -1,6 +1,5 @@
 """The subject of an evaluation: models, images, methods and seed, and what all parts derive from them."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from ..explanation.explanation import Explanation
 from ..files import read_npz, write_json, write_npz
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
+from ..reading import read_json
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _read_maps(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
 
 def _read_seconds(path: Path) -> float:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        return float(read_json(path)["seconds"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"got no seconds in {path} ({error}); expected those of the explanation beside it; delete the folder "

@@ -1,6 +1,5 @@
 """From stored measurements to a summary: means with intervals, quantiles, mean curves."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..files import write_bytes
+from ..files import read_arrays, write_bytes
 from ..metrics.base import mean_interval
+from ..reading import parse_json, read_json
 from .parts import PARTS
 from .subject import Row
 
@@ -30,7 +30,7 @@ def summarise(folder: Path) -> dict[str, Any]:
     Every metric of every part with the number of images, mean, 95 % bootstrap interval of the mean, median, standard
     deviation and quantiles (0, .05, .25, .5, .75, .95, 1).
     """
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run = read_json(folder / "run.json")
     names = _OF_SCHEMA_1 if run.get("schema") == 1 else {}
     rows = []
     for part in PARTS:
@@ -45,7 +45,7 @@ def summarise(folder: Path) -> dict[str, Any]:
                 low = _summed(rows[-1]["quantiles"][1:2])
                 rows.append({**rows[-1], "figure": "agreement_low", **low, "n": rows[-1]["n"]})
     path = folder / "curves.json"
-    curves = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    curves = read_json(path) if path.exists() else {}
     return {"run": run, "left_out": run["left_out"], "rows": rows, "curves": curves}
 
 
@@ -74,7 +74,7 @@ def lines_of(path: Path, mend: bool = False) -> list[dict[str, Any]]:
         return []
     try:
         whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [parse_json(line) for line in whole.splitlines()]
         images = Counter(int(line["image"]) for line in lines if isinstance(line["rows"], list))
         if images.total() != len(lines):
             raise ValueError("rows that are no list")
@@ -113,12 +113,11 @@ def mean_curves(folder: Path, chosen: Sequence[int]) -> dict[str, dict[str, list
     sums: dict[str, dict[str, np.ndarray]] = {}
     paths = [path for index in chosen if (path := folder / "curves" / f"{index}.npz").exists()]
     for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            for i, method in enumerate(file["methods"].tolist()):
-                for curve in file.files:
-                    if curve != "methods":
-                        of = sums.setdefault(method, {})
-                        of[curve] = of.get(curve, 0.0) + file[curve][i] / len(paths)
+        found = read_arrays(path)
+        for i, method in enumerate(found.pop("methods").tolist()):
+            of = sums.setdefault(method, {})
+            for curve, values in found.items():
+                of[curve] = of.get(curve, 0.0) + values[i] / len(paths)
     return {
         method: {curve: [_rounded(v) for v in values.tolist()] for curve, values in of.items()}
         for method, of in sums.items()

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..black_boxes.black_box import Answer, BlackBox
 from ..class_names import class_names_of
 from ..errors import ParameterError, unknown_name
-from ..images import check_image
+from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
     convincing,
@@ -29,11 +29,13 @@ from ..models.autoencoder import Autoencoder
 from ..provenance import hash_of_array, origin_of, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
-from .notes import notes_on
+from .notes import NOT_TYPICAL, notes_on
 from .options import Preset, Saliency, Splits, options_of
 from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
 from .trust import judge
 from .verdicts import verdicts_on
+
+_ENOUGH = 256  # real codes whose images say how light those of the training were
 
 
 class Abele:
@@ -127,6 +129,8 @@ class Abele:
         self._landmarks = self._space.classify(references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
+        known = self._space.decode(self._space.reference_latents[:_ENOUGH])
+        self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
 
     def explain(self, image: Any, target: int | str | None = None) -> Explanation:
         """Explain the black box's decision on one image.
@@ -215,8 +219,19 @@ class Abele:
             traversals=traversals,
             provenance=self._origin | {"image": {"shape": list(x.shape), "sha256": hash_of_array(x)}},
         )
-        noted = replace(found, notes=tuple(notes_on(found)))
+        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(x, z))))
         return replace(noted, verdicts=verdicts_on(noted))
+
+    def _is_inverted(self, x: Tensor, z: Tensor) -> bool:
+        """Whether the image is none of those that the autoencoder knows, and its negative is one."""
+        if abs(float((1 - x).mean()) - self._lightness) >= abs(float(x.mean()) - self._lightness) or self._is_known(z):
+            return False
+        return self._is_known(self._space.encode((1 - x)[None])[0])
+
+    def _is_known(self, z: Tensor) -> bool:
+        typicality = self._space.typicality(z[None])
+        typical = typicality is None or float(typicality) >= NOT_TYPICAL
+        return typical and bool(self._space.valid(z[None]))
 
     def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> MeasuredMap:
         if self.options.saliency == "median":

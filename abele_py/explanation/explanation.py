@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 from ..files import read_npz, same_arrays, write_bytes, write_npz
+from ..reading import parse_json
 from .options import Options
 from .serialization import decode, encode, lists, with_schema
 from .summary import summary_of
@@ -206,7 +207,7 @@ class Explanation:
         try:
             return cls._checked(
                 decode(
-                    json.loads(text),
+                    parse_json(text),
                     lambda a: torch.tensor(a["values"], dtype=getattr(torch, a["dtype"])).reshape(a["shape"]),
                     _RECORDS,
                 )

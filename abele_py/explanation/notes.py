@@ -9,13 +9,31 @@ from .trust import Note
 NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked with are less typical
 
 
-def notes_on(e: Explanation) -> Iterator[Note]:
+def notes_on(e: Explanation, blank: bool = False, inverted: bool = False) -> Iterator[Note]:
     """What could not be found or kept. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
     ``one-label``, ``min-class-fraction``, ``own-label-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``,
-    ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``.
+    ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``; and of the image itself, ``blank``, ``inverted``.
+
+    Args:
+        e: the explanation.
+        blank: whether nothing can be seen on the image.
+        inverted: whether light and dark of the image are likely exchanged; the explanation alone does not say so.
     """
     trust, params, name, label, reconstruction = e.trust, e.params, e.name, e.label, e.reconstruction_label
     n_exemplars, n_counter_exemplars, wanted = len(e.exemplars), len(e.counter_exemplars), params["target"]
+    if blank:
+        low, high = map(float, e.image.aminmax())
+        yield Note(
+            "blank",
+            f"there is nothing to be seen on the image: its pixels lie between {low:.3f} and {high:.3f}, where 0 is "
+            "black and 1 is white. What the black box predicts for it means little; look how it was read and scaled",
+        )
+    if inverted:
+        yield Note(
+            "inverted",
+            "light and dark of the image are likely exchanged: it is none like those that the autoencoder was trained "
+            "on, and its negative is; explain 1 - image",
+        )
     if not trust.label_preserved:
         yield Note(
             "label-not-preserved",

@@ -16,6 +16,10 @@ LITTLE = 0.25  # what avoids a smaller share of the errors of a constant answer 
 MOST = 0.5  # a tree that is right for a smaller share of the counter-exemplars does not hold there; our choice
 _WORST: tuple[Grade, ...] = ("bad", "care", "near")
 _UNUSUAL = frozenset({"code-not-valid", "not-typical"})
+_WRONG = {  # the image itself, before anything is asked of it
+    "blank": "nothing can be seen on the image",
+    "inverted": "light and dark of the image are likely exchanged",
+}
 
 
 class Finding(NamedTuple):
@@ -68,6 +72,8 @@ def preserved(e: Explanation) -> Finding:
 
 def familiar(e: Explanation) -> Finding:
     """Is the image like those that the autoencoder knows?"""
+    if wrong := [text for code, text in _WRONG.items() if code in _codes(e)]:
+        return Finding("bad", enumeration(wrong))
     return Finding("care", "the image is unusual") if _UNUSUAL & _codes(e) else FINE
 
 

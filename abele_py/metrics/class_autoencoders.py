@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import CheckpointError, ImageError, ParameterError
+from ..reading import check_regular, parse_json
 
 SCHEMA = "class autoencoders 1"
 HIDDEN = (128, 16, 128)
@@ -99,10 +100,11 @@ class ClassAutoencoders:
             CheckpointError: the file is missing, damaged, or something else.
         """
         try:
+            check_regular(path)
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise CheckpointError(
                 f"got {path}, which cannot be read ({error}); expected a file of class autoencoders; fit them again"
             ) from error
@@ -112,7 +114,7 @@ class ClassAutoencoders:
                 "that have its sha256; delete the file and fit the class autoencoders again"
             )
         layers = range(len(tensors) // 2)
-        channels, height, width = json.loads(metadata["image_shape"])
+        channels, height, width = parse_json(metadata["image_shape"])
         return cls(
             tuple(tensors[f"weight_{i}"] for i in layers),
             tuple(tensors[f"bias_{i}"] for i in layers),

@@ -63,6 +63,7 @@ NETWORKS: dict[str, tuple[Kind, Callable[..., nn.Module]]] = {
     "ConvolutionalClassifier": ("classifier", ConvolutionalClassifier),
     "Forest": ("classifier", Forest),
 }
+_FEW = 16  # sizes that no tensor has to stand for, such as those of an image
 
 
 def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
@@ -181,6 +182,7 @@ def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
     if not manifest.kind == real_kind == kind:
         raise CheckpointError(f"got a checkpoint of kind {manifest.kind!r} in {folder}; expected {kind!r}; pass one")
     tensors = _unpack(folder, verified(folder, manifest))
+    _check_layers(folder, manifest.config, len(tensors))
     try:
         # On the meta device sizes cost nothing: a wrong size in the manifest is found before memory is taken for it.
         # It also leaves the global random state alone, which initial weights would draw from.
@@ -203,6 +205,17 @@ def _load(name_or_folder: str | Path, kind: Kind) -> nn.Module:
     files = manifest.files | hashes_of(folder / MANIFEST)
     origin = {"name": manifest.name, "specification": str(name_or_folder), "files": files}
     return remember(network.eval().requires_grad_(False), origin)
+
+
+def _check_layers(folder: Path, config: Mapping[str, Any], n_tensors: int) -> None:
+    """Refuse more layers than the weights could be of: even without memory, each takes time to build."""
+    for name, value in config.items():
+        n = len(value) if isinstance(value, (list, str)) else value if name == "convolutions" else 0
+        if isinstance(n, int) and n > max(n_tensors, _FEW):
+            raise CheckpointError(
+                f"got {n} layers or sizes in {name} of {folder / MANIFEST}, and {n_tensors} tensors; expected weights "
+                "for each; restore the folder"
+            )
 
 
 def _unpack(folder: Path, content: bytes) -> dict[str, Tensor]:

@@ -4,18 +4,19 @@ Nothing here loads a network, nor torch: a list of checkpoints costs next to not
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from ..errors import CheckpointError, unknown_name
 from ..places import Kind as Folder
+from ..reading import read_json, read_regular
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 CARD = "MODEL_CARD.md"
+MOST_BYTES = 4 * 2**20  # of a manifest
 
 Kind = Literal["autoencoder", "classifier"]
 
@@ -120,12 +121,21 @@ def verified(folder: Path, manifest: Manifest) -> bytes:
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise CheckpointError(f"got no file {path}; expected it in the checkpoint; restore the folder")
-        contents[name] = path.read_bytes()
+        contents[name] = _content(path)
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
             raise CheckpointError(
                 f"got a damaged file {path}; expected sha256 {sha256}; restore it from where the checkpoint came"
             )
     return contents[WEIGHTS]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"got {path}, which cannot be read ({error}); expected a file of the checkpoint; restore the folder"
+        ) from error
 
 
 def previous_of(folder: Path) -> Path:
@@ -146,9 +156,11 @@ def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     again = "restore it from where it came, or train it again"
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path, MOST_BYTES)
     except OSError as error:
-        raise CheckpointError(f"got no readable {path}; expected the manifest of a checkpoint; {again}") from error
+        raise CheckpointError(
+            f"got no readable {path} ({error}); expected the manifest of a checkpoint; {again}"
+        ) from error
     except ValueError as error:  # damaged JSON, or bytes that are no text
         raise CheckpointError(f"got {path} that is no JSON ({error}); expected a manifest; {again}") from error
     schema = data.get("schema") if isinstance(data, dict) else None

@@ -22,6 +22,7 @@ from ..models.checkpoints import MANIFEST, read_manifest
 from ..places import alone_beside, check_replaceable, remove
 from .recipe import check
 from .recipe import main as train
+from .recipe_file import read_recipe
 from .run_folder import LAST, TRAINING, backup_of, check_name, check_place, owned
 
 _STEPS = ("classifier", "autoencoder")
@@ -59,8 +60,8 @@ def is_chain(argv: Sequence[str]) -> bool:
     if not argv or not Path(argv[0]).is_file():
         return False
     try:
-        content = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError):  # `training.main` says what is wrong with it
+        content = yaml.safe_load(read_recipe(argv[0]))
+    except (yaml.YAMLError, ParameterError):  # `training.main` says what is wrong with it
         return False
     return isinstance(content, dict) and all(isinstance(content.get(step), str) for step in _STEPS)
 

@@ -7,6 +7,7 @@ the training, the autoencoder is calibrated on ``val``, the network is measured 
 import difflib
 import io
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
 from .modules import ForestModule
+from .recipe_file import read_recipe
 from .run_folder import (
     BEST,
     LAST,
@@ -61,6 +63,10 @@ def main(argv: Sequence[str]) -> Path:
         SystemExit: with code 0, after ``--help``.
     """
     argv = list(argv)
+    for option, value in zip(argv, [*argv[1:], ""], strict=False):
+        path = option.partition("=")[2] or value
+        if option.partition("=")[0] == "--config" and os.path.exists(path):  # else a text of YAML, or refused below
+            read_recipe(path)
     if argv and not argv[0].startswith("-"):
         return _run([f"--config={_recipe(argv[0])}", *argv[1:]])
     if not any(option == "-h" or "help" in option or option.startswith("--config") for option in argv):
@@ -368,6 +374,7 @@ def _run_folder(config: Namespace) -> Path:
 
 def _recipe(path: str) -> Path:
     if Path(path).is_file():
+        read_recipe(path)
         return Path(path)
     known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))]
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)

@@ -15,6 +15,7 @@ from ..errors import CheckpointError, ParameterError
 from ..files import write_bytes, write_json
 from ..models.manifests import CHECKPOINT, previous_of
 from ..places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature
+from ..reading import read_json
 
 LAST, BEST, OPTIONS = "last.ckpt", "best.ckpt", "options.json"
 # What may differ when a training goes on: it decides where the training runs and what it shows, not what it computes.
@@ -180,10 +181,10 @@ def check_options(run: Path, options: Mapping[str, Any]) -> None:
         ParameterError: what is computed would be another training; the differences are named.
     """
     try:
-        earlier = json.loads((run / OPTIONS).read_text(encoding="utf-8"))
+        earlier = read_json(run / OPTIONS)
     except FileNotFoundError:  # begun by an earlier version
         return
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"got a damaged {run / OPTIONS}; expected the options of the training; begin again with --overwrite"
         ) from error

@@ -102,6 +102,8 @@ def usable(e: Explanation) -> str:
 
 
 _DOUBTS = {
+    "blank": "Nothing can be seen on it.",
+    "inverted": "Its light and dark are likely exchanged.",
     "code-not-valid": "Its discriminator finds the image unlike those it was trained on.",
     "not-typical": "Hardly any of the images it was checked with has a code this unlikely.",
 }
