@@ -162,7 +162,7 @@ FOREIGN = [
 TREES = st.tuples(st.sets(st.sampled_from(sorted(OURS))), st.sets(st.sampled_from(FOREIGN), max_size=2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(run=TREES, backup=TREES, out=TREES, state=st.sampled_from(["alone", "linked"]))
 def test_whatever_lies_there_overwriting_costs_nothing_that_is_not_ours(run, backup, out, state):
     """Folders of any mixture of our files and others' at all places that a training replaces."""

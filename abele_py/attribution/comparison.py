@@ -120,7 +120,11 @@ class Comparison:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
         Arrays stand in it under their own names: ``images``, ``labels``, ``scores``, ``maps.NAME``, ``seconds.NAME``;
-        all else is JSON in ``comparison``.
+        all else is JSON in ``comparison``. A file of that name is replaced.
+
+        Raises:
+            PlaceError: a folder, link, device or write-protected file has the name.
+            OSError: the file cannot be written.
         """
         arrays = self._arrays()
         arrays |= {f"seconds.{name}": values for name, values in self.seconds.items()}

@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, PlaceError
+from ..places import LOCK, alone
 
 
 class File(NamedTuple):
@@ -27,7 +30,8 @@ class File(NamedTuple):
 def fetch_files(title: str, folder: Path, files: Mapping[str, File], fetch: Callable[[Path], None]) -> None:
     """Download files into a folder of their own, and move them to their places once they are whole.
 
-    So an interrupted download leaves nothing that counts as present, and two processes may fetch at once.
+    So an interrupted download leaves nothing that counts as present, and two processes may fetch at once. What a killed
+    one has left is removed. A file that is there already is kept, whatever it holds.
 
     Args:
         title: of the data set, for errors.
@@ -40,9 +44,10 @@ def fetch_files(title: str, folder: Path, files: Mapping[str, File], fetch: Call
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".download-", dir=folder) as new:
+        _sweep(folder)
+        with TemporaryDirectory(prefix=".download-", dir=folder) as new, alone(Path(new), "download"):
             fetch(Path(new))
-            for path in files:
+            for path in [path for path in files if not os.path.lexists(folder / path)]:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(new) / path, folder / path)
     except (OSError, RuntimeError, HTTPException) as error:  # RuntimeError: torchvision's for a wrong md5
@@ -50,6 +55,13 @@ def fetch_files(title: str, folder: Path, files: Mapping[str, File], fetch: Call
             f"got no download of {title} into {folder} ({error}); expected it to be fetched; check the connection and "
             f"the folder, or put there yourself: {', '.join(files)}"
         ) from error
+
+
+def _sweep(folder: Path) -> None:
+    for place in folder.glob(".download-*"):
+        if os.path.lexists(place / f".download{LOCK}"):  # made by us, and not ended by us
+            with suppress(PlaceError), alone(place, "download"):  # else a living process is loading into it
+                shutil.rmtree(place)
 
 
 def fetch_url(path: str, url: str, md5: str) -> Callable[[Path], None]:

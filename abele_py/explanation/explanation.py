@@ -142,6 +142,10 @@ class Explanation:
 
         Returns:
             The path; without one, the page itself.
+
+        Raises:
+            PlaceError: a folder, link, device or write-protected file has the name.
+            OSError: the file cannot be written.
         """
         from ..views.page import page_of
 
@@ -156,7 +160,11 @@ class Explanation:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
         Arrays stand in it under their own names, such as ``saliency`` or ``exemplars.images``; all else is JSON in
-        ``explanation``.
+        ``explanation``. A file of that name is replaced.
+
+        Raises:
+            PlaceError: a folder, link, device or write-protected file has the name.
+            OSError: the file cannot be written.
         """
         path = Path(path)
         record, arrays = self._content()

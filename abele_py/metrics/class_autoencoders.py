@@ -6,7 +6,6 @@ They are trained at once, as one batch of matrices. Their only use is as a yards
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import CheckpointError, ImageError, ParameterError
+from ..files import write_bytes
 from ..reading import check_regular, parse_json
 
 SCHEMA = "class autoencoders 1"
@@ -75,7 +75,7 @@ class ClassAutoencoders:
         return pixels[0].reshape(images.shape)
 
     def save(self, path: str | Path) -> Path:
-        """Write them to one safetensors file: first beside its place, then moved there."""
+        """Write them to one safetensors file, whole or not at all."""
         path = Path(path)
         tensors = self._tensors()
         metadata = {
@@ -83,13 +83,7 @@ class ClassAutoencoders:
             "image_shape": json.dumps(self.image_shape),
             "sha256": _digest(tensors),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-        try:
-            partial.write_bytes(save(tensors, metadata))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_bytes(path, save(tensors, metadata))
         return path
 
     @classmethod

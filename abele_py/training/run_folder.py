@@ -72,10 +72,10 @@ def owned(run: Path, out: Path) -> Iterator[None]:
         PlaceError: another training writes there, nobody can, or there is something that must not be replaced.
     """
     with ExitStack() as held:
+        if _outside(run, out):
+            _check_out(run, out)
         held.enter_context(alone_beside(run.absolute()))
         if _outside(run, out):
-            check_replaceable(out, CHECKPOINT)
-            check_name(out.absolute().name, "choose another --out")
             held.enter_context(alone_beside(out.absolute()))
         yield
 
@@ -88,15 +88,8 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
         PlaceError: what would be replaced is no training, or no checkpoint, of ours alone.
     """
     outside = _outside(run, out)
-    real, inside = out.resolve(), run.resolve()
-    if outside and (real.is_relative_to(inside) or inside.is_relative_to(real) or real == backup_of(inside)):
-        raise ParameterError(
-            f"got --out {out}, and {run} for the state of the training; expected neither in the other; leave --out "
-            f"out for {run / 'checkpoint'}, or choose another"
-        )
     if outside:
-        check_replaceable(out, CHECKPOINT)
-        check_replaceable(previous_of(out.absolute()), CHECKPOINT)
+        _check_out(run, out)
     restore(run)
     if resume:
         if not (run / LAST).is_file():
@@ -118,6 +111,19 @@ def check_place(run: Path, out: Path, *, resume: bool, overwrite: bool) -> None:
                 f"got an earlier training in {run}: {earlier.name}; expected a free place; go on with --resume, choose "
                 "another --name or --out, or replace it with --overwrite"
             )
+
+
+def _check_out(run: Path, out: Path) -> None:
+    """Refuse a place for the checkpoint that is not ours to replace, or that is mixed up with the run folder's."""
+    check_replaceable(out, CHECKPOINT)
+    check_name(out.absolute().name, "choose another --out")
+    check_replaceable(previous_of(out.absolute()), CHECKPOINT)
+    real, inside = out.resolve(), run.resolve()
+    if real.is_relative_to(inside) or inside.is_relative_to(real) or real == backup_of(inside):
+        raise ParameterError(
+            f"got --out {out}, and {run} for the state of the training; expected neither in the other; leave --out "
+            f"out for {run / 'checkpoint'}, or choose another"
+        )
 
 
 def create(run: Path, out: Path, options: Mapping[str, Any]) -> None:

@@ -33,11 +33,12 @@ from torchvision.datasets import utils
 from abele_py.cli.commands import main
 from abele_py.datasets import readers
 from abele_py.datasets.catalog import DATASETS
-from abele_py.datasets.files import File, check_files
+from abele_py.datasets.files import File, check_files, fetch_files
 from abele_py.datasets.loading import load_split, prepare
 from abele_py.datasets.readers import enlarge_digits
 from abele_py.datasets.records import SPLITS, to_unit
 from abele_py.errors import DataError, UnknownNameError
+from abele_py.places import alone
 
 FILES = [name for name, record in DATASETS.items() if record.files]
 FETCHED = [name for name, record in DATASETS.items() if record.fetch]
@@ -462,3 +463,28 @@ def test_the_page_of_data_sets_is_fresh():
         assert record.source in page
         for path, file in record.files.items():
             assert all(text in page for text in (path, *file.digests))
+
+
+# Downloads into the user's own data folder
+
+
+def test_a_download_keeps_what_is_there_and_removes_what_a_killed_one_left(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine").write_bytes(b"the user's")
+    (tmp_path / ".download-of-mine").mkdir()
+    dead, living = tmp_path / ".download-dead", tmp_path / ".download-alive"
+    for folder in (dead, living):
+        folder.mkdir()
+        (folder / "half").write_bytes(b"half")
+    (dead / ".download.abele-lock").touch()
+
+    def fetch(folder):
+        (folder / "a").mkdir()
+        for name in ("mine", "new"):
+            (folder / "a" / name).write_bytes(b"fetched")
+
+    with alone(living, "download"):
+        fetch_files("letters", tmp_path, {name: File(()) for name in ("a/mine", "a/new")}, fetch)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert found == {"a", "a/mine", "a/new", ".download-of-mine", ".download-alive", ".download-alive/half"}
+    assert (tmp_path / "a" / "mine").read_bytes() == b"the user's"

@@ -10,6 +10,7 @@ from PIL import Image
 from support.shapes import NAMES, arrays, draw_shapes, imported, in_source_order, refused, shape
 
 from abele_py.datasets.importing import import_images
+from abele_py.errors import PlaceError
 from abele_py.images import read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -234,3 +235,23 @@ def test_arrays_with_splits_and_names(tmp_path):
     for split in ("train", "val", "test"):
         rows = in_source_order(own, split)
         assert np.array_equal(own.images[rows], content[f"{split}_images"].transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("content", [b"", b"the user's", "arrays"])
+def test_only_a_prepared_file_is_replaced(content, tmp_path, monkeypatch):
+    out = tmp_path / "mine.npz"
+    if content == "arrays":
+        np.savez(out, images=np.zeros((9, 4, 4), np.uint8), labels=np.arange(9) % 2)
+    else:
+        out.write_bytes(content)
+    before = out.read_bytes()
+    with pytest.raises(PlaceError, match=r"mine\.npz, which is there and holds no prepared images"):
+        import_images(tmp_path / "not looked at", out)
+    with pytest.raises(PlaceError, match="is a folder"):
+        import_images(tmp_path / "not looked at", a_folder(tmp_path / "x.npz"))
+    assert out.read_bytes() == before
+
+
+def a_folder(path):
+    path.mkdir()
+    return path

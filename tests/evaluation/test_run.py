@@ -13,11 +13,18 @@ from abele_py import Abele, load_classifier
 from abele_py.attribution.registry import METHODS, methods_of
 from abele_py.black_boxes.black_box import BlackBox
 from abele_py.cli.commands import main
-from abele_py.errors import BlackBoxError, DataError, NeighborhoodError, ParameterError, UnknownNameError
+from abele_py.errors import (
+    BlackBoxError,
+    DataError,
+    NeighborhoodError,
+    ParameterError,
+    PlaceError,
+    UnknownNameError,
+)
 from abele_py.evaluation import explanation_parts
 from abele_py.evaluation.parts import PARTS
 from abele_py.evaluation.run import evaluate
-from abele_py.evaluation.summary import summarise
+from abele_py.evaluation.summary import lines_of, summarise
 from abele_py.metrics import autoencoder as metrics_autoencoder
 from abele_py.metrics import counter_exemplars as metrics_counter_exemplars
 from abele_py.metrics import exemplars as metrics_exemplars
@@ -27,6 +34,7 @@ from abele_py.metrics import surrogate as metrics_surrogate
 from abele_py.metrics.class_autoencoders import fit_class_autoencoders
 from abele_py.metrics.registry import METRICS
 from abele_py.models.checkpoints import list_checkpoints
+from abele_py.places import alone
 
 FEW = ("abele", "gradient-x-input", "occlusion", "random-order", "edge-detector")
 
@@ -362,6 +370,64 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
     with pytest.raises(error, match=words):
         evaluate(data, *digits_models[::-1], tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused_at_once_and_left_as_it_is(digits_models, tmp_path, monkeypatch):
+    monkeypatch.setattr("abele_py.evaluation.run.load_split", lambda *_: pytest.fail("read"))
+    folder = tmp_path / "out"
+    with alone(folder), pytest.raises(PlaceError, match="another process is writing; expected one at a time"):
+        evaluate("digits:test:2", *digits_models[::-1], folder)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / ("x" * 256)):
+        with pytest.raises(PlaceError, match="cannot be written"):
+            evaluate("digits:test:2", *digits_models[::-1], place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["table.md", "surrogate.jsonl", "spread.png", "maps", "curves.json"])
+def test_what_has_the_names_of_an_evaluation_but_is_none_is_kept(name, digits_models, tmp_path):
+    (tmp_path / "seven-explanation.png").write_bytes(b"may stand beside it")
+    (tmp_path / name).write_bytes(b"the user's")
+    with pytest.raises(ParameterError, match=f"holds no run.json, but {name}, that an evaluation would write"):
+        evaluate("digits:test:2", *digits_models[::-1], tmp_path, methods=("edge-detector",), progress=silent)
+    assert (tmp_path / name).read_bytes() == b"the user's"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+LINES = '{"image":3,"rows":[]}\n{"image":5,"rows":[]}\n'
+
+
+def test_an_image_measured_twice_is_noticed_by_every_reader(tmp_path):
+    path = tmp_path / "surrogate.jsonl"
+    path.write_text(LINES)
+    assert [line["image"] for line in lines_of(path)] == [3, 5]
+    path.write_text(2 * LINES)
+    with pytest.raises(DataError, match=r"surrogate\.jsonl, which holds 2 images more than once, such as 3; .* delete"):
+        lines_of(path)
+    (tmp_path / "run.json").write_text('{"left_out": {}}')
+    with pytest.raises(DataError, match="more than once"):
+        summarise(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "3", "{}", '{"image": 3}', '{"image": null, "rows": []}', '{"image": 3, "rows": 1}']
+)
+def test_lines_that_are_no_measurements_are_damaged(line, tmp_path):
+    (tmp_path / "surrogate.jsonl").write_text(LINES + line + "\n")
+    with pytest.raises(DataError, match="damaged lines"):
+        lines_of(tmp_path / "surrogate.jsonl")
+    (tmp_path / "surrogate.jsonl").write_bytes(LINES.encode() + b"\xff\n")
+    with pytest.raises(DataError, match="damaged lines"):
+        lines_of(tmp_path / "surrogate.jsonl")
+
+
+def test_a_line_that_was_cut_off_is_removed_by_who_owns_the_folder_alone(tmp_path):
+    path = tmp_path / "surrogate.jsonl"
+    path.write_text(LINES + '{"image":7,"ro')
+    assert [line["image"] for line in lines_of(path)] == [3, 5]
+    assert path.read_text() != LINES, "another process may be writing it"
+    assert [line["image"] for line in lines_of(path, mend=True)] == [3, 5]
+    assert path.read_text() == LINES
 
 
 @pytest.mark.slow

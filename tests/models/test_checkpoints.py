@@ -172,6 +172,34 @@ def test_saving_again_replaces_the_whole_folder(saved):
     assert [path.name for path in saved.parent.iterdir()] == ["small"]
 
 
+@pytest.mark.parametrize("what", ["a folder of notes", "a file", "a link", "a note in a checkpoint", "in the way"])
+def test_only_a_checkpoint_is_replaced(what, saved, tmp_path):
+    folder, note = tmp_path / "mine", tmp_path / "mine" / "notes.txt"
+    if what == "a file":
+        folder.write_text("the user's")
+    elif what == "a link":
+        folder.symlink_to(saved)
+    else:
+        folder.mkdir()
+        if what == "a note in a checkpoint":
+            save_checkpoint(folder, small_network("cnn"), manifest())
+        note = tmp_path / ".mine.previous" / "notes.txt" if what == "in the way" else note
+        note.parent.mkdir(exist_ok=True)
+        note.write_text("the user's")
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"^got .*, which is .*; expected a free place, .*; choose another"):
+        save_checkpoint(folder, small_network("cnn"), manifest())
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_is_removed_and_similar_folders_stay(saved):
+    for name, content in ((".small.partial-1", "model.safetensors"), (".small.partial-notes", "notes.txt")):
+        (saved.parent / name).mkdir()
+        (saved.parent / name / content).write_text("x")
+    save_checkpoint(saved, small_network("cnn"), manifest())
+    assert sorted(path.name for path in saved.parent.iterdir()) == [".small.partial-notes", "small"]
+
+
 def test_interrupted_saving_leaves_the_earlier_checkpoint_whole(saved, monkeypatch):
     def full_disk(self, content):
         raise OSError("no space left")

@@ -15,9 +15,10 @@ from abele_py.cli.commands import main
 from abele_py.datasets.importing import import_images
 from abele_py.datasets.loading import dataset_of
 from abele_py.datasets.prepared_images import read_own_images
-from abele_py.errors import AbeleError, DataError, ParameterError
+from abele_py.errors import AbeleError, DataError, ParameterError, PlaceError
 from abele_py.models.checkpoints import Manifest, save_checkpoint
 from abele_py.models.classifiers import ConvolutionalClassifier
+from abele_py.places import alone_beside
 from abele_py.training.chain import is_chain, train_chain
 from abele_py.training.finishing import finalize
 from abele_py.training.recipe import main as train
@@ -106,7 +107,8 @@ def test_help(capsys):
         (["--data.path=my_images", "--trainer.devices", "2"], "got --trainer.devices 2 for two trainings; expected 1"),
         (["--data.path=my_images", "--autoencoder.model.latent_dm=3"], "latent_dm"),
         (["--data.path=my_images", "--nonsense=3"], "nonsense"),
-        (["--data.path=my_images", "--name=a/b"], "expected a name without folders"),
+        *((["--data.path=my_images", f"--name={name}"], "name without folders") for name in ("a/b", "..", "x" * 201)),
+        (["--data.path=my_images", "--runs=training/folder.yaml/below"], "cannot be written"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_trained(here, options, match):
@@ -209,6 +211,37 @@ def test_only_trainings_are_overwritten(chain):
     with pytest.raises(ParameterError, match="got runs/x, which is no earlier training"):
         chain("--overwrite")
     assert [path.name for path in Path("runs").rglob("*")] == ["x", "letter.txt"]
+
+
+@pytest.mark.parametrize("place", ["x-data.npz", "x-data.earlier.npz", ".x-data.new.npz", ".x.replaced/notes.txt"])
+def test_files_of_the_names_that_a_run_needs_are_kept(chain, place):
+    path = Path("runs", place)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"the user's")
+    for options in ([], ["--overwrite"]):
+        with pytest.raises(PlaceError, match=place.partition("/")[0]) as error:
+            chain(*options)
+        assert "overwrite" not in str(error.value)
+    assert [path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()] == [b"the user's"]
+
+
+def test_one_run_of_a_name_at_a_time(chain):
+    with alone_beside(Path("runs/x-data.npz")), pytest.raises(PlaceError, match="another process is writing"):
+        chain()
+    chain()
+    with (
+        alone_beside(Path("runs/x")),
+        pytest.raises(PlaceError, match="another process is writing"),
+    ):
+        chain("--overwrite")
+    assert Path("runs/x/checkpoint/manifest.json").is_file()
+
+
+def test_the_pictures_themselves_are_not_overwritten(chain):
+    before = sorted(Path("my_images").rglob("*"))
+    with pytest.raises(PlaceError, match="got my_images, which is no earlier training"):
+        chain("--runs=.", "--name=my_images", "--overwrite")
+    assert sorted(Path("my_images").rglob("*")) == before
 
 
 def test_it_is_said_where_all_names_are(chain):

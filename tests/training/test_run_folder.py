@@ -6,10 +6,12 @@ import json
 import pytest
 import torch
 from support.callbacks import Killed
+from support.manifests import manifest
 from support.paths import ROOT
 
-from abele_py.errors import AbeleError, CheckpointError, DataError, ParameterError
-from abele_py.models.checkpoints import read_manifest
+from abele_py.errors import AbeleError, CheckpointError, DataError, ParameterError, PlaceError
+from abele_py.models.checkpoints import read_manifest, save_checkpoint
+from abele_py.models.classifiers import ConvolutionalClassifier
 from abele_py.training import recipe as training
 from abele_py.training.recipe import train
 from abele_py.training.run_folder import (
@@ -21,6 +23,7 @@ from abele_py.training.run_folder import (
     check_place,
     commit,
     create,
+    owned,
     restore,
 )
 
@@ -168,6 +171,91 @@ def test_earlier_training_comes_back_where_another_has_not_begun(run):
         check_place(run, run / "checkpoint", resume=False, overwrite=False)
     assert (run / LAST).read_bytes() == b"old"
     assert not backup_of(run).exists()
+
+
+def small_checkpoint(folder, name="other"):
+    return save_checkpoint(folder, ConvolutionalClassifier((1, 8, 8), 2, (2,), 4), manifest(name=name))
+
+
+def content_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(tmp_path, match, *options):
+    """A training that is refused before it reads data, and changes nothing."""
+    before = content_of(tmp_path)
+    with pytest.raises(ParameterError, match=match) as error:
+        train(CNN, small(tmp_path / "runs", *options))
+    assert content_of(tmp_path) == before
+    return str(error.value)
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    monkeypatch.setattr("abele_py.training.recipe.ImageData.prepare_data", lambda _: pytest.fail("read"))
+
+
+def test_a_checkpoint_goes_where_nothing_of_the_users_is(tmp_path, monkeypatch, no_data):
+    thesis = tmp_path / "thesis"
+    (thesis / "ch1").mkdir(parents=True)
+    (thesis / "a.txt").write_text("years of work")
+    (tmp_path / "file").write_text("the user's")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to(small_checkpoint(tmp_path / "stored"))
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (thesis, "../thesis", tmp_path / "file", tmp_path / "link", ".", "..", "../here/", "/", "/dev/null"):
+        for more in ([], ["--overwrite"]):
+            assert "overwrite" not in refused(tmp_path, r"^got .* which (is|holds)", f"--out={out}", *more)
+    refused(tmp_path, "already|earlier training", f"--out={tmp_path / 'stored'}")
+    for inside in ("x", "x/model", "."):
+        refused(tmp_path, "expected neither in the other|is or holds", f"--out={tmp_path / 'runs' / inside}")
+    refused(tmp_path, "cannot be written", f"--out={tmp_path / 'file' / 'below'}")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "x" * 201, "a\0b", "../x", ""])
+def test_a_name_is_that_of_a_folder_of_its_own(name, tmp_path, no_data):
+    refused(tmp_path, "expected a name without folders", "--overwrite", f"--name={name}")
+
+
+def test_runs_that_cannot_be_written_are_told_before_the_training(tmp_path, no_data):
+    (tmp_path / "runs").write_text("a file")
+    refused(tmp_path, "cannot be written")
+
+
+def test_one_training_owns_its_folder_and_its_checkpoint(run, tmp_path, no_data):
+    out = small_checkpoint(tmp_path / "stored")
+    with owned(run, out):
+        for place, other in ((run, run / "checkpoint"), (tmp_path / "y", out)):
+            with pytest.raises(PlaceError, match="another process is writing"), owned(place, other):
+                pass
+    with owned(run, out):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stored", "x"]
+
+
+def test_a_checkpoint_elsewhere_is_replaced_by_the_training_that_was_begun_to_do_so(tmp_path):
+    out, run = small_checkpoint(tmp_path / "stored"), tmp_path / "x"
+    create(run, out, {})
+    (run / LAST).write_bytes(b"state")
+    check_place(run, out, resume=True, overwrite=False)
+    other = small_checkpoint(tmp_path / "another")
+    with pytest.raises(ParameterError, match="not begun to replace"):
+        check_place(run, other, resume=True, overwrite=False)
+    check_place(run, other, resume=True, overwrite=True)
+
+
+def test_a_backup_that_is_not_ours_stays(run):
+    backup_of(run).mkdir()
+    (backup_of(run) / "notes.txt").write_text("the user's")
+    before = content_of(run.parent)
+    with pytest.raises(PlaceError, match=r"\.x\.replaced, which is no earlier training alone: it holds notes\.txt"):
+        check_place(run, run / "checkpoint", resume=False, overwrite=True)
+    (run / LAST).unlink()
+    (run / "checkpoint").rmdir()
+    restore(run)
+    commit(run)
+    assert content_of(run.parent) == {path: content for path, content in before.items() if path.name != LAST}
 
 
 @pytest.mark.slow

@@ -223,6 +223,20 @@ def test_several_explanations_get_an_index(explanation, tmp_path):
     assert sentences.HEADLINES[sentences.belief(explanation)[0]] in page.text
 
 
+def test_an_index_is_replaced_only_where_nothing_is_lost(explanation, tmp_path):
+    def written(*names):
+        return write_index(dict.fromkeys(names, explanation), tmp_path).name
+
+    assert written("one", "two & a half") == "index.html"
+    assert written("one", "two & a half") == "index.html", "the same"
+    assert written("two & a half") == "index-2.html"
+    assert written("three", "one", "two & a half") == "index.html", "leads to all that it led to"
+    (tmp_path / "index-2.html").write_text("<p>the user's</p>")
+    (tmp_path / "index-3.html").mkdir()
+    assert written("four") == "index-4.html"
+    assert (tmp_path / "index-2.html").read_text() == "<p>the user's</p>"
+
+
 @pytest.mark.parametrize("name", ["", ".", "a/b", "../b", "/b", "a\0b"])
 def test_names_that_are_no_file_names_are_refused_before_anything_is_written(explanation, tmp_path, name):
     with pytest.raises(ParameterError, match="expected"):
