@@ -80,7 +80,7 @@ def address(folder):
     assert process.returncode == 0
     assert out == "abele app: ended\n"
     assert "foreign" not in err
-    assert "Traceback" not in err, err[-6000:]
+    assert "Traceback" not in err
     assert list((folder / "temporary").glob("abele-app-*")) == []
 
 
@@ -144,10 +144,9 @@ def test_foreign_names_and_foreign_pages_are_refused_without_cors(address):
             assert status == 403
             assert not any(name.startswith("access-control") for name in names)
     asked = {**foreign, "Access-Control-Request-Method": "POST"}
-    assert status_of(address, "OPTIONS", "/gradio_api/upload", asked) == (
-        403,
-        status_of(address, "GET", "/", foreign)[1],
-    )
+    status, names = status_of(address, "OPTIONS", "/gradio_api/upload", asked)
+    assert status == 403
+    assert not any(name.startswith("access-control") for name in names)
     assert status_of(address, "GET", "/config", {"Host": own, "Origin": f"http://{own}"})[0] == 200
 
 
@@ -168,9 +167,7 @@ def test_uploads_are_bounded_together_too(address):
     assert status_of(address, "POST", "/gradio_api/upload", headers, body)[0] == 413
     body, headers = multipart(*[4_000_000] * 2)
     chunks = (body[i : i + 2**16] for i in range(0, len(body), 2**16))  # sent without its length
-    assert (
-        status_of(address, "POST", "/gradio_api/upload", {**headers, "Transfer-Encoding": "chunked"}, chunks)[0] == 413
-    )
+    assert status_of(address, "POST", "/gradio_api/upload", headers, chunks)[0] == 413
     body, headers = multipart(4_000_000)
     answers = [status_of(address, "POST", "/gradio_api/upload", headers, body)[0] for _ in range(26)]
     assert answers[0] == 200
