@@ -76,7 +76,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         refusal: Refused | None = None
-        started = False
+        started = gone = False
 
         async def send_on(message: Any) -> None:
             nonlocal started
@@ -88,10 +88,11 @@ class Guard:
             await send(message)
 
         async def receive_on() -> Any:
-            nonlocal refusal
+            nonlocal refusal, gone
             message = await receive()
+            gone = message["type"] == "http.disconnect"
             try:
-                count(len(message.get("body", b"")))
+                count(0 if said else len(message.get("body", b"")))
             except Refused as found:
                 refusal = found
                 return {"type": "http.disconnect"}  # the page stops reading
@@ -106,11 +107,11 @@ class Guard:
             count = _Counter(visitor, self._budget)
             if said:  # and the server holds the sender to it
                 count(int(said) if said.isdecimal() and len(said) < 19 else LARGEST_REQUEST + 1)
-            await self._app(scope, receive if said else receive_on, send_on)
+            await self._app(scope, receive_on, send_on)
         except Refused as found:
             refusal = found
         except Exception:
-            if refusal is None:
+            if refusal is None and not gone:  # whoever hangs up while sending is no error of the page
                 raise
         if refusal is not None and not started:
             await _refuse(scope, refusal, send)

@@ -3,6 +3,7 @@
 Its process may reach no other machine, and is told of everything it tries.
 """
 
+import http.client
 import os
 import re
 import shutil
@@ -118,6 +119,60 @@ def test_files_of_this_machine_are_not_served(address, folder):
         status, text, _ = answer_of(f"{address}gradio_api/file={urllib.request.quote(str(path))}")
         assert status in (403, 404)
         assert "secret" not in text
+
+
+def status_of(address, method, path, headers, body=b""):
+    """Status and headers of an answer to a request as no browser would send it."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=20)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, {name.lower() for name in answer.headers}
+    except (BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
+        return 413, set()
+    finally:
+        connection.close()
+
+
+def test_foreign_names_and_foreign_pages_are_refused_without_cors(address):
+    own = address.removeprefix("http://").rstrip("/")
+    foreign = {"Host": "evil.example", "Origin": "http://evil.example"}
+    for headers in (foreign, {"Host": "evil.example"}, {"Host": own, "Origin": "http://evil.example"}):
+        for method, path in (("GET", "/config"), ("POST", "/gradio_api/queue/join"), ("POST", "/gradio_api/upload")):
+            status, names = status_of(address, method, path, headers, b"{}")
+            assert status == 403
+            assert not any(name.startswith("access-control") for name in names)
+    asked = {**foreign, "Access-Control-Request-Method": "POST"}
+    status, names = status_of(address, "OPTIONS", "/gradio_api/upload", asked)
+    assert status == 403
+    assert not any(name.startswith("access-control") for name in names)
+    assert status_of(address, "GET", "/config", {"Host": own, "Origin": f"http://{own}"})[0] == 200
+
+
+def multipart(*sizes):
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="%d.png"\r\n\r\n%b\r\n' % (i, b"p" * size)
+        for i, size in enumerate(sizes)
+    ]
+    return b"".join([*parts, b"--x--\r\n"]), {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def test_uploads_are_bounded_together_too(address):
+    body, headers = multipart(1000, 1000)
+    assert status_of(address, "POST", "/gradio_api/upload", headers, body)[0] == 200
+    body, headers = multipart(*[4_900_000] * 12)
+    assert status_of(address, "POST", "/gradio_api/upload", headers, body)[0] == 413
+    body, headers = multipart(5_300_000)
+    assert status_of(address, "POST", "/gradio_api/upload", headers, body)[0] == 413
+    body, headers = multipart(*[4_000_000] * 2)
+    chunks = (body[i : i + 2**16] for i in range(0, len(body), 2**16))  # sent without its length
+    assert status_of(address, "POST", "/gradio_api/upload", headers, chunks)[0] == 413
+    body, headers = multipart(4_000_000)
+    answers = [status_of(address, "POST", "/gradio_api/upload", headers, body)[0] for _ in range(26)]
+    assert answers[0] == 200
+    assert answers[-1] in (413, 429)  # the first stands for a connection closed while it was sending
+    assert 20 <= answers.count(200) <= 25
 
 
 def test_every_answer_forbids_the_browser_to_ask_other_machines(address):
