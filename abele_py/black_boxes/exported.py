@@ -75,6 +75,8 @@ class ExportedClassifier(nn.Module):
             outputs, or holds more than tensors and ATen's operators on them.
     """
 
+    image_dtype = torch.float32  # it converts images to the type of its input itself
+
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         try:

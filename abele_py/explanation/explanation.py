@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor
 
+from ..black_boxes.outputs import probabilities, scale_in, scale_of
 from ..class_names import name_of
 from ..errors import DataError
 from ..latent.counter_exemplars import CounterExemplars
@@ -87,6 +88,17 @@ class Explanation:
     def name(self, label: int) -> str:
         """The name of a label, or its number."""
         return name_of(self.class_names, label)
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Scores of the black box (..., K), such as :attr:`scores` or those of counter-exemplars, as probabilities.
+
+        Of probabilities that it gives itself the shares of their sum, else the softmax: as decided once for the black
+        box, see ``black_box_answers`` in ``params``; in files from before, on the neighborhood's scores.
+        """
+        scale = scale_in(self.params)
+        if scale is None and self.neighborhood.scores is not None:
+            scale = scale_of(self.neighborhood.scores)
+        return probabilities(scores, scale)
 
     def plot(self) -> "Figure":
         """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
@@ -181,11 +193,18 @@ class Explanation:
             raise ValueError("another kind of file")
         return value
 
+    def _certainty(self) -> str:
+        """The probability of the label, and its score where that is another number."""
+        if self.scores is None:
+            return ""
+        probability = f"{float(self.probabilities(self.scores)[self.label]):.3f}"
+        score = f"{float(self.scores[self.label]):.3f}"
+        return f" (probability {probability}{'' if score == probability else f', score {score}'})"
+
     def __str__(self) -> str:
         t = self.trust
         lines = [
-            f"label {self.name(self.label)}"
-            + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
+            f"label {self.name(self.label)}{self._certainty()}",
             f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
             f"(always answering {self.name(self.label)}: {t.constant:.3f})",
             *(
