@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -18,7 +19,7 @@ def class_names_of(given: Sequence[Any] | Mapping[Any, Any] | None) -> tuple[str
             its number; or None, for no names.
 
     Raises:
-        ParameterError: a mapping whose keys are no labels, another text, a set, or an empty name.
+        ParameterError: a mapping whose keys are no labels, another text, or a set.
     """
     if given is None:
         return ()
@@ -79,7 +80,7 @@ def _by_number(given: Mapping[Any, Any]) -> list[Any]:
     numbers = {}
     for label, name in given.items():
         text = isinstance(label, str) and label.isascii() and label.isdecimal()
-        if isinstance(label, bool) or not (text or (isinstance(label, Integral) and label >= 0)):
+        if isinstance(label, bool) or not (text or (isinstance(label, Integral) and int(label) >= 0)):
             raise ParameterError(
                 f"got class_names with the keys {', '.join(map(repr, given))}; expected labels, whole numbers from 0 "
                 "on; pass {0: 'cat', 1: 'dog'} or ('cat', 'dog')"
@@ -90,14 +91,10 @@ def _by_number(given: Mapping[Any, Any]) -> list[Any]:
 
 def _enumerates(text: str) -> bool:
     """Whether a text is no word but a list of characters: each follows the one before, as in ``0123`` and ``ABC``."""
-    return all(ord(b) - ord(a) == 1 for a, b in zip(text, text[1:], strict=False))
+    return all(ord(b) - ord(a) == 1 for a, b in pairwise(text))
 
 
 def _different(names: list[str]) -> tuple[str, ...]:
-    if any(not name.strip() for name in names):
-        raise ParameterError(
-            f"got an empty name among {len(names)} class_names; expected a name for each class; fill it in"
-        )
     times = Counter(names)
     found = tuple(name if times[name] == 1 else f"{name} ({label})" for label, name in enumerate(names))
     if len(set(found)) < len(found):

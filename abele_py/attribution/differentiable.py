@@ -71,7 +71,7 @@ class _Scores(nn.Module):
     def forward(self, images: Tensor) -> Any:
         logits = getattr(type(self.module), "logits", None)  # of the class: not a layer that is called so
         found = logits(self.module, images) if callable(logits) else self.module(images)
-        return main_output(found, len(images)).values
+        return found if isinstance(found, Tensor) else main_output(found, len(images)).values
 
 
 @torch.inference_mode(False)

@@ -201,7 +201,7 @@ def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
 
 
 def _scale(black_box: BlackBox, network: nn.Module, x: Tensor) -> Scale:
-    """What the copy of a network answers: the probabilities of the black box; or logits, which it may answer instead."""
+    """What a copy of the black box's network answers: its probabilities, or logits, which it may answer instead."""
     answer = black_box(x.float().cpu())
     with torch.no_grad():
         own = network(x).float().cpu()

@@ -51,8 +51,8 @@ def given_to(function: Callable[[Tensor], Any], images: Tensor) -> str:
     text = f"a float32 tensor of shape {tuple(images.shape)} in [0, 1]; expected (N,) labels or (N, K) scores"
     if hasattr(function, "predict") and hasattr(function, "fit"):
         return (
-            f"{text}; try it on such a batch; if it wants the channels last, as Keras does, or arrays, pass a function: "
-            "lambda images: model.predict(images.permute(0, 2, 3, 1).numpy())"
+            f"{text}; try it on such a batch; if it wants arrays, or the channels last as Keras does, pass a "
+            "function: lambda images: model.predict(images.permute(0, 2, 3, 1).numpy())"
         )
     return f"{text}; try it on such a batch"
 
@@ -78,8 +78,8 @@ class ModuleFunction:
         kind = str(dtype_of(self.module)).removeprefix("torch.")
         shape = (len(images) + -len(images) % 16, *images.shape[1:])
         return (
-            f"a {kind} tensor of shape {shape} in [0, 1], {self._batch(images)}; expected (N,) labels or (N, K) scores; "
-            "try it on such a batch"
+            f"a {kind} tensor of shape {shape} in [0, 1], {self._batch(images)}; expected (N,) labels or (N, K) "
+            "scores; try it on such a batch"
         )
 
     def _batch(self, images: Tensor) -> str:
@@ -107,10 +107,10 @@ class EstimatorFunction:
             return self._answer(rows if self._flat else pixels)
         try:
             answer = self._answer(rows)
-        except Exception as first:
+        except Exception as first:  # noqa: BLE001 - whatever an estimator raises of a shape
             try:
                 answer = self._answer(pixels)
-            except Exception:  # the first one tells more of an estimator
+            except Exception:  # noqa: BLE001 - the first one tells more
                 raise first from None
             self._flat = False
             return answer
@@ -133,12 +133,12 @@ class EstimatorFunction:
                     "predicts one of them"
                 )
             return found
-        if classes is not None and hasattr(estimator, "decision_function") and not _by_pairs(estimator):
+        if classes is not None and hasattr(estimator, "decision_function"):
             decisions = np.asarray(estimator.decision_function(rows))
             if len(classes) == 2 and decisions.size == len(rows):
                 half = decisions.reshape(-1) / 2
                 return np.stack([-half, half], axis=1)
-            if decisions.shape == (len(rows), len(classes)):
+            if decisions.shape == (len(rows), len(classes)) and not _by_pairs(estimator):
                 return decisions
         return estimator.predict(rows)
 

@@ -64,7 +64,7 @@ class BlackBox:
         if isinstance(classifier, BlackBox):
             class_names = classifier._names if class_names is None else class_names
             classifier = classifier.classifier
-        self.classifier = classifier
+        self.classifier: Any = classifier
         self._function = as_function(classifier)
         self.batch_size = batch_size
         self.calls = 0
@@ -74,7 +74,9 @@ class BlackBox:
         self.scale: Scale | None = None
         self._asked = False
         self._example = torch.zeros(0)  # a row of its first scores
-        self._names = class_names if isinstance(class_names, Mapping) else class_names_of(class_names)
+        self._names: Mapping[Any, Any] | tuple[str, ...] = (
+            class_names if isinstance(class_names, Mapping) else class_names_of(class_names)
+        )
 
     @property
     def device(self) -> torch.device:
@@ -150,8 +152,8 @@ class BlackBox:
         highest = int(found.labels.max())
         if k is None and found.classes is None and isinstance(self._names, tuple) and 0 < len(self._names) <= highest:
             raise ParameterError(
-                f"got the label {highest} of the black box and {len(self._names)} class_names, which name the labels 0 "
-                f"to {len(self._names) - 1}; expected a name for each; pass a mapping from its labels to names, such as "
+                f"got the label {highest} of the black box and {len(self._names)} class_names, of the labels 0 to "
+                f"{len(self._names) - 1}; expected a name for each; pass a mapping from its labels to names, such as "
                 "{1: 'cat', 2: 'dog'}"
             )
         return found
@@ -166,8 +168,8 @@ class BlackBox:
             sums = scores.sum(dim=1)
             raise BlackBoxError(
                 f"got scores from {float(scores.min()):.4g} to {float(scores.max()):.4g} of the black box that sum to "
-                f"{float(sums.min()):.4g} up to {float(sums.max()):.4g}, and probabilities before; expected one kind in "
-                "all calls; return probabilities for every image (a softmax at the end), or logits for every image"
+                f"{float(sums.min()):.4g} up to {float(sums.max()):.4g}, and probabilities before; expected one kind "
+                "in all calls; return probabilities for every image (a softmax at the end), or logits for every image"
             )
         return self.scale
 

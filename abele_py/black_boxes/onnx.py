@@ -83,8 +83,9 @@ class OnnxClassifier:
         if kind in _LABELS:
             named = [entry.classes for entry in lists_in(name) if entry.named]
             self.classes_ = in_order(named[0]) if len(named) == 1 else None
-        if None not in self.input_shape:
-            self.find_classes(torch.rand(16, *shape, generator=torch.Generator().manual_seed(0)))
+        sizes = [size for size in shape if size is not None]
+        if len(sizes) == len(shape):
+            self.find_classes(torch.rand(16, *sizes, generator=torch.Generator().manual_seed(0)))
 
     def __call__(self, images: Tensor) -> Any:
         values = as_input(images, self.input_shape, self.dtype)
@@ -97,7 +98,7 @@ class OnnxClassifier:
 
     def find_classes(self, images: Tensor) -> None:
         """Ask for some images, so that :attr:`classes_` is known; nothing if they cannot be answered."""
-        if self.classes_ is None and len(self._outputs) > 1 or self._is_map:
+        if self.classes_ is None and (len(self._outputs) > 1 or self._is_map):
             with suppress(BlackBoxError):
                 self(images)
 
@@ -131,8 +132,8 @@ class OnnxClassifier:
         if found is None:
             raise BlackBoxError(
                 f"got {self.path!r} with scores for {k} classes beside the labels "
-                f"{', '.join(map(repr, dict.fromkeys(labels[:10])))}; expected a list of its classes in the file; export "
-                "it with its maps from classes to scores (skl2onnx: leave out zipmap=False)"
+                f"{', '.join(map(repr, dict.fromkeys(labels[:10])))}; expected a list of its classes in the file; "
+                "export it with its maps from classes to scores (skl2onnx: leave out zipmap=False)"
             )
         return found
 

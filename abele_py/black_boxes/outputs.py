@@ -4,7 +4,7 @@ Labels are columns, 0 to K - 1, in the order of the classifier's own classes whe
 as it gives them.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -132,7 +132,7 @@ def main_output(raw: Any, n: int) -> Output:
         if hasattr(raw, key):
             return main_output(getattr(raw, key), n)
     if isinstance(raw, (tuple, list)) and raw and not _one_for_each(raw, n):
-        if len(raw) == 2 and _are_labels_and_scores(*raw, n):
+        if len(raw) == 2 and _are_labels_and_scores(raw[0], raw[1], n):
             return Output(raw[1], raw[0])
         return main_output(raw[0], n)
     return Output(raw)
@@ -142,7 +142,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
     """Of a tensor, array or nested lists; None where there is none."""
     try:
         return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
-    except ValueError:  # lists of different lengths
+    except (ValueError, TypeError, RuntimeError):  # lists of different lengths, tensors with gradients
         return None
 
 
@@ -166,7 +166,7 @@ class Reading(NamedTuple):
     integers: bool
 
 
-def read(raw: Any, n: int, classes: Sequence[Any] | None, names: Sequence[Any] = ()) -> Reading:
+def read(raw: Any, n: int, classes: Sequence[Any] | None, names: Sequence[Any] | Mapping[Any, Any] = ()) -> Reading:
     """What a classifier returned for n images as columns, or an error that names what came.
 
     Args:
@@ -200,7 +200,7 @@ def classes_of(classifier: Any) -> tuple[Hashable, ...] | None:
     """
     try:
         found = getattr(classifier, "classes_", None)
-    except Exception:  # a property of the user's, before it is fitted
+    except Exception:  # noqa: BLE001 - a property of the user's, before it is fitted
         return None
     if found is None:
         return None
@@ -227,7 +227,7 @@ def names_of(classes: Sequence[Hashable] | None) -> tuple[str, ...]:
     return tuple(map(str, classes))
 
 
-def _labels(value: Any, classes: tuple[Hashable, ...] | None, names: Sequence[Any]) -> Reading:
+def _labels(value: Any, classes: tuple[Hashable, ...] | None, names: Iterable[Any]) -> Reading:
     words = isinstance(value, np.ndarray)
     if classes is None and words and names:
         classes = tuple(map(plain, names))
@@ -242,9 +242,9 @@ def _labels(value: Any, classes: tuple[Hashable, ...] | None, names: Sequence[An
         return Reading(torch.tensor(found, dtype=torch.int64), None, classes, False)
     if words:
         raise BlackBoxError(
-            f"got the label {plain(value[0])!r} of the black box, a word; expected integers, or words of known classes; "
-            "pass all of them as class_names=('cat', 'dog'), or give the function its classes (function.classes_ = "
-            "['cat', 'dog'])"
+            f"got the label {plain(value[0])!r} of the black box, a word; expected integers, or words of known "
+            "classes; pass all of them as class_names=('cat', 'dog'), or give the function its classes "
+            "(function.classes_ = ['cat', 'dog'])"
         )
     if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         kind = str(value.dtype).removeprefix("torch.")
@@ -320,12 +320,12 @@ def _array(value: Any, n: int) -> Any:
 def _one_for_each(raw: Sequence[Any], n: int) -> bool:
     """Whether these are the answers for n images, one each, and not several outputs of a network."""
     first = shape_of(raw[0])
-    if isinstance(raw[0], (Mapping, str, bytes)) or first is None or len(first) == 0:
+    if isinstance(raw[0], (Mapping, str, bytes)) or first == ():
         return True
-    if len(first) > 1:
+    if first is None or len(first) > 1:
         return False
     if isinstance(raw[0], (list, tuple)):
-        return isinstance(raw, list) or len(first) != n
+        return isinstance(raw, list) or first[0] != n
     return isinstance(raw, list) and len(raw) == n and len({(shape_of(row), _kind(row)) for row in raw}) == 1
 
 
@@ -347,7 +347,7 @@ def _kind(value: Any) -> str:
         return "f" if value.is_floating_point() else "b" if value.dtype == torch.bool else "i"
     try:
         return np.asarray(value).dtype.kind
-    except ValueError:  # lists of different lengths
+    except (ValueError, TypeError, RuntimeError):  # as above
         return ""
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -76,8 +75,8 @@ class Abele:
             neighborhood, its kernel, splits along the axes, exemplars from the prior inside the rule,
             counter-exemplars from the counterfactual rules alone, median saliency.
 
-    Threads may share it, and it can be pickled where the black box and the autoencoder can. A torch module of the user's
-    stays in evaluation mode while any of them is at work with it; do not train it meanwhile.
+    Threads may share it, and it can be pickled where the black box and the autoencoder can. A torch module of the
+    user's stays in evaluation mode while any of them is at work with it; do not train it meanwhile.
 
     Raises:
         BlackBoxError, AutoencoderError, ParameterError, UnknownNameError: an argument cannot be used.
@@ -193,10 +192,11 @@ class Abele:
             None if typicality is None else float(typicality),
         )
         if not agree(answer, space.black_box(x[None])):
+            others = space.black_box.images - 2
             raise BlackBoxError(
-                f"got another answer of the black box for the image after {space.black_box.images} other images; expected "
-                "the same one, for an explanation is of one function; switch off what changes while it is queried: "
-                "training, caches, updates of the service"
+                f"got another answer of the black box for the image after {others} other images; expected the same, "
+                "for an explanation is of one function; switch off what changes while it is queried: training, caches, "
+                "updates of the service"
             )
         found = Explanation(
             image=x,
