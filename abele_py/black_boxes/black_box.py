@@ -24,7 +24,7 @@ _LOCK = Lock()  # of what black boxes count and learn; of all, so that each can 
 
 class BlackBox:
     """A checked black box. Calling it with images (N, C, H, W) in [0, 1] gives an
-    :class:`~abele_py.black_boxes.black_box.Answer`.
+    :class:`~abele_py.black_boxes.outputs.Answer`.
 
     It can be shared by threads, and pickled where the classifier can be.
 
