@@ -46,7 +46,7 @@ def as_function(classifier: Any) -> Callable[[Tensor], Any]:
 
 def given_to(function: Callable[[Tensor], Any], images: Tensor) -> str:
     """What a function of :func:`as_function` gets for images, in words; and what to do if it cannot take that."""
-    if isinstance(function, (ModuleFunction, EstimatorFunction)):
+    if isinstance(function, (ModuleFunction, EstimatorFunction, PreprocessedFunction)):
         return function.given(images)
     text = f"a float32 tensor of shape {tuple(images.shape)} in [0, 1]; expected (N,) labels or (N, K) scores"
     if hasattr(function, "predict") and hasattr(function, "fit"):
@@ -141,6 +141,26 @@ class EstimatorFunction:
             if decisions.shape == (len(rows), len(classes)) and not _by_pairs(estimator):
                 return decisions
         return estimator.predict(rows)
+
+
+class PreprocessedFunction:
+    """A classifier that is no torch module, behind the preprocessing of its pixels."""
+
+    def __init__(self, classifier: Any, pixels: Callable[[Tensor], Tensor]) -> None:
+        self.classifier, self.pixels = classifier, pixels
+        self._function = as_function(classifier)
+
+    @property
+    def classes_(self) -> Any:
+        """The classifier's own; None where it has none."""
+        return classes_of(self.classifier)
+
+    def __call__(self, images: Tensor) -> Any:
+        return self._function(self.pixels(images))
+
+    def given(self, images: Tensor) -> str:
+        text = given_to(self._function, self.pixels(images))
+        return text.replace(" in [0, 1]", " after mean, std, order and layout of its pixels", 1)
 
 
 def _by_pairs(estimator: Any) -> bool:

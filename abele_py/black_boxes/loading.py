@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
-from .adapters import as_function
+from .adapters import PreprocessedFunction
 from .exported import ExportedClassifier
 from .http import HttpClassifier
 from .modules import as_given
@@ -182,22 +182,6 @@ def _check_input(
         as_input(pixels(torch.zeros(1, *image_shape)), network.input_shape, network.dtype)
         if isinstance(network, OnnxClassifier):
             network.find_classes(pixels(torch.rand(16, *image_shape, generator=torch.Generator().manual_seed(0))))
-
-
-class PreprocessedFunction:
-    """A classifier that is no torch module, behind the preprocessing of its pixels."""
-
-    def __init__(self, classifier: Any, pixels: Pixels) -> None:
-        self.classifier, self.pixels = classifier, pixels
-        self._function = as_function(classifier)
-
-    @property
-    def classes_(self) -> Any:
-        """The classifier's own; None where it has none."""
-        return classes_of(self.classifier)
-
-    def __call__(self, images: Tensor) -> Any:
-        return self._function(self.pixels(images))
 
 
 class _PreprocessedModule(nn.Module):

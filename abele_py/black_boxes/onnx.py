@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..batching import filled, in_sized_batches
 from ..errors import BlackBoxError, missing_extra
-from .onnx_classes import columns_named_by, lists_in
-from .outputs import from_maps, in_order, plain
+from .onnx_classes import columns_named_by, lists_in, only_list
+from .outputs import from_maps, plain
 from .preprocessing import as_input
 
 _DTYPES = {
@@ -81,8 +81,7 @@ class OnnxClassifier:
         self._is_map = kind in _MAPS
         self.classes_: tuple[Any, ...] | None = None
         if kind in _LABELS:
-            named = [entry.classes for entry in lists_in(name) if entry.named]
-            self.classes_ = in_order(named[0]) if len(named) == 1 else None
+            self.classes_ = only_list(lists_in(name), words="string" in kind)
         sizes = [size for size in shape if size is not None]
         if len(sizes) == len(shape):
             self.find_classes(torch.rand(16, *sizes, generator=torch.Generator().manual_seed(0)))

@@ -47,6 +47,13 @@ def columns_named_by(lists: Sequence[Listed], labels: Sequence[int | str], score
     return max(fitting, key=lambda c: sum(c[i] == y for i, y in zip(largest, labels, strict=True)))
 
 
+def only_list(lists: Sequence[Listed], words: bool) -> tuple[int | str, ...] | None:
+    """The classes of labels that stand alone: the one list that the file calls so, else of words the only one in it."""
+    fitting = [entry for entry in lists if isinstance(entry.classes[0], str) == words]
+    found = {entry.classes for entry in fitting if entry.named} or {entry.classes for entry in fitting if words}
+    return found.pop() if len(found) == 1 else None
+
+
 def _lists(graph: memoryview) -> Iterator[Listed]:
     for node in _parts(graph, _NODE):
         for attribute in _parts(node, _ATTRIBUTE):

@@ -65,7 +65,7 @@ def write_linear(path, model, form):
     return _saved(path, nodes, outputs)
 
 
-def write_gathered(path, classes):
+def write_gathered(path, classes, scores=True):
     """What skl2onnx writes of other kinds: scores, and their largest column looked up among the classes."""
     words = isinstance(classes[0], str)
     kind = TensorProto.STRING if words else TensorProto.INT64
@@ -83,7 +83,7 @@ def write_gathered(path, classes):
     outputs = [
         helper.make_tensor_value_info("label", kind, ["n"]),
         helper.make_tensor_value_info("p", TensorProto.FLOAT, ["n", len(classes)]),
-    ]
+    ][: 1 + scores]
     return _saved(path, nodes, outputs, constants)
 
 
@@ -158,6 +158,16 @@ def test_classes_in_a_file_are_found_by_the_labels_beside_the_scores(classes, tm
     label = black_box(IMAGES).labels.tolist()
     own = loaded.classifier._session.run(["label"], {"x": IMAGES.flatten(1).numpy()})[0].tolist()
     assert [classes[y] for y in label] == own
+
+
+def test_labels_of_a_file_that_stand_alone(tmp_path):
+    """Words by the only list of words in it; numbers as they are."""
+    words = load_black_box(write_gathered(tmp_path / "w.onnx", ["dark", "grey", "pale"], scores=False))
+    assert words.class_names == ("dark", "grey", "pale")
+    numbers = load_black_box(write_gathered(tmp_path / "n.onnx", [1, 4, 7], scores=False))
+    assert numbers.class_names == ()
+    found = [BlackBox(loaded.classifier)(IMAGES).labels for loaded in (words, numbers)]
+    assert [[1, 4, 7][y] for y in found[0].tolist()] == found[1].tolist()
 
 
 def test_an_onnx_file_whose_classes_are_nowhere_is_refused(tmp_path):
