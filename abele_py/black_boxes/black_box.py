@@ -140,7 +140,16 @@ class BlackBox:
             raise BlackBoxError(
                 f"the black box raised {type(error).__name__}: {error}; it was given {given_to(self._function, batch)}"
             ) from error
-        found = read(raw, len(batch), classes_of(self.classifier), self._names)
+        try:
+            found = read(raw, len(batch), classes_of(self.classifier), self._names)
+        except AbeleError:
+            raise
+        except Exception as error:  # an object of a library that only looks like an array, a property that raises
+            raise BlackBoxError(
+                f"got an answer of type {type(raw).__name__} of the black box, which cannot be read "
+                f"({type(error).__name__}: {error}); expected (N,) labels or (N, K) scores, as a tensor or array; "
+                "convert it in the function"
+            ) from error
         k = None if found.scores is None else found.scores.shape[1]
         with _LOCK:
             if self._asked and k != self.n_classes:

@@ -118,7 +118,7 @@ def main_output(raw: Any, n: int) -> Output:
     """
     if isinstance(raw, Output):
         return raw
-    if isinstance(raw, Tensor) or hasattr(raw, "__array__"):
+    if isinstance(raw, Tensor) or hasattr(raw, "__array__") or hasattr(raw, "toarray"):
         return Output(raw)
     if isinstance(raw, Mapping):
         found = [raw[key] for key in KEYS if key in raw] or (list(raw.values()) if len(raw) == 1 else [])
@@ -149,7 +149,8 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 def wrong_shape(value: Any, n: int, images: str) -> BlackBoxError:
     """The error for an answer that is not one row for each of n images, which are described by ``images``."""
     shape = shape_of(value)
-    got = f"type {type(value).__name__}" if shape in (None, ()) else f"shape {shape}"
+    inside = f" of {', '.join(type(v).__name__ for v in value[:5])}" if isinstance(value, (list, tuple)) else ""
+    got = f"type {type(value).__name__}{inside}" if shape in (None, ()) else f"shape {shape}"
     lost = " (a squeeze() loses the batch axis of one image)" if n == 1 and shape and len(shape) == 1 else ""
     return BlackBoxError(
         f"got an answer of {got} for {images}; expected ({n},) labels or ({n}, K) scores, as a tensor or array; return "
@@ -183,7 +184,7 @@ def read(raw: Any, n: int, classes: Sequence[Any] | None, names: Sequence[Any] |
     values, found = from_maps(output.values, known) if _are_maps(output.values, n) else (output.values, known)
     value = _array(values, n)
     if value.ndim not in (1, 2) or len(value) != n:
-        raise wrong_shape(value, n, f"{n} image{'' if n == 1 else 's'}")
+        raise wrong_shape(value if value.ndim else values, n, f"{n} image{'' if n == 1 else 's'}")
     if value.ndim == 1:
         return _labels(value, found, names)
     scores = _scores(value, found)
@@ -301,20 +302,27 @@ def _scores(value: Any, classes: tuple[Hashable, ...] | None) -> Tensor:
 
 def _array(value: Any, n: int) -> Any:
     """Numbers as a tensor in main memory, words as an array of them."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):  # a tensor for each image
-        value = [v.detach().cpu().numpy() if isinstance(v, Tensor) else v for v in value]
     try:
-        array = np.array(value, order="C")
+        if isinstance(value, Tensor):
+            return _dense(value)
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):  # a tensor for each image
+            return torch.stack([_dense(v) for v in value])
+        array = np.array(value.toarray() if hasattr(value, "toarray") else value, order="C")
         if array.dtype.kind in "USO" and array.ndim:
             items = [plain(v) for v in array.ravel().tolist()]
             if all(isinstance(v, str) for v in items):
                 return np.array(items, object).reshape(array.shape)
             array = np.array(items).reshape(array.shape) if array.dtype.kind == "O" else array
-        return torch.as_tensor(array.astype(np.int64) if array.dtype.kind == "u" else array)
+        kinds = {"i": np.int64, "u": np.int64, "f": np.float64}  # torch has not all of numpy's sizes and byte orders
+        return torch.as_tensor(array.astype(kinds.get(array.dtype.kind, array.dtype)))
     except (TypeError, ValueError, RuntimeError) as error:
         raise wrong_shape(value, n, f"{n} images") from error
+
+
+def _dense(value: Tensor) -> Tensor:
+    value = value.detach().cpu()
+    value = value.dequantize() if value.is_quantized else value
+    return value if value.layout == torch.strided else value.to_dense()
 
 
 def _one_for_each(raw: Sequence[Any], n: int) -> bool:

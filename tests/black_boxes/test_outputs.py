@@ -444,6 +444,49 @@ def test_what_is_no_answer_is_named_with_a_way_out(answer, words):
     assert "astype(int)" not in str(caught.value) or "labels" in words[0]
 
 
+ANYTHING = st.recursive(
+    st.none()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.builds(object)
+    | st.builds(
+        lambda shape, dtype: np.zeros(shape).astype(dtype),
+        st.lists(st.integers(0, 3), max_size=3),
+        st.sampled_from(["f2", ">f4", "f8", "longdouble", "u1", "u8", ">i4", "?", "U2", "S2", "O", "c8", "M8[D]"]),
+    )
+    | st.builds(
+        lambda shape, dtype: torch.zeros(shape, dtype=dtype),
+        st.lists(st.integers(0, 3), max_size=3),
+        st.sampled_from([torch.float16, torch.bfloat16, torch.int8, torch.bool, torch.complex64, torch.uint8]),
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.sampled_from(["logits", "scores", "labels", "a", 1, 4]), inner, max_size=3)
+        | inner.map(lambda value: SimpleNamespace(logits=value))
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING, st.integers(1, 3), st.sampled_from([(), ("a", "b"), {1: "a", 4: "b"}]))
+def test_whatever_is_returned_is_an_answer_or_an_error_that_says_what_to_do(raw, n, names):
+    black_box = BlackBox(lambda x: raw, class_names=names)
+    refusal = None
+    try:
+        answer = black_box(IMAGES[:n])
+    except (BlackBoxError, ParameterError) as error:
+        refusal = error
+    if refusal is not None:
+        assert says_what_to_do(refusal), refusal
+    else:
+        assert answer.labels.shape == (n,)
+        assert int(answer.labels.min()) >= 0
+        assert answer.scores is None or answer.scores.shape == (n, black_box.n_classes)
+
+
 def test_a_filled_batch_is_explained():
     for module, words in (
         (Net(lambda s: s.mean(dim=0)), "16 images (3, filled up to a multiple of 16"),
