@@ -85,13 +85,13 @@ class BlackBox:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the columns: those that were given, else of its own classes; empty where numbers name them."""
+        """Names of the columns, as they were given, else of its own classes; empty where numbers name them."""
         k = len(self.classes) if self.classes is not None else self.n_classes
         return names_for(self._names, self.classes, k) if self._names else names_of(self.classes)
 
     @property
     def answers(self) -> str:
-        """What it answers: ``"probabilities"``, other ``"scores"``, or ``"labels"``."""
+        """Its form of answer, as one of ``"probabilities"``, other ``"scores"``, and ``"labels"``."""
         return self.scale or "labels"
 
     def counted(self) -> "BlackBox":

@@ -55,7 +55,7 @@ def probabilities(scores: Tensor, scale: Scale | None = None) -> Tensor:
 
     Args:
         scores: finite.
-        scale: as :attr:`abele_py.BlackBox.scale` has it; None: decided on these rows together, see :func:`scale_of`.
+        scale: as ``BlackBox.scale`` has it; None: decided on these rows together, see :func:`scale_of`.
     """
     if (scale or scale_of(scores.detach().reshape(-1, scores.shape[-1]))) == "probabilities":
         kept = scores.clamp(min=0)

@@ -90,7 +90,7 @@ class Explanation:
         return name_of(self.class_names, label)
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Scores of the black box (..., K), such as :attr:`scores` or those of counter-exemplars, as probabilities.
+        """Scores of the black box (..., K), such as ``scores`` or those of counter-exemplars, as probabilities.
 
         Of probabilities that it gives itself the shares of their sum, else the softmax: as decided once for the black
         box, see ``black_box_answers`` in ``params``; in files from before, on the neighborhood's scores.
