@@ -1,7 +1,9 @@
 """Padded batches: a row's result is the same, bit by bit, whatever the batch it came in."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,25 +12,27 @@ from torch import Tensor
 ROWS = 16
 
 
+def filled(rows: Tensor, multiple: int = ROWS) -> Tensor:
+    """The rows and, up to a multiple of so many, the last one again."""
+    missing = -len(rows) % multiple
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
+
+
 def padded(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
     """Call with a multiple of ROWS rows, so that a row's result does not depend on how many came with it."""
     n = len(arguments[0])
-    missing = -n % ROWS
-    if missing == 0:
-        return function(*arguments)
-    return function(*(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) for rows in arguments))[:n]
+    found = function(*map(filled, arguments))
+    return found if n % ROWS == 0 else found[:n]
 
 
-def in_sized_batches(
-    function: Callable[[Tensor], Tensor], rows: Tensor, low: int = 1, high: int | None = None
-) -> Tensor:
+def in_sized_batches(function: Callable[[Tensor], Any], rows: Tensor, low: int = 1, high: int | None = None) -> Any:
     """Call with batches of ``low`` to ``high`` rows only, as a network with a fixed batch size wants it.
 
-    A batch that is too small is filled with its last row again; what answers for those is dropped.
+    A batch that is too small is filled with its last row again; what answers for those is dropped. The function returns
+    tensors, or arrays.
     """
     answers = []
     for part in rows.split(high or len(rows)):
-        missing = max(low - len(part), 0)
-        filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
-        answers.append(function(filled)[: len(part)])
-    return torch.cat(answers)
+        rows_of_part = filled(part, low) if len(part) < low else part
+        answers.append(function(rows_of_part)[: len(part)])
+    return torch.cat(answers) if isinstance(answers[0], Tensor) else np.concatenate(answers)

@@ -11,7 +11,7 @@ from typing import Any
 # old module -> where its names are now, looked up in this order
 MOVED: dict[str, tuple[str, ...]] = {
     "autoencoder": ("models.autoencoder", "models.adversarial"),
-    "black_box": ("black_boxes.black_box",),
+    "black_box": ("black_boxes.black_box", "black_boxes.outputs", "black_boxes.modules"),
     "black_box_http": ("black_boxes.http",),
     "black_box_onnx": ("black_boxes.onnx",),
     "black_box_pixels": ("black_boxes.preprocessing",),

@@ -5,7 +5,7 @@ Work runs in a thread of its own, tells how far it is, and ends at the next call
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution.comparison import Comparison, compare
-from ..black_boxes.black_box import Answer, BlackBox, as_function
+from ..black_boxes.adapters import as_function
+from ..black_boxes.black_box import BlackBox
 from ..black_boxes.loading import load_black_box
+from ..black_boxes.outputs import Answer, classes_of
 from ..datasets.catalog import DATASETS
 from ..datasets.loading import load_split
 from ..datasets.records import ImageSet, to_unit
@@ -62,6 +64,21 @@ class Loaded:
     explainer: Abele
 
 
+class _Watched:
+    """A classifier that is no torch module, and tells of how many images it is queried for."""
+
+    def __init__(self, classifier: Any, tell: Callable[[int], object]) -> None:
+        self._classifier, self._function, self._tell = classifier, as_function(classifier), tell
+
+    @property
+    def classes_(self) -> Any:
+        return classes_of(self._classifier)
+
+    def __call__(self, images: Tensor) -> Any:
+        self._tell(len(images))
+        return self._function(images)
+
+
 class Studio:
     """Everything behind the page.
 
@@ -93,13 +110,13 @@ class Studio:
         download: bool = False,
         batch_size: int = 256,
         random_state: int = 0,
-        class_names: Sequence[str] = (),
+        class_names: Sequence[str] | Mapping[Any, str] = (),
         options: dict[str, Any] | None = None,
     ) -> None:
         self.autoencoder = load_autoencoder(autoencoder)
         self.data_set = read_manifest(autoencoder).data_set
         self.drawn = DATASETS[self.data_set].drawn if self.data_set in DATASETS else None
-        self._given, self._class_names, self._options = black_box, tuple(class_names), options or {}
+        self._given, self._class_names, self._options = black_box, class_names or None, options or {}
         self._batch_size, self._random_state = batch_size, random_state
         shipped = [m.name for m in list_checkpoints() if m.kind == "classifier" and m.data_set == self.data_set]
         self.black_boxes = list(dict.fromkeys([*([black_box] if black_box else []), *shipped]))
@@ -139,17 +156,17 @@ class Studio:
             raise ParameterError(f"got the black box {spec!r}; expected one of: {', '.join(self.black_boxes)}")
         if spec not in self._loaded:
             self._at_work.tell(f"Loading {spec}")
-            given, options = (self._class_names, self._options) if spec == self._given else ((), {})
+            given, options = (self._class_names, self._options) if spec == self._given else (None, {})
             classifier, names = load_black_box(spec, image_shape=self.autoencoder.image_shape, **options)
-            names = given or names
             classifier = self._watched(classifier)
             explainer = Abele(
                 classifier,
                 self.autoencoder,
                 random_state=self._random_state,
                 batch_size=self._batch_size,
-                class_names=names,
+                class_names=given or names or None,
             )
+            names = explainer.class_names
             space = LatentSpace(self.autoencoder, BlackBox(classifier, self._batch_size))
             answer = space.classify(space.reference_latents[: self._batch_size])
             known = int(answer.labels.max()) + 1 if answer.scores is None else answer.scores.shape[1]
@@ -226,13 +243,7 @@ class Studio:
                 layer.register_forward_pre_hook(lambda *_: self._at_work.tell())
             classifier.register_forward_pre_hook(lambda _, inputs: self._at_work.tell(queried=len(inputs[0])))
             return classifier
-        function = as_function(classifier)
-
-        def watched(images: Tensor) -> Any:
-            self._at_work.tell(queried=len(images))
-            return function(images)
-
-        return watched
+        return _Watched(classifier, lambda n: self._at_work.tell(queried=n))
 
     def _pictures(self, data_dir: str | Path | None, download: bool) -> tuple[ImageSet | None, str]:
         name, _, split = self.data.rpartition(":")

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..attribution.comparison import Comparison
-from ..black_boxes.black_box import Answer
+from ..black_boxes.outputs import Answer, probabilities
 from ..latent.space import Points
 from ..views import sentences
 from ..views.components import badge, bars, highest, legend, parts
@@ -37,7 +37,7 @@ def refusal(error: Exception) -> Html:
 def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
     """The picture that will be explained, as the black box gets it, and what it predicts for it."""
     size = " x ".join(str(n) for n in reversed(chosen.image.shape[1:]))
-    scores = None if answer.scores is None else answer.scores[0]
+    known = None if answer.scores is None else probabilities(answer.scores, answer.scale)[0]
     return tag(
         "div",
         _figure(
@@ -45,7 +45,7 @@ def preview(chosen: Chosen, answer: Answer, names: Sequence[str]) -> Html:
             f"The chosen picture: {chosen.name}",
             f"{chosen.name}, {size} pixels, as the black box gets it",
         ),
-        _prediction(int(answer.labels), scores, highest(scores), _namer(names)),
+        _prediction(int(answer.labels), known, highest(known), _namer(names)),
         class_="beside",
     )
 
@@ -73,8 +73,8 @@ def report(page: str, name: str) -> Html:
 def moved(explained: Explained, points: Points, realistic: bool, names: Sequence[str]) -> Html:
     """The image of the sliders' code beside the copy they began with, and what the black box predicts for it."""
     e = explained.explanation
-    scores = None if points.scores is None else points.scores[0]
-    shown = range(len(scores)) if scores is not None and len(scores) <= MOST_BARS else highest(scores, MOST_BARS)
+    known = None if points.scores is None else e.probabilities(points.scores[0])
+    shown = range(len(known)) if known is not None and len(known) <= MOST_BARS else highest(known, MOST_BARS)
     believed = "The autoencoder finds it like the images it was trained on."
     doubted = "The autoencoder finds it unlike the images it was trained on: the prediction may mean little."
     before, now = e.name(e.reconstruction_label), _namer(names)(int(points.labels))
@@ -86,7 +86,7 @@ def moved(explained: Explained, points: Points, realistic: bool, names: Sequence
         _figure(points.images[0], f"The sliders' image, predicted as {now}", "Now"),
         tag(
             "div",
-            _prediction(int(points.labels), scores, shown, _namer(names)),
+            _prediction(int(points.labels), known, shown, _namer(names)),
             tag("p", believed if realistic else doubted, class_="hint"),
         ),
         class_="beside moving",
@@ -125,12 +125,12 @@ def _figure(image: Tensor, alt: str, caption: str) -> Html:
     return tag("figure", picture, tag("figcaption", caption))
 
 
-def _prediction(label: int, scores: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:
-    score = "" if scores is None else f", score {sentences.score(scores[label])}"
+def _prediction(label: int, known: Tensor | None, shown: Sequence[int], name: Callable[[int], str]) -> Html:
+    probability = "" if known is None else f", probability {sentences.score(known[label])}"
     return tag(
         "div",
-        tag("p", "The black box predicts ", tag("strong", name(label)), score, class_="predicted"),
-        bars(scores, shown, name, "Scores, from 0 to 1"),
+        tag("p", "The black box predicts ", tag("strong", name(label)), probability, class_="predicted"),
+        bars(known, shown, name, "Probabilities, from 0 to 1"),
     )
 
 

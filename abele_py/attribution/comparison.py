@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..black_boxes.black_box import BlackBox
-from ..class_names import class_names_of, name_of
+from ..black_boxes.outputs import probabilities, scale_in
+from ..class_names import name_of
 from ..errors import (
     AbeleError,
     BlackBoxError,
@@ -68,11 +69,13 @@ class Comparison:
         return len(self.images)
 
     def predicted(self, index: int, width: int = 60) -> str:
-        """What the black box predicts for an image: the label's name, cut to a width, and its score if there is one."""
+        """What the black box predicts: the label's name, cut to a width, and its probability if it gives scores."""
         label = int(self.labels[index])
         name = name_of(self.class_names, label)
         name = name if len(name) <= width else name[: width - 1] + "…"
-        return name if self.scores is None else f"{name} ({float(self.scores[index, label]):.2f})"
+        if self.scores is None:
+            return name
+        return f"{name} ({float(probabilities(self.scores, scale_in(self.params))[index, label]):.2f})"
 
     def scaled(self, name: str) -> Tensor:
         """A method's maps (N, H, W) as drawn, 0 neutral: see :func:`~abele_py.explanation.saliency.on_one_scale`."""
@@ -198,7 +201,7 @@ def compare(
         methods: keys of ``attribution.METHODS``, ``"abele"``, ``"abele-median"``; all if none is named.
         random_state: seed of every method that draws; the same seed gives the same maps.
         batch_size: most images in one call of the black box or the autoencoder.
-        class_names: names of the labels 0..K-1.
+        class_names: as of :class:`~abele_py.Abele`.
         progress: show a bar on standard error, where that is a terminal; or a function that is given the title of each
             method before it begins, and may end the comparison by raising.
 
@@ -209,14 +212,12 @@ def compare(
         AbeleError: no method gave a map; the first one's reason.
     """
     chosen = methods_of(autoencoder, methods, random_state)
-    box = BlackBox(black_box, batch_size)
-    shape = LatentSpace(autoencoder, box).image_shape
-    batch = _checked(images, shape)
-    box.probe(batch)
+    box = BlackBox(black_box, batch_size, class_names)
+    space = LatentSpace(autoencoder, box)
+    batch = _checked(images, space.image_shape)
+    # With others: of one image alone nobody can tell whether scores are probabilities.
+    box.probe(torch.cat([batch, space.decode(space.reference_latents[:15])]))
     answer = box(batch)
-    names = class_names_of(class_names)
-    if names and box.n_classes not in (None, len(names)):
-        raise ParameterError(f"got {len(names)} class_names for {box.n_classes} scores; expected one each")
 
     _import_libraries(chosen.values())
     found: dict[str, tuple[Tensor, Tensor]] = {}
@@ -243,13 +244,14 @@ def compare(
         images=batch,
         labels=answer.labels,
         scores=answer.scores,
-        class_names=names,
+        class_names=box.class_names,
         titles={name: method.title for name, method in chosen.items()},
         maps={name: found[name][0] for name in chosen if name in found},
         seconds={name: found[name][1] for name in chosen if name in found},
         left_out={name: str(error) for name, error in failed.items()},
         params={
             "random_state": int(random_state),
+            "black_box_answers": box.answers,
             "sources": {name: method.source for name, method in chosen.items()},
             "versions": versions("abele-py", "torch", "numpy", "scikit-learn", "captum", "scikit-image"),
         },

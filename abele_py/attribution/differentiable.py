@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..black_boxes.black_box import BlackBox
+from ..black_boxes.modules import as_given
+from ..black_boxes.outputs import main_output
 from ..errors import BlackBoxError, ParameterError
 from ..images import check_image
 
@@ -38,14 +40,13 @@ def differentiable(image: Tensor, black_box: BlackBox, target: int, method: str)
     image = check_image(image, (c, h, w)).clone()
     try:
         network = _Scores(copy.deepcopy(module)).requires_grad_(False).eval()
-        tensor = next(network.parameters(), next(network.buffers(), None))
-        x = image[None].to(torch.device("cpu") if tensor is None else tensor.device)
+        x = as_given(network.module, image[None])
         for layer in network.modules():
             if getattr(layer, "inplace", False) is True:
                 setattr(layer, "inplace", False)  # noqa: B010 - ReLU, Dropout, ... have it, Module has not
         _drop_last_softmax(network, x)
         scores = network(x.requires_grad_())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BlackBoxError(
             f"{method} runs a copy of the network and got {type(error).__name__}: {error}; expected a module that can "
             f"be copied and answers an image of shape {(c, h, w)}; try copy.deepcopy, and such an image"
@@ -69,7 +70,8 @@ class _Scores(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         logits = getattr(type(self.module), "logits", None)  # of the class: not a layer that is called so
-        return logits(self.module, images) if callable(logits) else self.module(images)
+        found = logits(self.module, images) if callable(logits) else self.module(images)
+        return found if isinstance(found, Tensor) else main_output(found, len(images)).values
 
 
 @torch.inference_mode(False)

@@ -7,10 +7,11 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from ..black_boxes.black_box import BlackBox, probabilities
+from ..black_boxes.black_box import BlackBox
+from ..black_boxes.outputs import Scale, probabilities
 from ..errors import ParameterError
 from ..images import check_image
 from .differentiable import differentiable
@@ -159,13 +160,14 @@ def meaningful_perturbation(
     network, x = differentiable(image, black_box, target, "meaningful perturbation")
     change = (torch.zeros_like(x) if reference == "black" else _blurred(x)) - x
     h, w = x.shape[2:]
+    scale = _scale(black_box, network, x)
     with torch.inference_mode(False), torch.enable_grad():
         coarse = torch.full((1, 1, min(cells, h), min(cells, w)), 0.5, device=x.device, requires_grad=True)
         adam = torch.optim.Adam([coarse], lr=0.1)
         for _ in range(n_steps):
             adam.zero_grad()
             deleted = functional.interpolate(coarse, (h, w), mode="bilinear")
-            probability = probabilities(network(x + deleted * change))[0, target]
+            probability = probabilities(network((x + deleted * change).to(x.dtype)).float(), scale)[0, target]
             rough = coarse.diff(dim=2).square().sum() + coarse.diff(dim=3).square().sum()
             (probability + area * coarse.mean() + variation * rough / coarse.numel()).backward()
             adam.step()
@@ -196,6 +198,15 @@ def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
         last = "K - 1" if k is None else k - 1
         raise ParameterError(f"got target {target}; expected a class from 0 to {last}; choose one")
     return answer.evidence(target)
+
+
+def _scale(black_box: BlackBox, network: nn.Module, x: Tensor) -> Scale:
+    """What a copy of the black box's network answers: its probabilities, or logits, which it may answer instead."""
+    answer = black_box(x.float().cpu())
+    with torch.no_grad():
+        own = network(x).float().cpu()
+    same = answer.scores is not None and torch.allclose(own, answer.scores, rtol=1e-3, atol=1e-4)
+    return "probabilities" if same and answer.scale == "probabilities" else "scores"
 
 
 def _covers(n: int, patch: int, stride: int) -> Tensor:

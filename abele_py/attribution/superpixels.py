@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..black_boxes.black_box import Answer, BlackBox
+from ..black_boxes.black_box import BlackBox
+from ..black_boxes.outputs import Answer
 from ..errors import ParameterError
 from .anchor import find_anchor
 from .baselines import Baseline, baseline_of
@@ -65,7 +66,8 @@ class Pieces(NamedTuple):
             for rows in present.split(self.black_box.batch_size)
         ]
         scores = [answer.scores for answer in answers if answer.scores is not None]
-        return Answer(torch.cat([answer.labels for answer in answers]), torch.cat(scores) if scores else None)
+        labels = torch.cat([answer.labels for answer in answers])
+        return Answer(labels, torch.cat(scores) if scores else None, self.black_box.scale)
 
     def map(self, values: Tensor) -> Tensor:
         """(S,) -> (H, W) float32: a superpixel's value on all of its pixels."""

@@ -52,11 +52,15 @@ _ANSWERS = re.compile(r"(Tensor|SymInt|int|float|bool|number)|List\[(Tensor|SymI
 class _Node:
     """One call of the graph: arguments as the file has them, names of the results, names not needed afterwards."""
 
+    target: str
     operator: str
     function: Callable[..., Any]
     arguments: list[tuple[str, dict[str, Any]]]
     results: list[Any]
     done_with: list[str]
+
+    def __reduce__(self) -> Any:  # operators cannot be pickled; they are found again by their names
+        return _made, (self.target, self.arguments, self.results, self.done_with)
 
 
 class ExportedClassifier(nn.Module):
@@ -75,6 +79,8 @@ class ExportedClassifier(nn.Module):
         BlackBoxError: no such file; or it is damaged, of another format, in training mode, has several inputs or
             outputs, or holds more than tensors and ATen's operators on them.
     """
+
+    image_dtype = torch.float32  # it converts images to the type of its input itself
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
@@ -168,9 +174,12 @@ def _bounds(size: dict[str, Any], ranges: Mapping[str, Any]) -> tuple[int, int |
     return max(found.get("min_val") or 1, 1), high if isinstance(high, int) and high < 2**31 else None
 
 
+def _made(target: str, *rest: Any) -> _Node:
+    return _Node(target, *((target, _SIZES[target]) if target in _SIZES else _operator(target)), *rest)
+
+
 def _node(node: Mapping[str, Any]) -> _Node:
     target = node["target"]
-    name, function = (target, _SIZES[target]) if target in _SIZES else _operator(target)
     arguments = [(entry["name"], entry["arg"]) for entry in node["inputs"]]
     for key, argument in arguments:
         ((kind, value),) = argument.items()
@@ -181,7 +190,7 @@ def _node(node: Mapping[str, Any]) -> _Node:
         if key in ("training", "train") and value is True:
             raise BlackBoxError(f"exported in training mode ({target}); expected evaluation mode; {AGAIN}")
     results = [_results(output) for output in node["outputs"]]
-    return _Node(name, function, arguments, results, [])
+    return _made(target, arguments, results, [])
 
 
 def _operator(target: str) -> tuple[str, Callable[..., Any]]:

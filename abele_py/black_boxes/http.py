@@ -68,6 +68,12 @@ class HttpClassifier:
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         self._opener = urllib.request.build_opener(_NoRedirects)
 
+    def __getstate__(self) -> dict[str, Any]:  # an opener cannot be pickled
+        return {name: value for name, value in vars(self).items() if name != "_opener"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _opener=urllib.request.build_opener(_NoRedirects))
+
     def __call__(self, images: Tensor) -> np.ndarray:
         body = json.dumps({"instances": images.tolist()}).encode()
         return self._parsed(self._answer(body), len(images))

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
+from ..provenance import hashes_of, origin_of, remember
 from ..reading import read_regular
-from .black_box import as_function
+from .adapters import PreprocessedFunction
 from .exported import ExportedClassifier
 from .http import HttpClassifier
-from .onnx import OnnxClassifier
+from .modules import as_given
+from .onnx import OnnxClassifier, external_files
+from .outputs import classes_of, names_of
 from .preprocessing import Pixels, as_input, numbers
 
 FILES = (".onnx", ".pt2", ".skops")
@@ -32,7 +35,7 @@ OTHER_FILES = {
 
 
 class LoadedBlackBox(NamedTuple):
-    """A classifier for ``Abele(classifier, ...)``, and the names of its classes: empty where they are not known."""
+    """A classifier for ``Abele(classifier, ...)``, and the names of its classes: empty where numbers name them."""
 
     classifier: Any
     class_names: tuple[str, ...]
@@ -78,7 +81,6 @@ def load_black_box(
     kind = _kind(spec)
     if kind == "checkpoint":
         return _checkpoint(spec, pixels, image_shape)
-    names: tuple[str, ...] = ()
     if kind == "http":
         classifier: Any = HttpClassifier(spec, timeout, retries)
     elif kind == "function":
@@ -90,10 +92,11 @@ def load_black_box(
     else:
         from .skops import load_skops
 
-        classifier, names = load_skops(spec)
+        classifier, _ = load_skops(spec)
     if isinstance(classifier, (OnnxClassifier, ExportedClassifier)):
         _check_input(classifier, pixels, image_shape)
-    return LoadedBlackBox(with_preprocessing(classifier, pixels), names)
+    loaded = remember(with_preprocessing(classifier, pixels), _origin(spec, kind, classifier, pixels))
+    return LoadedBlackBox(loaded, names_of(classes_of(classifier)))
 
 
 def with_preprocessing(classifier: Any, pixels: Pixels) -> Any:
@@ -102,8 +105,7 @@ def with_preprocessing(classifier: Any, pixels: Pixels) -> Any:
         return classifier
     if isinstance(classifier, nn.Module):
         return _PreprocessedModule(classifier, pixels)
-    function = as_function(classifier)
-    return lambda images: function(pixels(images))
+    return PreprocessedFunction(classifier, pixels)
 
 
 def identity(spec: str, **options: Any) -> dict[str, Any]:
@@ -121,6 +123,21 @@ def identity(spec: str, **options: Any) -> dict[str, Any]:
     else:
         found = {"name": spec.partition("?")[0] if kind == "http" else spec}
     return found | {key: value for key, value in options.items() if value not in (None, False, "rgb")}
+
+
+def _origin(spec: str, kind: str, classifier: Any, pixels: Pixels) -> dict[str, Any]:
+    """What a black box was read from, with the hashes of all its files; see :func:`~abele_py.provenance.origin_of`."""
+    if kind == "function":
+        found = origin_of(classifier)
+    elif kind == "http":  # a query may hold a key
+        spec = spec.partition("?")[0]
+        found = {"type": "endpoint", "name": spec}
+    else:
+        path = Path(spec)
+        more = external_files(path) if kind == ".onnx" else []
+        found = {"type": kind, "name": path.name, "files": hashes_of(path, *more)}
+    given = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(pixels).items()} if pixels else {}
+    return found | {"specification": spec} | ({"pixels": given} if given else {})
 
 
 def _kind(spec: str) -> str:
@@ -162,10 +179,12 @@ def _imported(spec: str) -> Any:
     module, _, function = spec.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
-    except Exception as error:  # the user's module may fail in any way
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way, or end the program
+        reason = f"it calls sys.exit({error})" if isinstance(error, SystemExit) else str(error)
         raise BlackBoxError(
-            f"got the black box {spec!r}, which cannot be imported ({error}); expected package.module:function, "
-            "importable from here (python -c 'import package.module'); put its folder on PYTHONPATH"
+            f"got the black box {spec!r}, which cannot be imported ({reason}); expected package.module:function, "
+            "importable from here (python -c 'import package.module'); put its folder on PYTHONPATH, and what it does "
+            "as a program under if __name__ == '__main__'"
         ) from error
 
 
@@ -179,18 +198,26 @@ def _check_input(
         )
     if image_shape is not None:
         as_input(pixels(torch.zeros(1, *image_shape)), network.input_shape, network.dtype)
+        if isinstance(network, OnnxClassifier):
+            network.find_classes(pixels(torch.rand(16, *image_shape, generator=torch.Generator().manual_seed(0))))
 
 
 class _PreprocessedModule(nn.Module):
+    image_dtype = torch.float32  # pixels are computed in it, whatever the module takes
+
     def __init__(self, module: nn.Module, pixels: Pixels) -> None:
         super().__init__()
         self.module = module
         self.pixels = pixels
 
+    @property
+    def classes_(self) -> Any:
+        return classes_of(self.module)
+
     def forward(self, images: Tensor) -> Any:
-        return self.module(self.pixels(images))
+        return self.module(as_given(self.module, self.pixels(images)))
 
     def logits(self, images: Tensor) -> Any:
         """What gradients are taken of: the logits of the module, where it has such a method."""
         logits = getattr(type(self.module), "logits", None)
-        return logits(self.module, self.pixels(images)) if callable(logits) else self(images)
+        return logits(self.module, as_given(self.module, self.pixels(images))) if callable(logits) else self(images)

@@ -17,34 +17,17 @@ from sklearn.ensemble._forest import BaseForest
 from sklearn.ensemble._gb import BaseGradientBoosting
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
-from torch import Tensor
 
 from ..errors import BlackBoxError, missing_extra
 from ..reading import open_zip, parse_json, read_regular
+from .outputs import classes_of, names_of
 
 TREE = "sklearn.tree._tree.Tree"
 WAY_OUT = "save it with skops.io.dump, convert it to .onnx, or pass package.module:function, which runs your own code"
 
 
-class NamedClassifier:
-    """A scikit-learn classifier fitted on words: images (N, ...) -> scores (N, K) or labels (N,), words in order.
-
-    Args:
-        estimator: fitted.
-    """
-
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
-
-    def __call__(self, images: Tensor) -> np.ndarray:
-        rows = images.flatten(1).numpy()
-        if hasattr(self.estimator, "predict_proba"):
-            return self.estimator.predict_proba(rows)
-        return np.searchsorted(self.estimator.classes_, self.estimator.predict(rows))
-
-
 def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
-    """The classifier in a file, and the names of its classes where they are words.
+    """The classifier in a file, and the names of its classes; empty where they are 0 to K - 1.
 
     Raises:
         BlackBoxError: no such file, no skops file, types that are not trusted, damaged trees, or no fitted classifier.
@@ -83,9 +66,7 @@ def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
         raise BlackBoxError(
             f"got {name!r} with a {type(estimator).__name__}; expected a fitted classifier; fit it and {WAY_OUT}"
         )
-    if np.asarray(classes).dtype.kind in "UO":
-        return NamedClassifier(estimator), tuple(map(str, classes))
-    return estimator, ()
+    return estimator, names_of(classes_of(estimator))
 
 
 def _check_trees(name: str, estimator: Any) -> None:

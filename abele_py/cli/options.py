@@ -60,7 +60,7 @@ def add_class_names(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--class-names",
         type=str,
-        help="of the labels 0, 1, ..., with commas between; default: those that the black box carries, else numbers",
+        help="of the classes in their order, with commas between; default: what the black box calls them, else numbers",
     )
 
 

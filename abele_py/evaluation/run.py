@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ..attribution.registry import methods_of
 from ..black_boxes.black_box import BlackBox
 from ..datasets.loading import dataset_of, load_split
+from ..datasets.records import to_unit
 from ..errors import (
     AbeleError,
     BlackBoxError,
@@ -122,6 +123,10 @@ def evaluate(
         rivals = load_split(name, "val", data_dir, download) if split == "test" else train
         chosen = tuple(np.random.default_rng(seed).choice(len(test), n, replace=False).tolist())
         box, judge = BlackBox(black_box, batch_size), None if oracle is None else BlackBox(oracle, batch_size)
+        # On the same images whenever the run goes on: whether scores are probabilities is decided at the first call.
+        for model in (box, judge):
+            if model is not None:
+                model.probe(to_unit(test.images[:16]))
         folder, n_maps = Path(out), min(n_maps or n, n)
         subject = Subject(autoencoder, box, judge, train, rivals, test, chosen, n_maps, n_costly, found, seed, folder)
         left_out = _left_out(subject)

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..black_boxes.black_box import Answer, BlackBox
-from ..class_names import class_names_of
-from ..errors import ParameterError, unknown_name
+from ..black_boxes.black_box import BlackBox, agree
+from ..black_boxes.outputs import Answer, plain
+from ..errors import BlackBoxError, ParameterError, unknown_name
 from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
@@ -71,10 +70,15 @@ class Abele:
             there are too few. False, as in the paper: the surrogate is fitted on the neighbors alone, and exemplars
             are samples of the prior inside the rule.
         batch_size: most images in one call of the black box or the autoencoder.
-        class_names: names of the labels 0..K-1, for words and figures: a sequence, or a mapping from labels to names.
+        class_names: names of the classes, for words and figures: a sequence in the order of the black box's columns (of
+            its ``classes_``, where it has them), or a mapping from its classes to names. None: what it calls them
+            itself.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
             neighborhood, its kernel, splits along the axes, exemplars from the prior inside the rule,
             counter-exemplars from the counterfactual rules alone, median saliency.
+
+    Threads may share it, and it can be pickled where the black box and the autoencoder can. A torch module of the
+    user's stays in evaluation mode while any of them is at work with it; do not train it meanwhile.
 
     Raises:
         BlackBoxError, AutoencoderError, ParameterError, UnknownNameError: an argument cannot be used.
@@ -102,7 +106,7 @@ class Abele:
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         preset: Preset = "default",
     ) -> None:
-        self._space = LatentSpace(autoencoder, BlackBox(black_box, batch_size), validity_threshold)
+        self._space = LatentSpace(autoencoder, BlackBox(black_box, batch_size, class_names), validity_threshold)
         self.options = options_of(
             preset,
             self._space.k,
@@ -120,11 +124,8 @@ class Abele:
             counter_depth=counter_depth,
             real_codes=real_codes,
         )
-        self.class_names = class_names_of(class_names)
         self._space.probe()
-        n_classes = self._space.black_box.n_classes
-        if self.class_names and n_classes not in (None, len(self.class_names)):
-            raise ParameterError(f"got {len(self.class_names)} class_names for {n_classes} scores; expected one each")
+        self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
         self._landmarks = self._space.classify(references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
@@ -137,17 +138,19 @@ class Abele:
 
         Args:
             image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape.
-            target: a label or class name; counter-exemplars are then looked for with this label only.
+            target: a class name, or a class as the black box has it (7, where its classes are 1, 4 and 7);
+                counter-exemplars are then looked for with this label only.
 
         Raises:
             ImageError: the image cannot be used.
-            BlackBoxError: the black box answered otherwise than a classifier does.
+            BlackBoxError: the black box answered otherwise than a classifier does, or otherwise at the end than at
+                the beginning.
             NeighborhoodError: hardly any neighbor was valid.
             ParameterError, UnknownNameError: the target cannot be one.
         """
-        space, o = self._space, self.options
+        # With a count of its own: other threads may be at work with the same explainer.
+        space, o = self._space.counted(), self.options
         generator = torch.Generator().manual_seed(o.random_state)
-        queried = space.black_box.images
         x = check_image(image, space.image_shape)
         answer = space.black_box(x[None])
         anchor = Points(space.encode(x[None]), x[None], *answer)
@@ -175,13 +178,13 @@ class Abele:
         made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
         reconstruction = space.classify(z[None])
-        counters = self._counter_exemplars(anchor, reconstruction, candidates, wanted)
+        counters = self._counter_exemplars(space, anchor, reconstruction, candidates, wanted)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
-        saliency, map_fit = self._saliency(x, label, neighbors, exemplars)
+        saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
         typicality = space.typicality(z[None])
         trust = judge(
             fidelity,
@@ -194,6 +197,13 @@ class Abele:
             None if typicality is None else float(typicality),
             map_fit,
         )
+        if not agree(answer, space.black_box(x[None])):
+            others = space.black_box.images - 2
+            raise BlackBoxError(
+                f"got another answer of the black box for the image after {others} other images; expected the same, "
+                "for an explanation is of one function; switch off what changes while it is queried: training, caches, "
+                "updates of the service"
+            )
         found = Explanation(
             image=x,
             label=label,
@@ -212,8 +222,8 @@ class Abele:
             surrogate=surrogate,
             trust=trust,
             notes=(),
-            params=self._params(target if isinstance(target, str) else wanted)
-            | {"black_box_images": space.black_box.images - queried},
+            params=self._params(target if target in (*self.class_names, str(wanted)) else wanted)
+            | {"black_box_answers": space.black_box.answers, "black_box_images": space.black_box.images},
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
             traversals=traversals,
@@ -233,7 +243,9 @@ class Abele:
         typical = typicality is None or float(typicality) >= NOT_TYPICAL
         return typical and bool(self._space.valid(z[None]))
 
-    def _saliency(self, image: Tensor, label: int, neighbors: Points, exemplars: Points) -> MeasuredMap:
+    def _saliency(
+        self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
+    ) -> MeasuredMap:
         if self.options.saliency == "median":
             return MeasuredMap(median_map(image, exemplars.images), None)
         if self.options.saliency == "contrast":
@@ -244,23 +256,27 @@ class Abele:
         points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
         others = points.images[points.labels != label]
         generator = torch.Generator().manual_seed(self.options.random_state)
-        black_box = self._space.black_box
-        return measured_mosaic_map(image, others, lambda images: black_box(images).probability(label), generator)
+
+        return measured_mosaic_map(image, others, lambda images: space.black_box(images).probability(label), generator)
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""
         if target is None:
             return None
-        n_classes = self._space.black_box.n_classes or len(self.class_names)
-        names = [*self.class_names] or [str(y) for y in range(n_classes)]
-        if isinstance(target, str):
-            if target not in names and not target.isdecimal():
-                raise unknown_name("target", target, names)
-            target = names.index(target) if target in names else int(target)
-        if isinstance(target, bool) or not isinstance(target, Integral):
+        black_box = self._space.black_box
+        n = len(black_box.classes or ()) or black_box.n_classes or len(self.class_names)
+        names = [*self.class_names] or [str(y) for y in range(n)]
+        given = plain(target)
+        if isinstance(target, bool) or not isinstance(given, int | str) or isinstance(target, float):
             raise ParameterError(f"got the target {target!r}; expected a label (a whole number) or a class name")
-        target = int(target)
-        if target < 0 or (n_classes and target >= n_classes):
+        own = {str(c): column for column, c in enumerate(black_box.classes or range(n))}
+        if str(given) in own and (isinstance(given, int) or given not in names):
+            target = own[str(given)]
+        elif given in names:
+            target = names.index(str(given))
+        elif black_box.classes is None and not n and str(given).isascii() and str(given).isdecimal():
+            target = int(given)  # of labels only, with names for none
+        else:
             raise unknown_name("target", target, names)
         if target == label:
             raise ParameterError(
@@ -269,14 +285,14 @@ class Abele:
         return target
 
     def _counter_exemplars(
-        self, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
+        self, space: LatentSpace, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
     ) -> CounterExemplars:
         z, label = anchor.latents[0], int(anchor.labels)
         if wanted is not None:
             candidates = candidates[candidates.labels == wanted]
-        ends = find_counter_exemplars(self._space, z, label, candidates, self.options.counter_depth)
+        ends = find_counter_exemplars(space, z, label, candidates, self.options.counter_depth)
         frames = self.options.n_frames
-        paths, labels, scores = morph(self._space, anchor.images[0], reconstruction, ends, frames)
+        paths, labels, scores = morph(space, anchor.images[0], reconstruction, ends, frames)
         return CounterExemplars(
             **vars(ends),
             distances=(ends.latents - z).norm(dim=1),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor
 
+from ..black_boxes.outputs import probabilities, scale_in, scale_of
 from ..class_names import name_of
 from ..errors import DataError
 from ..latent.counter_exemplars import CounterExemplars
@@ -120,6 +121,17 @@ class Explanation:
             and (self.label, self.class_names) == (other.label, other.class_names)
             and same_arrays(self._content()[1], other._content()[1])
         )
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Scores of the black box (..., K), such as ``scores`` or those of counter-exemplars, as probabilities.
+
+        Of probabilities that it gives itself the shares of their sum, else the softmax: as decided once for the black
+        box, see ``black_box_answers`` in ``params``; in files from before, on the neighborhood's scores.
+        """
+        scale = scale_in(self.params)
+        if scale is None and self.neighborhood.scores is not None:
+            scale = scale_of(self.neighborhood.scores)
+        return probabilities(scores, scale)
 
     def plot(self) -> "Figure":
         """The explanation as one figure, to be shown by a notebook or saved with ``.savefig(path)``."""
@@ -231,12 +243,19 @@ class Explanation:
             raise ValueError("another kind of file")
         return value
 
+    def _certainty(self) -> str:
+        """The probability of the label, and its score where that is another number."""
+        if self.scores is None:
+            return ""
+        probability = f"{float(self.probabilities(self.scores)[self.label]):.3f}"
+        score = f"{float(self.scores[self.label]):.3f}"
+        return f" (probability {probability}{'' if score == probability else f', score {score}'})"
+
     def __str__(self) -> str:
         t = self.trust
         always = self.label if t.constant_label is None else t.constant_label
         lines = [
-            f"label {self.name(self.label)}"
-            + ("" if self.scores is None else f" (score {float(self.scores[self.label]):.3f})"),
+            f"label {self.name(self.label)}{self._certainty()}",
             f"fidelity {t.held_out:.3f} on {t.n_held_out} held-out neighbors "
             f"(always answering {self.name(always)}: {t.constant:.3f})",
             *(

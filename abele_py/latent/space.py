@@ -3,6 +3,7 @@
 Everything above works on latent points through this file alone; devices, batches and modes are dealt with here.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..black_boxes.black_box import BlackBox, device_of, evaluating
+from ..black_boxes.black_box import BlackBox
+from ..black_boxes.modules import device_of, evaluating
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
@@ -92,6 +94,12 @@ class LatentSpace:
                 f"got reference_latents of shape {tuple(self.reference_latents.shape)}; expected (M >= 2, {self.k}); "
                 "call autoencoder.calibrate(validation_latents, reference_latents) after training"
             )
+
+    def counted(self) -> "LatentSpace":
+        """The same space, whose black box counts its own calls and images: for one explanation beside others."""
+        own = copy.copy(self)
+        own.black_box = self.black_box.counted()
+        return own
 
     @property
     def device(self) -> torch.device:
@@ -197,7 +205,7 @@ class LatentSpace:
         try:
             with _quiet(self.autoencoder):
                 answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AutoencoderError(
                 f"{name} of the autoencoder raised {type(error).__name__}: {error}; it was given a float32 tensor of "
                 f"shape {tuple(rows.shape)}; try it on such a batch"

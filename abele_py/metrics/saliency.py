@@ -23,7 +23,7 @@ def deletion_curves(
     Step ``s`` has the share ``s / (steps - 1)`` of the pixels replaced, rounded to whole pixels: the first is the
     image, the last the baseline. Pixels of equal value come in one random order, the same for every map and call, so
     that maps of few values (superpixels, all 0) are not taken from the top left corner on. Scores that are no
-    probabilities count by their softmax (:func:`~abele_py.black_boxes.black_box.probabilities`), labels as 1 and 0.
+    probabilities count by their softmax (:func:`~abele_py.black_boxes.outputs.probabilities`), labels as 1 and 0.
 
     Args:
         image: (C, H, W) in [0, 1].

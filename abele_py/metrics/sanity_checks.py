@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from ..black_boxes.black_box import evaluating
+from ..black_boxes.modules import as_given, evaluating
 from ..errors import BlackBoxError, ImageError, missing_extra
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import on_one_scale
@@ -166,10 +166,9 @@ def _layers(module: nn.Module, image: Tensor) -> list[tuple[str, list[str]]]:
     for name, part in copy.named_modules():
         # Before, not after its forward: what a container owns itself (tokens, positions) enters before its parts.
         part.register_forward_pre_hook(note(name))
-    device = next(copy.parameters()).device
     try:
         with evaluating(copy), torch.no_grad():
-            copy(image[None].to(device))
+            copy(as_given(copy, image[None]))
     except Exception as error:
         raise BlackBoxError(
             f"the black box raised {type(error).__name__}: {error}; it was given a float32 tensor of shape "

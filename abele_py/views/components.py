@@ -89,16 +89,16 @@ def parts(e: Explanation) -> Html:
     return tag("table", tag("caption", "Which parts can be used?"), rows, class_="checks parts")
 
 
-def bars(scores: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:
-    """Scores (K,) of the labels to be shown as bars, where all scores are between 0 and 1."""
-    if scores is None or float(scores.min()) < 0 or float(scores.max()) > 1:
+def bars(probabilities: Tensor | None, shown: Iterable[int], name: Callable[[int], str], caption: str) -> Html | None:
+    """Probabilities (K,) of the labels to be shown as bars; None of a black box without scores."""
+    if probabilities is None:
         return None
     rows = [
         tag(
             "tr",
             tag("th", name(y), scope="row"),
-            tag("td", tag("i", style=f"width:{100 * float(scores[y]):.1f}%"), class_="bar", aria_hidden="true"),
-            tag("td", sentences.score(scores[y])),
+            tag("td", tag("i", style=f"width:{100 * float(probabilities[y]):.1f}%"), class_="bar", aria_hidden="true"),
+            tag("td", sentences.score(probabilities[y])),
         )
         for y in shown
     ]
@@ -155,7 +155,7 @@ def counter_exemplar_card(e: Explanation, label: int) -> Html:
         return tag("article", heading, _if(e, label), none, class_="card", id=f"to-{label}")
     i, n = rows[0], c.path_labels.shape[1]
     facts = [f"Distance {float(c.distances[i]):.2f} in the latent space"]
-    facts += [] if c.scores is None else [f"score {sentences.score(c.scores[i, label])}"]
+    facts += [] if c.scores is None else [f"probability {sentences.score(e.probabilities(c.scores)[i, label])}"]
     facts += [] if (t := e.counter_exemplar_typicality) is None else [f"typicality {float(t[i]):.2f}"]
     since = n - int((c.path_labels[i] == label).flip(0).long().cumprod(0).sum())
     end = picture(e, c.images[i], f"Counter-exemplar: predicted as {name}")
@@ -196,8 +196,9 @@ def _frames(
 ) -> list[Html]:
     """The pictures of a walk, each with the label that the black box predicts; ``scores`` are those of all walks."""
     frames = []
+    probabilities = None if scores is None else e.probabilities(scores[row])
     for f, (image, label, where) in enumerate(zip(images, labels.tolist(), places, strict=True)):
-        number = None if scores is None else tag("small", f"{float(scores[row, f, label]):.2f}")
+        number = None if probabilities is None else tag("small", f"{float(probabilities[f, label]):.2f}")
         frames.append(
             tag(
                 "figure",
@@ -248,15 +249,15 @@ def _change(e: Explanation, i: int, name: str) -> Html:
 
 
 def _scores(e: Explanation, i: int, label: int) -> Html | None:
-    """The scores of both labels on the way to a counter-exemplar."""
+    """The probabilities of both labels on the way to a counter-exemplar."""
     if e.counter_exemplars.path_scores is None:
         return None
-    scores = e.counter_exemplars.path_scores[i]
-    lines = [(e.name(y), scores[:, y].tolist()) for y in (e.label, label)]
+    probabilities = e.probabilities(e.counter_exemplars.path_scores[i])
+    lines = [(e.name(y), probabilities[:, y].tolist()) for y in (e.label, label)]
     told = ", ".join(f"{name} from {line[0]:.2f} to {line[-1]:.2f}" for name, line in lines)
     keys = [tag("span", tag("i", class_=f"key{' else' * number}"), name) for number, (name, _) in enumerate(lines)]
-    drawing = chart([line for _, line in lines], f"Scores on the way: {told}")
-    return tag("figure", drawing, tag("figcaption", "Score of ", keys, class_="keys"))
+    drawing = chart([line for _, line in lines], f"Probabilities on the way: {told}")
+    return tag("figure", drawing, tag("figcaption", "Probability of ", keys, class_="keys"))
 
 
 def _room(e: Explanation) -> int:

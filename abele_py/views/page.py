@@ -44,6 +44,7 @@ def page_of(e: Explanation, title: str = "") -> str:
 
 def _top(e: Explanation, title: str) -> Html:
     name, text = e.name(e.label), sentences.belief(e)[1]
+    probabilities = None if e.scores is None else e.probabilities(e.scores)
     size = " x ".join(str(n) for n in reversed(e.image.shape[1:]))
     range_ = "in colour" if len(e.image) == 3 else "from black, 0, to white, 1"
     scale = f"{f'{title}: ' if title else ''}{size} pixels, {range_}"
@@ -75,7 +76,7 @@ def _top(e: Explanation, title: str) -> Html:
             "div",
             tag("h1", "The black box predicts ", tag("strong", name)),
             tag("p", sentences.certainty(e), class_="certainty"),
-            bars(e.scores, highest(e.scores), e.name, "Highest scores, from 0 to 1"),
+            bars(probabilities, highest(probabilities), e.name, "Highest probabilities, from 0 to 1"),
             tag("dl", ([tag("dt", question), tag("dd", answer)] for question, answer in answers)),
         ),
         class_="top",

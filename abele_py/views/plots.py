@@ -144,7 +144,7 @@ def _draw_decision(figure: SubFigure, e: Explanation) -> None:
     t = e.trust
     grid = figure.add_gridspec(3, 5, width_ratios=[1, 1, 1, 1, 1.7], height_ratios=[20, 1, 2])
     image, code, map_, areas = (figure.add_subplot(grid[0, i]) for i in range(4))
-    score = "" if e.scores is None else f" (score {float(e.scores[e.label]):.2f})"
+    score = "" if e.scores is None else f" (p = {float(e.probabilities(e.scores)[e.label]):.2f})"
     show_image(image, e.image, f"The black box predicts\n{_short(e.name(e.label))}{score}")
     show_image(code, e.reconstruction, f"Reconstruction:\npredicted as {_short(e.name(e.reconstruction_label))}")
     show_saliency(map_, e.image, e.saliency, _saliency_title(e))
@@ -181,7 +181,7 @@ def _always(e: Explanation, label: int | None) -> str:
 def _draw_path(figure: SubFigure, e: Explanation) -> None:
     c = e.counter_exemplars
     label = int(c.labels[0])
-    below = "" if c.path_scores is None else f"; below, the score of {_short(e.name(label), 60)}"
+    below = "" if c.path_scores is None else f"; below, the probability of {_short(e.name(label), 60)}"
     _heading(
         figure, f"From the image to the nearest counter-exemplar, and what the black box predicts on the way{below}"
     )
@@ -189,7 +189,7 @@ def _draw_path(figure: SubFigure, e: Explanation) -> None:
     shown = np.linspace(0, frames - 1, min(frames, COLUMNS)).round().astype(int).tolist()
     for axes, i in zip(_row(figure, 1)[0], shown, strict=False):
         predicted = int(c.path_labels[0, i])
-        score = "" if c.path_scores is None else f"\n{float(c.path_scores[0, i, label]):.2f}"
+        score = "" if c.path_scores is None else f"\n{float(e.probabilities(c.path_scores)[0, i, label]):.2f}"
         show_image(axes, c.paths[0, i], f"{_short(e.name(predicted))}{score}")
 
 
@@ -227,7 +227,7 @@ def _draw_counter_exemplars(figure: SubFigure, e: Explanation) -> None:
     images, maps = _row(figure, 2)
     for i in range(min(len(c), COLUMNS)):
         label = int(c.labels[i])
-        score = "" if c.scores is None else f" ({float(c.scores[i, label]):.2f})"
+        score = "" if c.scores is None else f" ({float(e.probabilities(c.scores)[i, label]):.2f})"
         show_image(images[i], c.images[i], f"{_short(e.name(label))}{score}")
         show_saliency(maps[i], e.image, c.saliency[i])
 

@@ -35,11 +35,14 @@ def decision(e: Explanation) -> str:
 
 
 def certainty(e: Explanation) -> str:
-    """How sure the black box is, as far as its scores tell."""
+    """How sure the black box is, as far as its scores tell: a probability, and the score where that is another."""
     if e.scores is None:
         return "It returns labels only, no scores."
     second = next(y for y in e.scores.argsort(descending=True, stable=True).tolist() if y != e.label)
-    return f"Its score is {score(e.scores[e.label])}. Next comes {e.name(second)}, {score(e.scores[second])}."
+    p = e.probabilities(e.scores)
+    own, raw = score(p[e.label]), score(e.scores[e.label])
+    beside = "" if own == raw else f" (its score is {raw})"
+    return f"Its probability is {own}{beside}. Next comes {e.name(second)}, {score(p[second])}."
 
 
 def reason(e: Explanation) -> str:
@@ -189,7 +192,7 @@ def nearest_first(e: Explanation) -> list[Condition]:
 
 
 def score(value: object) -> str:
-    """A score in short. It is rounded to 1 or 0 only where it is 1 or 0."""
+    """A probability or score in short. It is rounded to 1 or 0 only where it is 1 or 0."""
     v = float(value)  # type: ignore[arg-type]
     if 0.995 <= v < 1:
         return "above 0.99"

@@ -38,9 +38,9 @@ WRONG = {
     "one class only": lambda x: torch.ones(len(x), 1),
     "nothing": lambda x: None,
     "words": lambda x: ["cat"] * len(x),
-    "a dictionary": lambda x: {"logits": torch.zeros(len(x), 2)},
+    "a dictionary of who knows what": lambda x: {"features": torch.zeros(len(x), 2), "loss": torch.zeros(len(x))},
     "ragged scores": lambda x: [[0.5, 0.5], [1.0]] * len(x),
-    "a tuple of outputs": lambda x: (torch.zeros(len(x), 2), torch.zeros(len(x), 5)),
+    "a tuple of outputs of another shape": lambda x: (torch.zeros(len(x), 2, 3), torch.zeros(len(x), 5)),
     "an exception": raising,
 }
 
@@ -126,25 +126,25 @@ def test_scores_become_float32_and_their_largest_the_label(dtype):
     assert torch.equal(answer.labels, answer.scores.argmax(dim=1))
 
 
-def test_scores_become_probabilities_row_by_row():
-    kept = [[0.2, 0.8], [0.0, 1.0], [0.2005, 0.8]]
-    logits = [[0.2, 0.9], [-0.5, 1.5], [0.0, 0.0], [3.0, -40.0]]
-    answer = Answer(torch.zeros(7, dtype=torch.int64), torch.tensor(kept + logits))
-    expected = torch.cat([torch.tensor(kept), torch.tensor(logits).softmax(dim=1)])
-    assert torch.equal(probabilities(answer.scores), expected)
-    for label in (0, 1):
-        assert torch.equal(answer.probability(label), expected[:, label])
-        assert torch.equal(answer.evidence(label), answer.scores[:, label])
-    assert answer.probability(0).dtype == torch.float32
-    assert Answer(answer.labels[:1], torch.tensor([[0.0, 1.0005]])).probability(1).tolist() == [1]
+def test_scores_become_probabilities_in_one_way_for_all_rows():
+    shares = torch.tensor([[0.2, 0.8], [0.0, 1.0], [0.2005, 0.8]])
+    logits = torch.tensor([[0.2, 0.9], [-0.5, 1.5], [0.2, 0.8], [3.0, -40.0]])
+    for scores, expected in ((shares, shares / shares.sum(dim=1, keepdim=True)), (logits, logits.softmax(dim=1))):
+        answer = Answer(torch.zeros(len(scores), dtype=torch.int64), scores)
+        assert torch.equal(probabilities(scores), expected)
+        for label in (0, 1):
+            assert torch.equal(answer.probability(label), expected[:, label])
+            assert torch.equal(answer.evidence(label), scores[:, label])
+        assert answer.probability(0).dtype == torch.float32
+    assert Answer(torch.zeros(1), torch.tensor([[0.0, 1.0005]])).probability(1).tolist() == [1]
 
 
 @given(arrays("float32", (3, 4), elements=st.floats(-1e4, 1e4, width=32)))
 def test_probabilities_are_distributions_that_stay_what_they_are(values):
     found = probabilities(torch.from_numpy(values))
     assert float(found.min()) >= 0
-    assert float((found.sum(dim=1) - 1).abs().max()) < 1.001e-3
-    assert torch.equal(probabilities(found), found)
+    assert float((found.sum(dim=1) - 1).abs().max()) < 1e-6
+    torch.testing.assert_close(probabilities(found), found)
 
 
 def test_the_probability_of_a_black_box_of_labels_is_1_or_0():
@@ -155,9 +155,11 @@ def test_the_probability_of_a_black_box_of_labels_is_1_or_0():
 
 def test_gradients_flow_through_probabilities():
     scores = torch.tensor([[0.2, 0.8], [2.0, -1.0]], requires_grad=True)
-    gradient = torch.autograd.grad(probabilities(scores)[:, 0].sum(), scores)[0]
+    gradient = torch.autograd.grad(probabilities(scores)[1, 0], scores)[0]
     p = float(torch.tensor([2.0, -1.0]).softmax(dim=0)[0])
-    torch.testing.assert_close(gradient, torch.tensor([[1.0, 0.0], [p * (1 - p), -p * (1 - p)]]))
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, 0.0], [p * (1 - p), -p * (1 - p)]]))
+    gradient = torch.autograd.grad(probabilities(scores[:1])[0, 0], scores)[0]  # of p / (p + q)
+    torch.testing.assert_close(gradient, torch.tensor([[0.8, -0.2], [0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
@@ -285,23 +287,12 @@ def test_a_forest_gives_its_probabilities():
 
 
 @pytest.mark.parametrize("estimator", [RidgeClassifier(), LinearSVC()], ids=lambda e: type(e).__name__)
-def test_an_estimator_without_probabilities_gives_labels(estimator):
+def test_the_decision_function_stands_in_for_probabilities(estimator):
     answer = BlackBox(estimator.fit(ROWS, LABELS))(IMAGES)
-    assert answer.scores is None
-    assert torch.equal(answer.labels, torch.from_numpy(estimator.predict(IMAGES.flatten(1).numpy())).long())
-
-
-@pytest.mark.parametrize("labels", [LABELS + 1, np.where(LABELS > 0, "bright", "dark")], ids=["1 and 2", "words"])
-def test_classes_other_than_0_to_k_are_refused(labels):
-    forest = RandomForestClassifier(5, random_state=0).fit(ROWS, labels)
-    with pytest.raises(BlackBoxError, match=r"expected 0\.\.K-1"):
-        BlackBox(forest)(IMAGES)
-
-
-def test_an_estimator_of_words_without_probabilities_is_refused():
-    with pytest.raises(BlackBoxError) as caught:
-        BlackBox(LinearSVC().fit(ROWS, np.where(LABELS > 0, "bright", "dark")))(IMAGES)
-    assert says_what_to_do(caught.value)
+    rows = IMAGES.flatten(1).numpy()
+    assert torch.equal(answer.labels, torch.from_numpy(estimator.predict(rows)).long())
+    expected = 1 / (1 + np.exp(-estimator.decision_function(rows)))
+    np.testing.assert_allclose(answer.probability(1), expected, rtol=1e-5)
 
 
 def test_an_unfitted_estimator_is_refused():

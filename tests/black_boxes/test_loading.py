@@ -1,5 +1,6 @@
 """Specifications of black boxes: each kind by the command, real endpoints with all their moods, and what is refused."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import skops.io
 import torch
@@ -27,6 +29,7 @@ from abele_py.cli.commands import main
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
 from abele_py.errors import BlackBoxError, ParameterError, UnknownNameError
+from abele_py.provenance import origin_of
 
 PAGE = (ROOT / "docs" / "black-boxes.md").read_text(encoding="utf-8")
 IMAGES = torch.rand(5, 1, 1, 2, generator=seeded())
@@ -505,3 +508,20 @@ def test_the_page_names_every_option_and_kind():
         "retries=4",
     ):
         assert word in PAGE
+
+
+def test_what_was_loaded_is_told_with_all_its_files(tmp_path):
+    weights = onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    rows = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4])
+    scores = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 4])
+    graph = onnx.helper.make_graph([node], "g", [rows], [scores], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="m.weights", size_threshold=0)
+    told = origin_of(load_black_box(path, mean=0.5).classifier)
+    expected = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("m.onnx", "m.weights")}
+    assert told["files"] == expected
+    assert (told["name"], told["specification"]) == ("m.onnx", str(path))
+    assert told["pixels"]["mean"] == [0.5]

@@ -115,7 +115,7 @@ def test_the_strongest_evidence_is_placed(good, pixel, place):
 
 def test_change_and_certainty(good):
     assert sentences.change(good) == "The nearest image found with another label is predicted as dark."
-    assert sentences.certainty(good) == "Its score is 0.80. Next comes dark, 0.20."
+    assert sentences.certainty(good) == "Its probability is 0.80. Next comes dark, 0.20."
     assert sentences.certainty(explained(hard)) == "It returns labels only, no scores."
     assert "No similar image" in sentences.change(explained(always_one))
 

@@ -1,0 +1,65 @@
+"""A user's torch module: where its parameters are, of what type, and evaluation mode that threads can share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_LOCK = Lock()
+# Modules in evaluation mode on our account: how many are at work with it, and whether it was in training mode before.
+# Each submodule by itself, for two networks may share some.
+_AT_WORK: dict[int, tuple[int, bool]] = {}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each submodule's own mode again outside, also after an exception.
+
+    Threads may share a module, or a part of one: the last one out restores the mode.
+    """
+    parts = list(module.modules())  # kept, so that no other object gets the id of one of them
+    with _LOCK:
+        for part in parts:
+            users, training = _AT_WORK.get(id(part), (0, part.training))
+            _AT_WORK[id(part)] = users + 1, training
+            part.training = False
+    try:
+        yield
+    finally:
+        with _LOCK:
+            for part in parts:
+                users, training = _AT_WORK.pop(id(part))
+                if users > 1:
+                    _AT_WORK[id(part)] = users - 1, training
+                elif training:
+                    part.training = True
+
+
+def device_of(model: Any) -> torch.device:
+    """The device of a torch module, by its first parameter or buffer; main memory for all else."""
+    first = next(_tensors(model), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def dtype_of(model: Any) -> torch.dtype:
+    """The type of images that a torch module takes: of its first floating parameter or buffer; else float32.
+
+    Modules of this package that convert images themselves say so by ``image_dtype``.
+    """
+    own = getattr(model, "image_dtype", None)
+    if isinstance(own, torch.dtype):
+        return own
+    return next((t.dtype for t in _tensors(model) if t.is_floating_point()), torch.float32)
+
+
+def as_given(module: nn.Module, images: Tensor) -> Tensor:
+    """Images on the module's device, in the type of its parameters."""
+    return images.to(device_of(module), dtype_of(module))
+
+
+def _tensors(model: Any) -> Iterator[Tensor]:
+    return chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else iter(())
