@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import ImageError
+from .parameters import checked
 
 
 def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
@@ -48,6 +49,7 @@ def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
     return value.cpu().to(torch.float32, copy=True).contiguous()
 
 
+@checked
 def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = False) -> Tensor:
     """Read a picture (PNG, JPEG, ...) or an ``.npy`` array as a (C, H, W) float32 tensor in [0, 1].
 

@@ -14,7 +14,7 @@ from inspect import Parameter, signature
 from numbers import Real
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from .errors import ParameterError, UnknownNameError, unknown_name
+from .errors import ParameterError, UnknownChoiceError, unknown_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST = 2**31 - 1  # of a whole number that is only said to be at least something
@@ -70,13 +70,23 @@ class CheckedInside(NamedTuple):
     """For ``Annotated``: the function itself checks this parameter, and says better what is wrong."""
 
 
+class NotEmpty(NamedTuple):
+    """For ``Annotated``: a sequence of at least one."""
+
+
 class Axes(NamedTuple):
     """For ``Annotated`` tensors: the letters of their axes, such as ``"N k"``."""
 
     letters: str
 
 
+Picture = Annotated[Any, CheckedInside()]  # for `check_image`, which says how to convert one
 Count = Annotated[int, at_least(1)]
+Number = Annotated[int, at_least(0)]
+Many = Annotated[int, between(1, 10**6)]  # of what is held in memory at once
+Size = Annotated[int, between(1, 2**20)]  # of a layer, or of an image
+Shape = tuple[Size, Size, Size]  # of an image: (C, H, W)
+Label = Annotated[int, at_least(0)]
 Share = Annotated[float, between(0, 1)]
 Positive = Annotated[float, above(0)]
 NotNegative = Annotated[float, at_least(0)]
@@ -186,15 +196,16 @@ def kind_of(annotation: Any) -> Kind | None:
     return _instance(annotation) if isinstance(annotation, type) and not anything else None
 
 
-def _refusal(name: str, kind: Kind, value: Any, default: Any) -> ParameterError | UnknownNameError:
-    if kind.choices and isinstance(value, str):
-        return unknown_name(name, value, kind.choices)
+def _refusal(name: str, kind: Kind, value: Any, default: Any) -> ParameterError:
     if default is Parameter.empty:
         advice = "pass one"
     elif default is None or not isinstance(default, (int, float, str)):
         advice = "leave it out"
     else:
         advice = f"leave it out for {default!r}"
+    if kind.choices and isinstance(value, str):
+        known, _, hint = str(unknown_name(name, value, kind.choices)).partition(". ")
+        return UnknownChoiceError(f"{known.removesuffix('.')}; {advice}{'. ' * bool(hint)}{hint}")
     return ParameterError(f"got {shown(name, value)}; expected {kind.expected(value)}; {_hint(value)}{advice}")
 
 
@@ -253,9 +264,9 @@ def _number(cls: type, interval: Interval) -> Kind:
         try:
             number = float(value)
             if whole:
-                if not math.isfinite(number) or int(value) != value:
+                if not number.is_integer():
                     raise _Unfit
-                number = int(value)
+                number = int(value) if isinstance(value, int) else int(number)
         except (OverflowError, ValueError) as error:  # too large for a float
             raise _Unfit from error
         if not math.isfinite(number) or not interval.holds(number):
@@ -274,6 +285,8 @@ def _narrowed(annotation: Any, details: Sequence[Any]) -> Kind | None:
             return _number(annotation, detail)
         if isinstance(detail, Axes):
             return _tensor(annotation, detail.letters.split())
+        if isinstance(detail, NotEmpty):
+            return _several(get_origin(annotation), get_args(annotation), least=1)
     return kind_of(annotation)
 
 
@@ -351,7 +364,7 @@ def _one_of(annotations: Sequence[Any]) -> Kind | None:
     return Kind(expected, convert, choices)
 
 
-def _several(origin: Any, parts: Sequence[Any]) -> Kind:
+def _several(origin: Any, parts: Sequence[Any], least: int = 0) -> Kind:
     """A sequence as a tuple (a list for ``list``): of one kind, or of as many as a tuple's annotation has."""
     alike = origin is not tuple or parts[1:] == (Ellipsis,)
     kinds = [kind_of(part) for part in (parts[:1] if alike else parts)]
@@ -362,17 +375,28 @@ def _several(origin: Any, parts: Sequence[Any]) -> Kind:
         if getattr(value, "ndim", 1) == 0:  # an array of no axis says it is iterable, and is not
             raise _Unfit
         values = list(value)
-        if not alike and len(values) != len(kinds):
+        if len(values) < least or (not alike and len(values) != len(kinds)):
             raise _Unfit
         of_each = kinds * len(values) if alike else kinds
         fitted = [v if kind is None else kind.convert(v) for kind, v in zip(of_each, values, strict=True)]
         return fitted if origin is list else tuple(fitted)
 
     def expected(value: Any) -> str:
-        words = [None if kind is None else kind.expected(None) for kind in kinds]
+        values = list(value) if isinstance(value, (list, tuple)) else []
+        wrong = [
+            v for kind, v in zip(kinds * len(values) if alike else kinds, values, strict=False) if not fits(kind, v)
+        ]
+        words = [None if kind is None else kind.expected(wrong[0] if wrong else None) for kind in kinds]
         if alike:
-            return "a list" if words[0] is None else f"a list, each of it {words[0]}"
+            several = "a list that is not empty" if least else "a list"
+            return several if words[0] is None else f"{several}, each of it {words[0]}"
         return f"{len(kinds)} values, each {words[0]}" if len(set(words)) == 1 else f"({', '.join(map(str, words))})"
+
+    def fits(kind: Kind | None, value: Any) -> bool:
+        try:
+            return kind is None or kind.convert(value) is not kind
+        except _Unfit:
+            return False
 
     return Kind(expected, convert)
 

@@ -26,6 +26,7 @@ from ..explanation.explanation import Explanation
 from ..images import read_image
 from ..latent.space import LatentSpace, Points
 from ..models.checkpoints import list_checkpoints, load_autoencoder, read_manifest
+from ..parameters import Count, Seed, checked
 from .canvas import as_drawn, read_drawing
 from .jobs import Job, T
 
@@ -83,6 +84,7 @@ class Studio:
         AbeleError: the autoencoder or the first black box cannot be used.
     """
 
+    @checked
     def __init__(
         self,
         autoencoder: str = "digits",
@@ -91,8 +93,8 @@ class Studio:
         data: str | None = None,
         data_dir: str | Path | None = None,
         download: bool = False,
-        batch_size: int = 256,
-        random_state: int = 0,
+        batch_size: Count = 256,
+        random_state: Seed = 0,
         class_names: Sequence[str] = (),
         options: dict[str, Any] | None = None,
     ) -> None:

@@ -8,9 +8,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..errors import ParameterError
+from ..parameters import between, checked
 from .backend import Studio
 from .interface import FILES, LARGEST_UPLOAD, MOST_WAITING, build
 
@@ -25,10 +26,11 @@ POLICY = (
 )
 
 
+@checked
 def serve(
     studio: Studio,
     host: str = "127.0.0.1",
-    port: int | None = None,
+    port: Annotated[int, between(1, 65535)] | None = None,
     browser: bool = True,
     write: Callable[[str], Any] = lambda line: None,
 ) -> None:

@@ -7,11 +7,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..errors import unknown_name
+from ..parameters import checked
 
 Baseline = Literal["zero", "mean", "blur"]
 BASELINES: tuple[Baseline, ...] = ("zero", "mean", "blur")
 
 
+@checked
 def baseline_of(image: Tensor, kind: Baseline) -> Tensor:
     """What a pixel becomes when its information is taken away.
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from ..files import read_npz, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
+from ..parameters import Count, Number, SmallSeed, between, checked
 from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:
@@ -67,13 +68,15 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.images)
 
-    def predicted(self, index: int, width: int = 60) -> str:
+    @checked
+    def predicted(self, index: Number, width: Count = 60) -> str:
         """What the black box predicts for an image: the label's name, cut to a width, and its score if there is one."""
         label = int(self.labels[index])
         name = name_of(self.class_names, label)
         name = name if len(name) <= width else name[: width - 1] + "…"
         return name if self.scores is None else f"{name} ({float(self.scores[index, label]):.2f})"
 
+    @checked
     def scaled(self, name: str) -> Tensor:
         """A method's maps (N, H, W) as drawn, 0 neutral: see :func:`~abele_py.explanation.saliency.on_one_scale`."""
         return on_one_scale(self.maps[name])
@@ -95,7 +98,8 @@ class Comparison:
         """Why methods were left out: what they say, under the titles of all that say the same."""
         return grouped(self.left_out, self.titles)
 
-    def plot(self, overlay: bool = True, columns: int = 7) -> "Figure":
+    @checked
+    def plot(self, overlay: bool = True, columns: Annotated[int, between(1, 100)] = 7) -> "Figure":
         """All maps on one scale as one figure, to be shown by a notebook or saved with ``.savefig(path)``.
 
         Args:
@@ -107,10 +111,9 @@ class Comparison:
         """
         from ..views.plots import plot_comparison
 
-        if columns < 1:
-            raise ParameterError(f"got columns={columns}; expected at least 1; 7 fit a page")
         return plot_comparison(self, overlay, columns)
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
@@ -127,6 +130,7 @@ class Comparison:
         return path
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> "Comparison":
         """Read what :meth:`save` wrote.
 
@@ -164,13 +168,14 @@ class Comparison:
     __repr__ = __str__
 
 
+@checked
 def compare(
     images: Any,
     black_box: Any,
     autoencoder: Autoencoder,
     methods: str | Sequence[str] = (),
-    random_state: int = 0,
-    batch_size: int = 256,
+    random_state: SmallSeed = 0,
+    batch_size: Count = 256,
     class_names: Sequence[str] | Mapping[int, str] | None = None,
     *,
     progress: bool | Callable[[str], object] = False,

@@ -4,25 +4,27 @@ Occlusion and RISE work with every black box, also one that answers labels only;
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..black_boxes.black_box import BlackBox, probabilities
+from ..black_boxes.black_box import Answer, BlackBox, probabilities
 from ..errors import ParameterError
 from ..images import check_image
+from ..parameters import Count, Many, NotNegative, Picture, Seed, Share, between, checked, inside
 from .differentiable import differentiable
 
 
+@checked
 def occlusion(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
-    patch: int | None = None,
-    stride: int | None = None,
-    baseline: float = 0.0,
+    patch: Count | None = None,
+    stride: Count | None = None,
+    baseline: Share = 0.0,
 ) -> Tensor:
     """How much the score drops when a square is covered, averaged over the squares that cover a pixel.
 
@@ -61,14 +63,15 @@ def occlusion(
     return (above @ drops.double() @ left / times).float()
 
 
+@checked
 def rise(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
-    n_masks: int = 2000,
-    cells: int = 7,
-    share: float = 0.5,
-    seed: int = 0,
+    n_masks: Many = 2000,
+    cells: Annotated[int, between(1, 1000)] = 7,
+    share: Annotated[float, inside(0, 1)] = 0.5,
+    seed: Seed = 0,
 ) -> Tensor:
     """How much higher than usual the score is under random soft masks that show a pixel.
 
@@ -114,15 +117,16 @@ def rise(
     return ((total - sum_of_scores / n_masks * shown) / (n_masks * share)).reshape(h, w).float()
 
 
+@checked
 def meaningful_perturbation(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
     reference: Literal["black", "blur"] = "black",
-    n_steps: int = 150,
-    cells: int = 14,
-    area: float = 0.05,
-    variation: float = 0.02,
+    n_steps: Count = 150,
+    cells: Annotated[int, between(1, 1000)] = 14,
+    area: NotNegative = 0.05,
+    variation: NotNegative = 0.02,
 ) -> Tensor:
     """The small and smooth part of the image whose deletion takes the target's probability away, learnt by gradients.
 
@@ -189,13 +193,21 @@ def _checked(image: Tensor) -> Tensor:
     return check_image(image, (c, h, w))
 
 
-def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
-    answer = black_box(images)
+def evidence(black_box: BlackBox, answer: Answer, target: int) -> Tensor:
+    """(N,) of an answer for the target.
+
+    Raises:
+        ParameterError: there is no such class.
+    """
     k = black_box.n_classes
     if target < 0 or (k is not None and target >= k):
         last = "K - 1" if k is None else k - 1
         raise ParameterError(f"got target {target}; expected a class from 0 to {last}; choose one")
     return answer.evidence(target)
+
+
+def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
+    return evidence(black_box, black_box(images), target)
 
 
 def _covers(n: int, patch: int, stride: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..batching import padded
 from ..errors import AbeleError, BlackBoxError, ParameterError
+from ..parameters import Count, checked
 
 
 class Answer(NamedTuple):
@@ -33,6 +34,7 @@ class Answer(NamedTuple):
         return probabilities(self.scores)[:, label].clamp(0, 1)  # a sum may be a little above 1
 
 
+@checked
 def probabilities(scores: Tensor) -> Tensor:
     """(N, K) scores as probabilities: a row that already is a distribution as it is, of any other its softmax.
 
@@ -62,7 +64,8 @@ class BlackBox:
         BlackBoxError: at a call, where the answer is not that of a classifier.
     """
 
-    def __init__(self, classifier: Any, batch_size: int = 256) -> None:
+    @checked
+    def __init__(self, classifier: Any, batch_size: Count = 256) -> None:
         if batch_size < 1:
             raise ParameterError(f"got batch_size={batch_size}; expected at least 1; 256 suits most machines")
         self.classifier = classifier

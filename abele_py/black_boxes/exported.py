@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..batching import in_sized_batches
 from ..errors import BlackBoxError
+from ..parameters import checked
 from .preprocessing import as_input
 
 SCHEMA = 8
@@ -75,6 +76,7 @@ class ExportedClassifier(nn.Module):
             outputs, or holds more than tensors and ATen's operators on them.
     """
 
+    @checked
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         try:

@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import BlackBoxError, ParameterError
+from ..parameters import checked
 
 MOST_BYTES = 64 * 2**20  # of an answer
 LONGEST_WAIT = 60.0  # seconds between two attempts, also where a server asks for more
@@ -44,6 +45,7 @@ class HttpClassifier:
         BlackBoxError: at a call, where no usable answer came.
     """
 
+    @checked
     def __init__(
         self,
         url: str,

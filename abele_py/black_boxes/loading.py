@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
+from ..parameters import Shape, checked
 from .black_box import as_function
 from .exported import ExportedClassifier
 from .http import HttpClassifier
 from .onnx import OnnxClassifier
-from .preprocessing import Pixels, as_input, numbers
+from .preprocessing import Order, Pixels, as_input, numbers
 
 FILES = (".onnx", ".pt2", ".skops")
 # Files that can run code when they are read, or that only a framework of their own reads: what to make of them.
@@ -37,13 +38,14 @@ class LoadedBlackBox(NamedTuple):
     class_names: tuple[str, ...]
 
 
+@checked
 def load_black_box(
     spec: str | Path,
     *,
-    image_shape: tuple[int, int, int] | None = None,
+    image_shape: Shape | None = None,
     mean: str | float | Sequence[float] | None = None,
     std: str | float | Sequence[float] | None = None,
-    channel_order: str = "rgb",
+    channel_order: Order = "rgb",
     channels_last: bool = False,
     timeout: float = 30.0,
     retries: int = 4,
@@ -105,6 +107,7 @@ def with_preprocessing(classifier: Any, pixels: Pixels) -> Any:
     return lambda images: function(pixels(images))
 
 
+@checked
 def identity(spec: str, **options: Any) -> dict[str, Any]:
     """What a black box is called, and what it is: a hash of its file or weights where it has one, and its options."""
     kind = _kind(spec)

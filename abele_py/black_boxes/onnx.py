@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..batching import in_sized_batches, padded
 from ..errors import BlackBoxError, missing_extra
+from ..parameters import checked
 from .preprocessing import as_input
 
 _DTYPES = {
@@ -43,6 +44,7 @@ class OnnxClassifier:
         MissingExtraError: onnxruntime is not installed.
     """
 
+    @checked
     def __init__(self, path: str | Path) -> None:
         name = str(path)
         try:

@@ -19,6 +19,7 @@ from sklearn.tree._tree import Tree
 from torch import Tensor
 
 from ..errors import BlackBoxError, missing_extra
+from ..parameters import checked
 
 TREE = "sklearn.tree._tree.Tree"
 WAY_OUT = "save it with skops.io.dump, convert it to .onnx, or pass package.module:function, which runs your own code"
@@ -41,6 +42,7 @@ class NamedClassifier:
         return np.searchsorted(self.estimator.classes_, self.estimator.predict(rows))
 
 
+@checked
 def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
     """The classifier in a file, and the names of its classes where they are words.
 

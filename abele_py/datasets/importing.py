@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
 from ..errors import DataError, ParameterError
+from ..parameters import Share, SmallSeed, between, checked
 from .prepared_images import TEST, TRAIN, VAL, OwnImages, write_own_images
 from .sources import OPEN, SIZES, Found, read_arrays, read_folder, some
 
@@ -26,13 +27,14 @@ DRAWN = (
 _NAMES = {TRAIN: "train", VAL: "val", TEST: "test"}
 
 
+@checked
 def import_images(
     path: str | Path,
     out: str | Path,
-    size: int | None = None,
+    size: Annotated[int, between(*SIZES)] | None = None,
     colour: Colour = "auto",
-    splits: tuple[float, float, float] = (0.7, 0.15, 0.15),
-    seed: int = 0,
+    splits: tuple[Share, Share, Share] = (0.7, 0.15, 0.15),
+    seed: SmallSeed = 0,
     skip_unreadable: bool = False,
     licence: str = OWN_LICENCE,
 ) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import read_npz, write_npz
+from ..parameters import checked
 
 SCHEMA = 2
 _SPLITS = ("train", "val", "test")
@@ -78,6 +79,7 @@ class OwnImages:
         )
 
 
+@checked
 def read_own_images(path: str | Path) -> OwnImages:
     """Read a prepared file.
 

@@ -33,6 +33,7 @@ from ..errors import (
 from ..files import write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
+from ..parameters import Count, SmallSeed, checked
 from .parts import PARTS
 from .report import write_report
 from .subject import Subject
@@ -41,6 +42,7 @@ from .summary import as_json, lines_of, mean_curves, summarise
 SCHEMA = 1
 
 
+@checked
 def evaluate(
     data: str,
     black_box: Any,
@@ -48,12 +50,12 @@ def evaluate(
     out: str | Path,
     *,
     oracle: Any = None,
-    methods: Sequence[str] = (),
-    parts: Sequence[str] = (),
-    n_maps: int | None = None,
-    n_costly: int = 30,
-    seed: int = 0,
-    batch_size: int = 256,
+    methods: str | Sequence[str] = (),
+    parts: str | Sequence[str] = (),
+    n_maps: Count | None = None,
+    n_costly: Count = 30,
+    seed: SmallSeed = 0,
+    batch_size: Count = 256,
     data_dir: str | Path | None = None,
     download: bool = False,
     models: Mapping[str, Mapping[str, str]] | None = None,

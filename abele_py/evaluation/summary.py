@@ -11,12 +11,14 @@ import numpy as np
 from ..errors import DataError
 from ..files import write_atomically
 from ..metrics.base import mean_interval
+from ..parameters import checked
 from .parts import PARTS
 from .subject import Row
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
+@checked
 def summarise(folder: Path) -> dict[str, Any]:
     """The summary of what a folder holds, for the report.
 

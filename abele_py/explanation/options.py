@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
 from ..latent.neighborhood import Hybrid, Local, Strategy, strategy
-from ..parameters import Count, Positive, Seed, Share, at_least, between, checked
+from ..parameters import Count, Number, Positive, Seed, Share, between, checked
 
 Saliency = Literal["mosaic", "contrast", "median"]
 Splits = Literal["oblique", "axis"]
@@ -14,7 +14,7 @@ Preset = Literal["default", "paper"]
 Samples = Annotated[int, between(10, 10**6)]
 Exemplars = Annotated[int, between(1, 10**4)]
 Frames = Annotated[int, between(2, 1000)]
-Landmarks = Annotated[int, at_least(0)]
+Landmarks = Number
 ClassFraction = Annotated[float, between(0, 0.5)]
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import CheckpointError, ImageError, ParameterError
+from ..parameters import Count, Positive, Seed, checked
 
 SCHEMA = "class autoencoders 1"
 HIDDEN = (128, 16, 128)
@@ -124,15 +125,16 @@ class ClassAutoencoders:
         return {f"{name}_{i}": tensor.contiguous() for name, layers in named for i, tensor in enumerate(layers)}
 
 
+@checked
 def fit_class_autoencoders(
     images: Tensor,
     labels: Tensor,
-    n_classes: int,
+    n_classes: Count,
     *,
-    steps: int = 1000,
-    batch_size: int = 64,
-    learning_rate: float = 4e-3,
-    seed: int = 0,
+    steps: Count = 1000,
+    batch_size: Count = 64,
+    learning_rate: Positive = 4e-3,
+    seed: Seed = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClassAutoencoders:
     """Fit K + 1 autoencoders d-128-16-128-d by the mean squared error, all at once.

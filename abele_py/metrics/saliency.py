@@ -6,17 +6,25 @@ perturbations, and the black box is asked in one batched stream. It never choose
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
 from ..errors import ImageError, ParameterError
+from ..parameters import Label, Many, NotNegative, Share, between, checked
 from .base import metric
 
 
+@checked
 def deletion_curves(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Tensor,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Tensor,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while pixels go to the baseline, all channels at once, the highest of a map first.
 
@@ -43,44 +51,64 @@ def deletion_curves(
     return _curves(black_box, target, maps, image, baseline, steps)
 
 
+@checked
 def insertion_curves(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Tensor,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Tensor,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while the image's pixels enter the baseline; all else as :func:`deletion_curves`."""
     return _curves(black_box, target, maps, image, baseline, steps, insert=True)
 
 
+@checked
 def area(curves: Tensor) -> Tensor:
     """Area under curves (M, steps) over the share of pixels, 0 to 1, by trapezoids: (M,) float32."""
     return torch.trapezoid(curves.double(), dx=1 / (curves.shape[1] - 1), dim=1).float()
 
 
 @metric("Deletion", "lower", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
+@checked
 def deletion(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Tensor,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Tensor,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`deletion_curves`: (M,) in [0, 1]."""
     return area(deletion_curves(image, black_box, target, maps, baseline, steps))
 
 
 @metric("Insertion", "higher", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
+@checked
 def insertion(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Tensor,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Tensor,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`insertion_curves`: (M,) in [0, 1]."""
     return area(insertion_curves(image, black_box, target, maps, baseline, steps))
 
 
 @metric("Faithfulness correlation", "higher", -1.0, 1.0, "Bhatt et al. 2020, arXiv 2005.00631")
+@checked
 def faithfulness_correlation(
     image: Tensor,
     black_box: BlackBox,
-    target: int,
+    target: Label,
     maps: Tensor,
     baseline: Tensor,
     generator: torch.Generator,
-    n_subsets: int = 200,
-    subset_fraction: float = 0.1,
+    n_subsets: Annotated[int, between(2, 10**6)] = 200,
+    subset_fraction: Share = 0.1,
 ) -> Tensor:
     """Does a map say how much the score drops when pixels are taken away?
 
@@ -124,13 +152,14 @@ def faithfulness_correlation(
 
 
 @metric("Infidelity (share of the zero map's)", "lower", 0.0, 1.0, "Yeh et al. 2019, definition 2.1, arXiv 1901.09392")
+@checked
 def infidelity(
     image: Tensor,
     black_box: BlackBox,
-    target: int,
+    target: Label,
     maps: Tensor,
     generator: torch.Generator,
-    n_samples: int = 100,
+    n_samples: Many = 100,
     baseline: Tensor | None = None,
 ) -> Tensor:
     """How far a map, read as a linear model, is from the black box's answers, as a share of what the zero map misses.
@@ -181,12 +210,14 @@ def infidelity(
     return (1 - _cosine(a, b).square()).clamp(0, 1).float()
 
 
-def noisy_copies(image: Tensor, generator: torch.Generator, n: int = 5, sigma: float = 0.05) -> Tensor:
+@checked
+def noisy_copies(image: Tensor, generator: torch.Generator, n: Many = 5, sigma: NotNegative = 0.05) -> Tensor:
     """Gaussian noise on an image (C, H, W): (n, C, H, W), cut to [0, 1]; sigma in units of the pixel range."""
     return (image + sigma * torch.randn(n, *image.shape, generator=generator)).clamp(0, 1)
 
 
 @metric("Stability (local Lipschitz estimate)", "lower", 0.0, math.inf, "Alvarez-Melis & Jaakkola 2018, 1806.08049")
+@checked
 def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tensor) -> Tensor:
     """Largest change of a map per change of the image: ``max_r ||e(x) - e(x_r)|| / ||x - x_r||``.
 
@@ -217,6 +248,7 @@ def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tenso
 
 
 @metric("Coherence (Lipschitz estimate of one class)", "lower", 0.0, math.inf, "after Alvarez-Melis & Jaakkola 2018")
+@checked
 def coherence(images: Tensor, maps: Tensor) -> Tensor:
     """:func:`stability` over real images that the black box gives one label: for each the maximum over the others.
 
@@ -239,6 +271,7 @@ def coherence(images: Tensor, maps: Tensor) -> Tensor:
 
 
 @metric("Complexity (entropy)", "lower", 0.0, math.inf, "Bhatt et al. 2020, definition 3, arXiv 2005.00631")
+@checked
 def complexity(maps: Tensor) -> Tensor:
     """Entropy of ``|map| / sum |map|`` in nats: 0 for one pixel, log(H W) where all weigh the same.
 
@@ -251,6 +284,7 @@ def complexity(maps: Tensor) -> Tensor:
 
 
 @metric("Sparseness (Gini index)", "higher", 0.0, 1.0, "Chalasani et al. 2020, arXiv 1810.06583")
+@checked
 def sparseness(maps: Tensor) -> Tensor:
     """Gini index of ``|map|``: 0 where all pixels weigh the same, 1 - 1 / (H W) for one pixel.
 

@@ -21,6 +21,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ..errors import AbeleError, CheckpointError, unknown_name
+from ..parameters import checked
 from .adversarial import AdversarialAutoencoder
 from .autoencoder import Autoencoder
 from .classifiers import ConvolutionalClassifier, Forest
@@ -62,6 +63,7 @@ NETWORKS: dict[str, tuple[Kind, Callable[..., nn.Module]]] = {
 }
 
 
+@checked
 def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
     """A trained autoencoder: a shipped one by name, or one in a folder. In eval mode, without gradients.
 
@@ -73,11 +75,13 @@ def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
     return network
 
 
+@checked
 def load_classifier(name_or_folder: str | Path) -> nn.Module:
     """A trained classifier that maps (N, C, H, W) in [0, 1] to (N, K) probabilities; raises as ``load_autoencoder``."""
     return _load(name_or_folder, "classifier")
 
 
+@checked
 def save_checkpoint(
     folder: str | Path,
     network: nn.Module,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from ..errors import CheckpointError, unknown_name
+from ..parameters import checked
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -64,6 +65,7 @@ class Manifest:
     test_counts: list[int] = field(default_factory=list)
 
 
+@checked
 def read_manifest(name_or_folder: str | Path) -> Manifest:
     """The manifest of a checkpoint; the other files are not looked at."""
     return _read_manifest(find_checkpoint(name_or_folder))

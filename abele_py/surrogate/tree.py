@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..parameters import Count, checked
 from ..trees import Trees, from_sklearn, leaves
 from .linear_machine import along, linear_machine
 from .pruning import prune, pruning_alphas, without_idle_splits
@@ -86,12 +87,13 @@ class Surrogate:
         return self.classes[self.tree.value[nodes].argmax(dim=1)]
 
 
+@checked
 def fit_surrogate(
     latents: Tensor,
     labels: Tensor,
     weights: Tensor,
     generator: torch.Generator,
-    n_prunings: int = 8,
+    n_prunings: Count = 8,
     oblique: bool = False,
     real: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Surrogate, Fidelity]:
@@ -173,6 +175,7 @@ def fit_surrogate(
     )
 
 
+@checked
 def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
     """The path of one point (k,) through the tree, as a rule."""
     lower, upper = _boxes(surrogate, latent)
@@ -180,7 +183,8 @@ def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
     return surrogate.rule(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
 
 
-def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
+@checked
+def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: Count = 1) -> tuple[CounterfactualRule, ...]:
     """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
 
     Of equals, those that break boundaries of the label itself (it may also win by beating another that beats the own),

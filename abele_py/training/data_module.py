@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import ImageSet, to_unit
 from ..errors import ParameterError
+from ..parameters import Count, Many, SmallSeed, checked
 
 Batch = tuple[Tensor, Tensor]
 
@@ -33,15 +34,16 @@ class ImageData(pl.LightningDataModule):
         min_steps: an epoch passes over the images until there are at least this many batches; for small data sets.
     """
 
+    @checked
     def __init__(
         self,
         data_set: str = "digits",
-        batch_size: int = 128,
+        batch_size: Count = 128,
         data_dir: str | None = None,
         download: bool = False,
-        seed: int = 0,
-        limit: int | None = None,
-        min_steps: int = 1,
+        seed: SmallSeed = 0,
+        limit: Count | None = None,
+        min_steps: Many = 1,
     ) -> None:
         super().__init__()
         for name, value in {"batch_size": batch_size, "limit": limit, "min_steps": min_steps}.items():

@@ -27,6 +27,7 @@ from ..datasets.loading import dataset_of
 from ..errors import AbeleError, CheckpointError, ParameterError
 from ..files import write_atomically
 from ..models.checkpoints import load_classifier
+from ..parameters import checked
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
@@ -34,6 +35,7 @@ from .modules import ForestModule
 from .run_folder import BEST, LAST, backup_of, check_options, check_place, commit, create, keep_figures, restore
 
 
+@checked
 def main(argv: Sequence[str]) -> Path:
     """``abele train``: everything after these two words.
 
@@ -57,12 +59,14 @@ def main(argv: Sequence[str]) -> Path:
     return _run(argv)
 
 
+@checked
 def check(argv: Sequence[str]) -> None:
     """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
     with calm():
         parse([f"--config={_recipe(argv[0])}", *argv[1:]])
 
 
+@checked
 def train(
     recipe: str | Path,
     overrides: Sequence[str] = (),

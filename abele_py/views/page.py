@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..parameters import checked
 from . import sentences
 from .components import (
     badge,
@@ -30,6 +31,7 @@ from .svg import DIVERGING, bytes_of, map_uri, pale
 GRADES = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
 
 
+@checked
 def page_of(e: Explanation, title: str = "") -> str:
     """The page of one explanation.
 
