@@ -70,6 +70,12 @@ class CheckedInside(NamedTuple):
     """For ``Annotated``: the function itself checks this parameter, and says better what is wrong."""
 
 
+class Has(NamedTuple):
+    """For ``Annotated``: an object with a method of this name, whatever its class."""
+
+    method: str
+
+
 class NotEmpty(NamedTuple):
     """For ``Annotated``: a sequence of at least one."""
 
@@ -80,6 +86,7 @@ class Axes(NamedTuple):
     letters: str
 
 
+ClassNames = str | Sequence[Any] | Mapping[Any, Any] | None  # for `class_names_of`
 Picture = Annotated[Any, CheckedInside()]  # for `check_image`, which says how to convert one
 Count = Annotated[int, at_least(1)]
 Number = Annotated[int, at_least(0)]
@@ -252,6 +259,12 @@ def _instance(cls: type) -> Kind:
     return Kind(lambda _: f"an instance of {name}", _if(lambda value: isinstance(value, cls)))
 
 
+def _having(method: str) -> Kind:
+    return Kind(
+        lambda _: f"an object with a method {method}", _if(lambda value: callable(getattr(value, method, None)))
+    )
+
+
 def _number(cls: type, interval: Interval) -> Kind:
     whole = cls is int
     if whole and interval.high == math.inf:
@@ -285,6 +298,8 @@ def _narrowed(annotation: Any, details: Sequence[Any]) -> Kind | None:
             return _number(annotation, detail)
         if isinstance(detail, Axes):
             return _tensor(annotation, detail.letters.split())
+        if isinstance(detail, Has):
+            return _having(detail.method)
         if isinstance(detail, NotEmpty):
             return _several(get_origin(annotation), get_args(annotation), least=1)
     return kind_of(annotation)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ParameterError
-from ..parameters import Count, Interval, Number, Seed, checked, inside
+from ..parameters import Count, Interval, Number, Positive, Seed, checked, inside
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def find_anchor(
     return replace(best, n_queries=len(pool.stays))
 
 
-def kl_bounds(means: Tensor, counts: Tensor, level: float) -> tuple[Tensor, Tensor]:
+@checked
+def kl_bounds(means: Tensor, counts: Tensor, level: Positive) -> tuple[Tensor, Tensor]:
     """Bounds of Bernoulli means: the smallest and largest q with ``count * KL(mean, q) <= level``.
 
     Chernoff's bound solved for q by bisection (Kaufmann & Kalyanakrishnan 2013): each holds with

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from ..errors import unknown_name
 from ..parameters import checked
+from ..shapes import Image
 
 Baseline = Literal["zero", "mean", "blur"]
 BASELINES: tuple[Baseline, ...] = ("zero", "mean", "blur")
 
 
 @checked
-def baseline_of(image: Tensor, kind: Baseline) -> Tensor:
+def baseline_of(image: Image, kind: Baseline) -> Tensor:
     """What a pixel becomes when its information is taken away.
 
     Args:

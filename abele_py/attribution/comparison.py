@@ -29,7 +29,7 @@ from ..files import read_npz, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
-from ..parameters import Count, Number, SmallSeed, between, checked
+from ..parameters import ClassNames, Count, Number, SmallSeed, between, checked
 from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def compare(
     methods: str | Sequence[str] = (),
     random_state: SmallSeed = 0,
     batch_size: Count = 256,
-    class_names: Sequence[str] | Mapping[int, str] | None = None,
+    class_names: ClassNames = None,
     *,
     progress: bool | Callable[[str], object] = False,
 ) -> Comparison:

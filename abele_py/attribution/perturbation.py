@@ -189,7 +189,7 @@ def _blurred(x: Tensor) -> Tensor:
 
 
 def _checked(image: Tensor) -> Tensor:
-    c, h, w = (1, 1, *image.shape)[-3:]
+    c, h, w = (1, 1, 1, *getattr(image, "shape", ()))[-3:]
     return check_image(image, (c, h, w))
 
 

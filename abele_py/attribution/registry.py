@@ -18,6 +18,7 @@ from ..explanation.explanation import Explanation
 from ..explanation.saliency import median_map
 from ..models.autoencoder import Autoencoder
 from ..parameters import Seed, SmallSeed, checked
+from ..shapes import Image
 from . import gradients, perturbation, superpixels
 
 Family = Literal["latent", "gradient", "perturbation", "superpixel", "control"]
@@ -79,6 +80,7 @@ class AbeleMaps:
         options: of :class:`~abele_py.explanation.explainer.Abele`.
     """
 
+    @checked
     def __init__(self, autoencoder: Autoencoder, **options: Any) -> None:
         self._autoencoder, self._options = autoencoder, options
         self._asked: BlackBox | None = None
@@ -104,13 +106,13 @@ class AbeleMaps:
 
 
 @checked
-def random_order(image: Tensor, black_box: Any, target: int, *, seed: Seed = 0) -> Tensor:
+def random_order(image: Image, black_box: Any, target: int, *, seed: Seed = 0) -> Tensor:
     """A control that knows nothing: noise in [0, 1], the same for images of one shape."""
     return torch.rand(image.shape[1:], generator=torch.Generator().manual_seed(seed))
 
 
 @checked
-def edge_detector(image: Tensor, black_box: Any, target: int) -> Tensor:
+def edge_detector(image: Image, black_box: Any, target: int) -> Tensor:
     """A control that knows only the image (Adebayo et al. 2018): the magnitude of Sobel's gradient, >= 0."""
     grey = image.mean(dim=0).numpy()
     return torch.from_numpy(ndimage.generic_gradient_magnitude(grey, ndimage.sobel))

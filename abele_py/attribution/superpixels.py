@@ -14,6 +14,7 @@ from torch import Tensor
 from ..black_boxes.black_box import Answer, BlackBox
 from ..errors import ParameterError
 from ..parameters import SmallSeed, between, checked
+from ..shapes import Image
 from .anchor import find_anchor
 from .baselines import Baseline, baseline_of
 from .lore import effects, find_rule
@@ -23,7 +24,7 @@ Segments = Annotated[int, between(2, 10**6)]
 
 
 @checked
-def segments(image: Tensor, n_segments: Segments = 40) -> Tensor:
+def segments(image: Image, n_segments: Segments = 40) -> Tensor:
     """Superpixels by SLIC (Achanta et al. 2012), about ``n_segments``.
 
     SLIC weighs likeness against compactness, and joins what is small: alike pixels in a small grey image may leave a
@@ -118,7 +119,7 @@ def on_superpixels(n_samples: int) -> Callable[[Values], Callable[..., Tensor]]:
     def of_images(values: Values) -> Callable[..., Tensor]:
         @checked
         def explained(
-            image: Tensor,
+            image: Image,
             black_box: BlackBox,
             target: int,
             *,

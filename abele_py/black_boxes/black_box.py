@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..batching import padded
 from ..errors import AbeleError, BlackBoxError, ParameterError
 from ..parameters import Count, checked
+from ..shapes import Rows
 
 
 class Answer(NamedTuple):
@@ -35,7 +36,7 @@ class Answer(NamedTuple):
 
 
 @checked
-def probabilities(scores: Tensor) -> Tensor:
+def probabilities(scores: Rows) -> Tensor:
     """(N, K) scores as probabilities: a row that already is a distribution as it is, of any other its softmax.
 
     A distribution has no score below 0, and a sum of 1, both up to 1e-3. Gradients flow through.

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def _kind(spec: str) -> str:
     if "://" in spec:
         raise BlackBoxError(f"got the black box {spec!r}; expected http:// or https://, or the path of a file; use one")
     suffix = Path(spec).suffix.lower()
-    if Path(spec).is_dir():
+    if os.path.isdir(spec):  # unlike Path.is_dir no error for a name that is too long
         return "checkpoint"
     if suffix in FILES:
         return suffix

@@ -1,5 +1,6 @@
 """A ``model.onnx`` as a black box, run by onnxruntime on the processor. The file holds a graph and weights, no code."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ class OnnxClassifier:
             import onnxruntime
         except ModuleNotFoundError as error:
             raise missing_extra(error, repr(name), "onnx") from error
-        if not Path(path).is_file():
+        if not os.path.isfile(path):
             raise BlackBoxError(f"got {name!r}, which is no file; expected an ONNX model; check the path")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1

@@ -5,6 +5,7 @@ are checked here before anybody asks the tree.
 """
 
 import gc
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
         import skops.io
     except ModuleNotFoundError as error:
         raise missing_extra(error, repr(name), "skops") from error
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise BlackBoxError(f"got {name!r}, which is no file; expected a classifier saved by skops; check the path")
     content = Path(path).read_bytes()
     try:

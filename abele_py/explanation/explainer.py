@@ -1,7 +1,6 @@
 """Abele: explains one image by calling the stages in order. All state is what the constructor was given."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -28,7 +27,7 @@ from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weigh
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
-from ..parameters import CheckedInside, Count, Positive, Seed, Share, checked
+from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import notes_on
@@ -99,7 +98,7 @@ class Abele:
         counter_depth: Share | None = None,
         real_codes: bool | None = None,
         batch_size: Count = 256,
-        class_names: Annotated[Sequence[str] | Mapping[int, str] | None, CheckedInside()] = None,
+        class_names: ClassNames = None,
         preset: Preset = "default",
     ) -> None:
         self._space = LatentSpace(autoencoder, BlackBox(black_box, batch_size), validity_threshold)

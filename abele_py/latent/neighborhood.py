@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NeighborhoodError, ParameterError, unknown_name
-from ..parameters import Axes, Count, Positive, at_least, between, checked
+from ..parameters import Axes, Count, Has, Positive, at_least, between, checked
 from .genetic import Genetic, Rounds
 from .space import LatentSpace, Points, concatenate, local_radius
 
@@ -176,7 +176,7 @@ def strategy(name: str | Strategy) -> Strategy:
 
 @checked
 def generate(
-    strategy: Strategy,
+    strategy: Annotated[Strategy, Has("points")],
     space: LatentSpace,
     anchor: Points,
     n: Annotated[int, between(10, 10**6)],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ParameterError, missing_extra
 from ..parameters import Count, Positive, checked
+from ..shapes import Images, Rows, Values
 from .base import metric
 
 
@@ -23,7 +24,7 @@ from .base import metric
     "root of the mean squared error of a pixel of the reconstructions, in 0..255",
 )
 @checked
-def rmse(images: Tensor, reconstructions: Tensor) -> float:
+def rmse(images: Images, reconstructions: Images) -> float:
     """Root mean squared error of a pixel, in 0..255. Both (N, C, H, W) in [0, 1].
 
     Raises:
@@ -42,7 +43,7 @@ def rmse(images: Tensor, reconstructions: Tensor) -> float:
     "share of test images for which the black box predicts the same label after encoding and decoding; 1 at best",
 )
 @checked
-def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
+def label_preservation(labels: Values, labels_again: Values) -> float:
     """Share of images whose reconstruction gets the image's label. Both (N,) int64, answers of one black box.
 
     Raises:
@@ -61,7 +62,7 @@ def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
     "the same share for each label that the black box predicts, then their mean: no frequent label hides a lost one",
 )
 @checked
-def label_preservation_balanced(labels: Tensor, labels_again: Tensor) -> float:
+def label_preservation_balanced(labels: Values, labels_again: Values) -> float:
     """Mean over the labels of :func:`label_preservation` of the images that have the label. Both (N,) int64.
 
     Raises:
@@ -74,7 +75,7 @@ def label_preservation_balanced(labels: Tensor, labels_again: Tensor) -> float:
 
 @metric("Discriminator's mean (0.5: balance)", "neither", 0.0, 1.0, "Makhzani et al. 2015, section 2")
 @checked
-def discriminator_mean(answers: Tensor) -> float:
+def discriminator_mean(answers: Values) -> float:
     """Mean of the discriminator's answers (N,), each the probability that a point is a sample of the prior.
 
     0.5 on codes *and* on samples of the prior where it cannot tell them apart; 0 on codes and 1 on the prior where it
@@ -85,7 +86,7 @@ def discriminator_mean(answers: Tensor) -> float:
 
 @metric("Discriminator's gap", "lower", 0.0, 1.0, "Makhzani et al. 2015, section 2")
 @checked
-def discriminator_balance(on_codes: Tensor, on_prior: Tensor) -> float:
+def discriminator_balance(on_codes: Values, on_prior: Values) -> float:
     """Distance between the discriminator's mean answers on codes (N,) and on samples of the prior (M,).
 
     0 where it cannot tell them apart (balance), 1 where it always can.
@@ -102,7 +103,7 @@ def discriminator_balance(on_codes: Tensor, on_prior: Tensor) -> float:
     "share of test codes at or above the validity threshold, which accepts 95 % of the `val` codes",
 )
 @checked
-def valid_share(answers: Tensor, threshold: float) -> float:
+def valid_share(answers: Values, threshold: float) -> float:
     """Share of the discriminator's answers (N,) that are at least the validity threshold."""
     return float((answers.double() >= threshold).float().mean())
 
@@ -116,7 +117,7 @@ def valid_share(answers: Tensor, threshold: float) -> float:
     "Mardia's multivariate kurtosis of the codes over k (k + 2); 1 for a normal distribution",
 )
 @checked
-def mardia_kurtosis(latents: Tensor) -> float:
+def mardia_kurtosis(latents: Rows) -> float:
     """Mardia's multivariate kurtosis of codes (N, k) over k (k + 2): 1 for a normal distribution, less for light tails.
 
     The mean of the fourth power of the Mahalanobis distance, of the sample's own mean and covariance.
@@ -127,7 +128,7 @@ def mardia_kurtosis(latents: Tensor) -> float:
 
 @metric("Mardia's skewness (0: symmetric)", "lower", 0.0, float("inf"), "Mardia 1970, Biometrika 57(3)")
 @checked
-def mardia_skewness(latents: Tensor) -> float:
+def mardia_skewness(latents: Rows) -> float:
     """Mardia's multivariate skewness of codes (N, k): the mean over all pairs of ``(y_i . y_j)^3``, y standardised.
 
     0 for a symmetric distribution; about k (k + 1) (k + 2) / N on a sample of a normal one. The sum over pairs is the
@@ -139,7 +140,7 @@ def mardia_skewness(latents: Tensor) -> float:
 
 
 @checked
-def ks_per_axis(latents: Tensor) -> Tensor:
+def ks_per_axis(latents: Rows) -> Tensor:
     """Kolmogorov-Smirnov statistic of each coordinate of codes (N, k) against N(0, 1): (k,) float64 in [0, 1].
 
     The largest distance between the two distribution functions (Massey 1951, JASA 46).
@@ -152,21 +153,21 @@ def ks_per_axis(latents: Tensor) -> Tensor:
 
 @metric("Kolmogorov-Smirnov, mean", "lower", 0.0, 1.0, "Massey 1951, JASA 46; mean over coordinates")
 @checked
-def ks_mean(latents: Tensor) -> float:
+def ks_mean(latents: Rows) -> float:
     """Mean of :func:`ks_per_axis` of codes (N, k)."""
     return float(ks_per_axis(latents).mean())
 
 
 @metric("Kolmogorov-Smirnov, worst", "lower", 0.0, 1.0, "Massey 1951, JASA 46; largest of all coordinates")
 @checked
-def ks_max(latents: Tensor) -> float:
+def ks_max(latents: Rows) -> float:
     """Largest of :func:`ks_per_axis` of codes (N, k): the coordinate that is farthest from N(0, 1)."""
     return float(ks_per_axis(latents).max())
 
 
 @metric("MMD squared", "lower", -2.0, 2.0, "Gretton et al. 2012, JMLR 13, eq. 3")
 @checked
-def mmd(latents: Tensor, prior: Tensor, bandwidth: Positive | None = None, block: Count = 256) -> float:
+def mmd(latents: Rows, prior: Rows, bandwidth: Positive | None = None, block: Count = 256) -> float:
     """Squared maximum mean discrepancy between codes (N, k) and samples of the prior (M, k), unbiased.
 
     The kernel is ``exp(-|x - y|^2 / (2 bandwidth^2))``. The expectation is 0 where both have one distribution, so that
@@ -203,7 +204,7 @@ def mmd(latents: Tensor, prior: Tensor, bandwidth: Positive | None = None, block
 
 @metric("FID (features of a stated classifier)", "lower", 0.0, float("inf"), "Heusel et al. 2017, eq. 6")
 @checked
-def fid(real: Tensor, generated: Tensor, classifier: nn.Module) -> float:
+def fid(real: Images, generated: Images, classifier: nn.Module) -> float:
     """Frechet distance between the features that a classifier has of real and of generated images.
 
     NOT THE INCEPTION FID. Values compare only within one classifier: never with published FIDs, never across
@@ -222,7 +223,7 @@ def fid(real: Tensor, generated: Tensor, classifier: nn.Module) -> float:
 
 
 @checked
-def features(classifier: nn.Module, images: Tensor, batch_size: Count = 256) -> Tensor:
+def features(classifier: nn.Module, images: Images, batch_size: Count = 256) -> Tensor:
     """What the last linear layer of a classifier is given for images (N, C, H, W) in [0, 1]: (N, F) float64.
 
     A copy of the classifier is asked, in evaluation mode: the classifier itself stays as it is.
@@ -252,7 +253,7 @@ def features(classifier: nn.Module, images: Tensor, batch_size: Count = 256) -> 
 
 
 @checked
-def frechet_distance(real: Tensor, generated: Tensor) -> float:
+def frechet_distance(real: Rows, generated: Rows) -> float:
     """Squared Frechet distance between normal distributions fitted to features (N, F) and (M, F) (Heusel et al. 2017).
 
     ``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))``, computed by torchmetrics.

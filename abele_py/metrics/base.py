@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from scipy import stats
 
-from ..parameters import SmallSeed, checked, inside
+from ..parameters import CheckedInside, NotEmpty, SmallSeed, checked, inside
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -51,7 +51,9 @@ def metric_of(function: Callable[..., Any]) -> Metric:
 
 @checked
 def mean_interval(
-    values: Sequence[float], level: Annotated[float, inside(0, 1)] = 0.95, seed: SmallSeed = 0
+    values: Annotated[Sequence[Annotated[float, CheckedInside()]], NotEmpty()],
+    level: Annotated[float, inside(0, 1)] = 0.95,
+    seed: SmallSeed = 0,
 ) -> tuple[float, float]:
     """Confidence interval of the mean by the percentile bootstrap, 2,000 resamples (Efron & Tibshirani 1993, ch. 13).
 

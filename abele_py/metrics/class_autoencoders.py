@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ImageError, ParameterError
 from ..parameters import Count, Positive, Seed, checked
+from ..shapes import Images, Values
 
 SCHEMA = "class autoencoders 1"
 HIDDEN = (128, 16, 128)
@@ -127,8 +128,8 @@ class ClassAutoencoders:
 
 @checked
 def fit_class_autoencoders(
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: Values,
     n_classes: Count,
     *,
     steps: Count = 1000,

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ..parameters import Label, Number, checked
+from ..shapes import Rows, Values, Vector
 from .base import metric
 from .prototypes import squared_distances
 
 
 @metric("1-NN accuracy", "higher", 0.0, 1.0, "Guidotti et al. 2019, exemplars as a classifier")
 @checked
-def one_nearest_neighbor(prototypes: Tensor, is_label: Tensor, queries: Tensor, query_is_label: Tensor) -> float:
+def one_nearest_neighbor(prototypes: Rows, is_label: Values, queries: Rows, query_is_label: Values) -> float:
     """Accuracy of the 1-nearest-neighbor classifier made of prototypes, by the Euclidean distance between pixels.
 
     Exemplars stand for the label, counter-exemplars for all others; the queries are held-out images of both kinds
@@ -38,7 +39,7 @@ def one_nearest_neighbor(prototypes: Tensor, is_label: Tensor, queries: Tensor, 
 
 
 @checked
-def balanced_queries(labels: Tensor, label: Label, n: Number, generator: torch.Generator) -> Tensor:
+def balanced_queries(labels: Values, label: Label, n: Number, generator: torch.Generator) -> Tensor:
     """Rows of images to ask ``one_nearest_neighbor`` about: as many with the label as without it.
 
     Args:
@@ -58,6 +59,6 @@ def balanced_queries(labels: Tensor, label: Label, n: Number, generator: torch.G
 
 
 @checked
-def nearest_real(x: Tensor, points: Tensor, n: Number) -> Tensor:
+def nearest_real(x: Vector, points: Rows, n: Number) -> Tensor:
     """Rows (n,) int64 of the points (N, d) nearest to x (d,), the nearest first; fewer where N is smaller."""
     return squared_distances(x[None], points)[0].argsort(stable=True)[:n]

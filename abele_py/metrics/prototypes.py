@@ -6,11 +6,12 @@ from torch import Tensor
 from ..errors import ParameterError
 from ..latent.exemplars import build_medoids
 from ..parameters import Count, Number, Positive, checked
+from ..shapes import Rows
 
 
 @checked
 def mmd_critic(
-    points: Tensor,
+    points: Rows,
     n_prototypes: Number,
     n_criticisms: Number,
     gamma: Positive | None = None,
@@ -54,7 +55,7 @@ def mmd_critic(
 
 
 @checked
-def k_medoids(points: Tensor, n: Count, max_swaps: Number = 200) -> Tensor:
+def k_medoids(points: Rows, n: Count, max_swaps: Number = 200) -> Tensor:
     """Rows that minimise the sum of distances to the nearest of them: PAM (Kaufman & Rousseeuw 1990, chapter 2).
 
     BUILD adds, n times, the point that lowers the sum most; SWAP exchanges, while it helps, the medoid and the other
@@ -143,7 +144,7 @@ def _pairwise(points: Tensor) -> Tensor:
 
 
 @checked
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Rows, b: Rows) -> Tensor:
     """(Na, d) and (Nb, d) -> (Na, Nb) float64, at least 0."""
     a, b = a.double(), b.double()
     return torch.addmm(a.square().sum(dim=1)[:, None] + b.square().sum(dim=1), a, b.T, alpha=-2).clamp_(min=0)

@@ -14,16 +14,17 @@ from torch import Tensor
 from ..black_boxes.black_box import BlackBox
 from ..errors import ImageError, ParameterError
 from ..parameters import Label, Many, NotNegative, Share, between, checked
+from ..shapes import Image, Images, Maps, Rows
 from .base import metric
 
 
 @checked
 def deletion_curves(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
-    baseline: Tensor,
+    maps: Maps,
+    baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while pixels go to the baseline, all channels at once, the highest of a map first.
@@ -53,11 +54,11 @@ def deletion_curves(
 
 @checked
 def insertion_curves(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
-    baseline: Tensor,
+    maps: Maps,
+    baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while the image's pixels enter the baseline; all else as :func:`deletion_curves`."""
@@ -65,7 +66,7 @@ def insertion_curves(
 
 
 @checked
-def area(curves: Tensor) -> Tensor:
+def area(curves: Rows) -> Tensor:
     """Area under curves (M, steps) over the share of pixels, 0 to 1, by trapezoids: (M,) float32."""
     return torch.trapezoid(curves.double(), dx=1 / (curves.shape[1] - 1), dim=1).float()
 
@@ -73,11 +74,11 @@ def area(curves: Tensor) -> Tensor:
 @metric("Deletion", "lower", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
 @checked
 def deletion(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
-    baseline: Tensor,
+    maps: Maps,
+    baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`deletion_curves`: (M,) in [0, 1]."""
@@ -87,11 +88,11 @@ def deletion(
 @metric("Insertion", "higher", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
 @checked
 def insertion(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
-    baseline: Tensor,
+    maps: Maps,
+    baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`insertion_curves`: (M,) in [0, 1]."""
@@ -101,11 +102,11 @@ def insertion(
 @metric("Faithfulness correlation", "higher", -1.0, 1.0, "Bhatt et al. 2020, arXiv 2005.00631")
 @checked
 def faithfulness_correlation(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
-    baseline: Tensor,
+    maps: Maps,
+    baseline: Image,
     generator: torch.Generator,
     n_subsets: Annotated[int, between(2, 10**6)] = 200,
     subset_fraction: Share = 0.1,
@@ -154,13 +155,13 @@ def faithfulness_correlation(
 @metric("Infidelity (share of the zero map's)", "lower", 0.0, 1.0, "Yeh et al. 2019, definition 2.1, arXiv 1901.09392")
 @checked
 def infidelity(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Tensor,
+    maps: Maps,
     generator: torch.Generator,
     n_samples: Many = 100,
-    baseline: Tensor | None = None,
+    baseline: Image | None = None,
 ) -> Tensor:
     """How far a map, read as a linear model, is from the black box's answers, as a share of what the zero map misses.
 
@@ -211,14 +212,14 @@ def infidelity(
 
 
 @checked
-def noisy_copies(image: Tensor, generator: torch.Generator, n: Many = 5, sigma: NotNegative = 0.05) -> Tensor:
+def noisy_copies(image: Image, generator: torch.Generator, n: Many = 5, sigma: NotNegative = 0.05) -> Tensor:
     """Gaussian noise on an image (C, H, W): (n, C, H, W), cut to [0, 1]; sigma in units of the pixel range."""
     return (image + sigma * torch.randn(n, *image.shape, generator=generator)).clamp(0, 1)
 
 
 @metric("Stability (local Lipschitz estimate)", "lower", 0.0, math.inf, "Alvarez-Melis & Jaakkola 2018, 1806.08049")
 @checked
-def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tensor) -> Tensor:
+def stability(image: Image, copies: Images, maps: Maps, maps_of_copies: Tensor) -> Tensor:
     """Largest change of a map per change of the image: ``max_r ||e(x) - e(x_r)|| / ||x - x_r||``.
 
     Each map is divided by its own L2 norm first, so that units do not matter; a map of zeros stays 0. A map that never
@@ -249,7 +250,7 @@ def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tenso
 
 @metric("Coherence (Lipschitz estimate of one class)", "lower", 0.0, math.inf, "after Alvarez-Melis & Jaakkola 2018")
 @checked
-def coherence(images: Tensor, maps: Tensor) -> Tensor:
+def coherence(images: Images, maps: Maps) -> Tensor:
     """:func:`stability` over real images that the black box gives one label: for each the maximum over the others.
 
     Args:
@@ -272,7 +273,7 @@ def coherence(images: Tensor, maps: Tensor) -> Tensor:
 
 @metric("Complexity (entropy)", "lower", 0.0, math.inf, "Bhatt et al. 2020, definition 3, arXiv 2005.00631")
 @checked
-def complexity(maps: Tensor) -> Tensor:
+def complexity(maps: Maps) -> Tensor:
     """Entropy of ``|map| / sum |map|`` in nats: 0 for one pixel, log(H W) where all weigh the same.
 
     A map of zeros prefers no pixel, and counts as all the same. (M, H, W) -> (M,).
@@ -285,7 +286,7 @@ def complexity(maps: Tensor) -> Tensor:
 
 @metric("Sparseness (Gini index)", "higher", 0.0, 1.0, "Chalasani et al. 2020, arXiv 1810.06583")
 @checked
-def sparseness(maps: Tensor) -> Tensor:
+def sparseness(maps: Maps) -> Tensor:
     """Gini index of ``|map|``: 0 where all pixels weigh the same, 1 - 1 / (H W) for one pixel.
 
     ``1 - 2 sum_k v_k / ||v||_1 (d - k + 1/2) / d`` over the d sizes v in ascending order (Hurley & Rickard 2009). A map

@@ -18,13 +18,12 @@ from ..errors import BlackBoxError, ImageError, missing_extra
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import on_one_scale
 from ..parameters import CheckedInside, Seed, checked
+from ..shapes import Image
 from .base import metric
 
 
 @checked
-def cascade(
-    module: Annotated[nn.Module, CheckedInside()], image: Tensor, seed: Seed
-) -> Iterator[tuple[str, nn.Module]]:
+def cascade(module: Annotated[nn.Module, CheckedInside()], image: Image, seed: Seed) -> Iterator[tuple[str, nn.Module]]:
     """Copies of a network with its last layer randomised, then its last two, and so on down to all.
 
     A layer is a module with parameters of its own; those of modules that are never called themselves count to the

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import ParameterError
 from ..latent.space import Points
 from ..parameters import Label, Many, NotNegative, checked
+from ..shapes import Rows, Values, Vector
 from ..surrogate.rules import Rule
 from ..surrogate.tree import Surrogate
 from .base import metric
@@ -20,7 +21,7 @@ from .exemplars import nearest_real
 
 
 @checked
-def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, generator: torch.Generator) -> Points:
+def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Rows, generator: torch.Generator) -> Points:
     """An independent sample of an explanation's neighborhood, without the points that the explanation knows.
 
     Args:
@@ -47,7 +48,7 @@ def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, ge
 
 
 @checked
-def sphere(latent: Tensor, radius: NotNegative, n: Many, generator: torch.Generator) -> Tensor:
+def sphere(latent: Vector, radius: NotNegative, n: Many, generator: torch.Generator) -> Tensor:
     """(n, k) float32 points, uniform on the sphere of a radius around a code (k,).
 
     Normal samples divided by their lengths (Muller 1959, CACM 2(4)).
@@ -57,7 +58,7 @@ def sphere(latent: Tensor, radius: NotNegative, n: Many, generator: torch.Genera
 
 
 @checked
-def typical_distance(latent: Tensor, codes: Tensor, n: Many = 100) -> float:
+def typical_distance(latent: Vector, codes: Rows, n: Many = 100) -> float:
     """Median distance of a code (k,) to the n nearest codes of real images (M, k); the code itself does not count.
 
     Raises:
@@ -68,7 +69,7 @@ def typical_distance(latent: Tensor, codes: Tensor, n: Many = 100) -> float:
 
 
 @checked
-def nearest_codes(latent: Tensor, codes: Tensor, n: Many = 100) -> Tensor:
+def nearest_codes(latent: Vector, codes: Rows, n: Many = 100) -> Tensor:
     """Rows (n,) of the codes of real images (M, k) that are nearest to a code (k,), the nearest first.
 
     The code itself, should it be among them, does not count. Fewer than n rows where there are no more.
@@ -87,7 +88,7 @@ def nearest_codes(latent: Tensor, codes: Tensor, n: Many = 100) -> Tensor:
 
 @metric("Agreement", "higher", 0.0, 1.0, "fidelity: Guidotti et al. 2018, ACM Computing Surveys 51(5), section 5")
 @checked
-def agreement(surrogate_labels: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
+def agreement(surrogate_labels: Values, labels: Values, weights: Values | None = None) -> float:
     """Share of points (N,) to which the surrogate gives the black box's label.
 
     Args:
@@ -110,7 +111,7 @@ def agreement(surrogate_labels: Tensor, labels: Tensor, weights: Tensor | None =
 
 @metric("Balanced agreement", "higher", 0.0, 1.0, "balanced accuracy: Brodersen et al. 2010, ICPR")
 @checked
-def balanced_agreement(surrogate_labels: Tensor, labels: Tensor, label: Label) -> float:
+def balanced_agreement(surrogate_labels: Values, labels: Values, label: Label) -> float:
     """Does the surrogate tell a label from the rest? Mean of two recalls: with the label, and without it.
 
     0.5 for every constant answer, however common the label is, and for a surrogate that guesses. Other labels are not
@@ -135,7 +136,7 @@ def balanced_agreement(surrogate_labels: Tensor, labels: Tensor, label: Label) -
 
 @metric("Constant answer", "neither", 0.0, 1.0, "share of the image's label: what agreement must exceed")
 @checked
-def constant(labels: Tensor, label: Label, weights: Tensor | None = None) -> float:
+def constant(labels: Values, label: Label, weights: Values | None = None) -> float:
     """Share of points (N,) that the constant answer "the image's label" gets right.
 
     A surrogate that does not agree more often explains nothing. The balanced agreement of the constant answer is 0.5.
@@ -156,7 +157,7 @@ def nowhere_below_constant(agreements: Sequence[float], constants: Sequence[floa
 
 @metric("Hit", "higher", 0.0, 1.0, "LORE: Guidotti et al. 2018, arXiv 1805.10820, section 6")
 @checked
-def hit(surrogate: Surrogate, latent: Tensor, label: Label) -> float:
+def hit(surrogate: Surrogate, latent: Vector, label: Label) -> float:
     """1 where the surrogate gives the code (k,) the image's label, else 0."""
     return float(int(surrogate.predict(latent[None])) == label)
 
@@ -170,7 +171,7 @@ def rule_length(rule: Rule) -> float:
 
 @metric("Labels present", "neither", 0.0, float("inf"), "number of different labels among points")
 @checked
-def labels_present(labels: Tensor) -> float:
+def labels_present(labels: Values) -> float:
     """Number of different labels among points (N,). With one there is nothing to explain."""
     return float(len(labels.unique()))
 

@@ -5,6 +5,7 @@ Nothing here loads a network, nor torch: a list of checkpoints costs next to not
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -82,11 +83,11 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and name_or_folder in shipped:
         return shipped[name_or_folder]
     folder = Path(name_or_folder)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike Path.is_dir no error for a name that is too long
         return folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
         raise unknown_name("checkpoint", name_or_folder, sorted(shipped))
-    if previous_of(folder.absolute()).is_dir():
+    if os.path.isdir(previous_of(folder.absolute())):
         raise CheckpointError(
             f"got no folder {folder}; expected a checkpoint there; a process was killed while replacing it: rename "
             f"{previous_of(folder.absolute())}, which is whole, to {folder.name}"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..parameters import Count, checked
+from ..shapes import Rows, Values, Vector
 from ..trees import Trees, from_sklearn, leaves
 from .linear_machine import along, linear_machine
 from .pruning import prune, pruning_alphas, without_idle_splits
@@ -89,9 +90,9 @@ class Surrogate:
 
 @checked
 def fit_surrogate(
-    latents: Tensor,
-    labels: Tensor,
-    weights: Tensor,
+    latents: Rows,
+    labels: Values,
+    weights: Values,
     generator: torch.Generator,
     n_prunings: Count = 8,
     oblique: bool = False,
@@ -176,7 +177,7 @@ def fit_surrogate(
 
 
 @checked
-def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
+def rule_of(surrogate: Surrogate, latent: Vector) -> Rule:
     """The path of one point (k,) through the tree, as a rule."""
     lower, upper = _boxes(surrogate, latent)
     node = surrogate.leaf(latent[None])
@@ -184,7 +185,7 @@ def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
 
 
 @checked
-def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: Count = 1) -> tuple[CounterfactualRule, ...]:
+def counterfactual_rules(surrogate: Surrogate, latent: Vector, per_label: Count = 1) -> tuple[CounterfactualRule, ...]:
     """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
 
     Of equals, those that break boundaries of the label itself (it may also win by beating another that beats the own),

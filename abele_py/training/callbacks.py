@@ -10,7 +10,7 @@ from torchvision.utils import make_grid
 
 from ..datasets.records import to_unit
 from ..models.adversarial import AdversarialAutoencoder
-from ..parameters import Count, Seed, between, checked
+from ..parameters import Count, Number, Seed, between, checked
 from .data_module import Batch, ImageData
 from .pictures import png
 
@@ -72,6 +72,7 @@ class SeedSteps(pl.Callback):
             torch.get_device_module(pl_module.device).manual_seed(seed)
 
 
-def seed_of_step(seed: int, step: int, rank: int = 0) -> int:
+@checked
+def seed_of_step(seed: Seed, step: Number, rank: Number = 0) -> int:
     """What torch is seeded with before a step of a training, in each of its processes."""
     return (seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63

@@ -3,6 +3,7 @@
 Each of the two is an ordinary training, with its own run folder; only the images and the judge are handed on.
 """
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class Trained:
 
 def is_chain(argv: Sequence[str]) -> bool:
     """Whether the first argument is a recipe of recipes: a YAML file that names a classifier's and an autoencoder's."""
-    if not argv or not Path(argv[0]).is_file():
+    if not argv or not os.path.isfile(argv[0]):
         return False
     try:
         content = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8"))

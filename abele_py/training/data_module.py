@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import ImageSet, to_unit
 from ..errors import ParameterError
-from ..parameters import Count, Many, SmallSeed, checked
+from ..parameters import Count, Many, Number, SmallSeed, checked
 
 Batch = tuple[Tensor, Tensor]
 
@@ -101,8 +101,15 @@ class EpochBatches(Sampler[Tensor]):
         ParameterError: a batch is too small to be shared by the processes, or (shuffled) to be normalised by each.
     """
 
+    @checked
     def __init__(
-        self, n: int, batch_size: int, seed: int | None, rank: int = 0, world_size: int = 1, min_steps: int = 1
+        self,
+        n: Count,
+        batch_size: Count,
+        seed: SmallSeed | None,
+        rank: Number = 0,
+        world_size: Count = 1,
+        min_steps: Count = 1,
     ) -> None:
         self.n, self.seed, self.epoch = n, seed, 0
         self.rank, self.world_size = rank, world_size

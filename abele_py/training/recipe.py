@@ -7,12 +7,13 @@ the training, the autoencoder is calibrated on ``val``, the network is measured 
 import difflib
 import io
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -27,7 +28,7 @@ from ..datasets.loading import dataset_of
 from ..errors import AbeleError, CheckpointError, ParameterError
 from ..files import write_atomically
 from ..models.checkpoints import load_classifier
-from ..parameters import checked
+from ..parameters import NotEmpty, checked
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> Path:
 
 
 @checked
-def check(argv: Sequence[str]) -> None:
+def check(argv: Annotated[Sequence[str], NotEmpty()]) -> None:
     """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
     with calm():
         parse([f"--config={_recipe(argv[0])}", *argv[1:]])
@@ -356,7 +357,7 @@ def _run_folder(config: Namespace) -> Path:
 
 
 def _recipe(path: str) -> Path:
-    if Path(path).is_file():
+    if os.path.isfile(path):
         return Path(path)
     known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))]
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
