@@ -42,6 +42,10 @@ class MissingExtraError(AbeleError, ImportError):
     """A library that only some commands need is not installed."""
 
 
+class Interruption(AbeleError):
+    """A user has interrupted what was done; what was finished is kept."""
+
+
 class UnknownNameError(AbeleError, KeyError):
     """A name is not in the table it is looked up in."""
 

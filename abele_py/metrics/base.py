@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from scipy import stats
 
-from ..parameters import CheckedInside, NotEmpty, SmallSeed, checked, inside
+from ..parameters import NotEmpty, SmallSeed, checked, inside
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -51,7 +51,7 @@ def metric_of(function: Callable[..., Any]) -> Metric:
 
 @checked
 def mean_interval(
-    values: Annotated[Sequence[Annotated[float, CheckedInside()]], NotEmpty()],
+    values: Annotated[Sequence[float], NotEmpty()],
     level: Annotated[float, inside(0, 1)] = 0.95,
     seed: SmallSeed = 0,
 ) -> tuple[float, float]:

@@ -8,10 +8,10 @@ import json
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
-from ..errors import CheckpointError, unknown_name
-from ..parameters import checked
+from ..errors import CheckpointError, ParameterError, unknown_name
+from ..parameters import NotNegative, Number, Seed, Shape, checked, fit
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -21,6 +21,7 @@ CARD = "MODEL_CARD.md"
 Kind = Literal["autoencoder", "classifier"]
 
 
+@checked
 @dataclass(frozen=True)
 class Manifest:
     """What travels with the weights.
@@ -55,15 +56,15 @@ class Manifest:
     preprocessing: str
     class_names: list[str]
     recipe: dict[str, Any]
-    seed: int
+    seed: Seed
     versions: dict[str, str]
     hardware: str
-    training_seconds: float
+    training_seconds: NotNegative
     metrics: dict[str, float]
     licence: str
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
-    test_counts: list[int] = field(default_factory=list)
+    test_counts: list[Number] = field(default_factory=list)
 
 
 @checked
@@ -133,7 +134,7 @@ def _read_manifest(folder: Path) -> Manifest:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"got no readable {path}; expected the manifest of a checkpoint; {again}") from error
-    except ValueError as error:  # damaged JSON, or bytes that are no text
+    except (ValueError, RecursionError) as error:  # damaged JSON, bytes that are no text, lists in lists in lists
         raise CheckpointError(f"got {path} that is no JSON ({error}); expected a manifest; {again}") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -142,11 +143,21 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     if schema != SCHEMA:
         raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
-    wanted: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(Manifest)}
-    wanted["kind"], wanted["training_seconds"] = str, (int, float)
     data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
-    wrong = [name for name, kind in wanted.items() if not isinstance(data.get(name), kind)]
-    if wrong or set(data) - set(wanted):
-        names = ", ".join([*wrong, *sorted(set(data) - set(wanted))])
-        raise CheckpointError(f"got wrong, missing or unknown fields in {path}: {names}; expected a manifest; {again}")
-    return Manifest(**data)
+    names = {f.name for f in fields(Manifest)}
+    if differing := sorted(names ^ set(data)):
+        raise CheckpointError(
+            f"got missing or unknown fields in {path}: {', '.join(differing)[:200]}; expected a manifest; {again}"
+        )
+    try:
+        manifest = Manifest(**data)
+        if "image_shape" in manifest.config:
+            fit("image_shape", Shape, manifest.config["image_shape"])
+    except ParameterError as error:
+        raise CheckpointError(f"got wrong fields in {path}: {error}; {again}") from error
+    if manifest.test_counts and len(manifest.test_counts) != len(manifest.class_names):
+        raise CheckpointError(
+            f"got {len(manifest.test_counts)} test_counts for {len(manifest.class_names)} classes in {path}; expected "
+            f"one each; {again}"
+        )
+    return manifest

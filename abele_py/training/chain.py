@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from ..datasets.importing import import_images
 from ..datasets.loading import dataset_of
 from ..datasets.prepared_images import read_own_images
 from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
+from ..parameters import SmallSeed
 from .recipe import check
 from .recipe import main as train
 from .run_folder import LAST, backup_of, check_place
@@ -60,7 +61,7 @@ def is_chain(argv: Sequence[str]) -> bool:
         return False
     try:
         content = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError):  # `training.main` says what is wrong with it
+    except (yaml.YAMLError, ValueError, OSError, RecursionError):  # `training.main` says what is wrong with it
         return False
     return isinstance(content, dict) and all(isinstance(content.get(step), str) for step in _STEPS)
 
@@ -190,7 +191,7 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
     parser.add_argument("--config", action="config", help="the recipe")
     parser.add_argument("--name", type=str | None, default=None, help="of the run folders [name of FOLDER]")
     parser.add_argument("--runs", type=str, default="runs", help="folder of the run folders")
-    parser.add_argument("--seed_everything", type=int, default=0, help="of splits and trainings")
+    parser.add_argument("--seed_everything", type=SmallSeed, default=0, help="of splits and trainings")
     parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run of this name left")
     parser.add_argument("--data.path", type=str | None, default=None, help="a folder of pictures per class, or an .npz")
@@ -226,9 +227,9 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
                 share += words
     try:
         own = parser.parse_args(chain)
-    except (ArgumentError, TypeError, ValueError) as error:
-        if isinstance(error, AbeleError):
-            raise
+    except AbeleError:
+        raise
+    except Exception as error:  # jsonargparse raises nearly anything on odd recipes
         raise ParameterError(
             f"got options that do not fit: {' '.join(str(error).split())[:500]}; expected those of abele train "
             f"{recipe} --help"
