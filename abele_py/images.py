@@ -13,6 +13,9 @@ from torch import Tensor
 from .errors import ImageError
 from .parameters import checked
 
+_NUMPY = b"\x93NUMPY"
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # PNG, JPEG, GIF, BMP, TIFF
+
 
 def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
     """The image as an own float32 tensor, if it has the shape (C, H, W) and lies in [0, 1].
@@ -69,6 +72,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         raise ImageError(f"got the path {str(path)!r}; expected a picture or .npy file that exists; check the path")
     if path.stat().st_size == 0:
         raise ImageError(f"got an empty file {path.name!r}; expected a picture; save it again")
+    _check_suffix(path)
     if path.suffix == ".npy":
         value = _channels_first(_read_array(path), shape)
     else:
@@ -85,6 +89,17 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
             "(resize=True) to scale it"
         )
     return check_image(value, shape)
+
+
+def _check_suffix(path: Path) -> None:
+    """Refuse an array that is named as a picture, and a picture that is named as an array."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    is_array, is_picture = head.startswith(_NUMPY), head.startswith(_PICTURES)
+    if is_array and path.suffix != ".npy":
+        raise ImageError(f"got {path.name!r}, which holds a numpy array; expected a picture; rename it to end in .npy")
+    if is_picture and path.suffix == ".npy":
+        raise ImageError(f"got {path.name!r}, which holds a picture; expected a numpy array; rename it to end in .png")
 
 
 def _as_tensor(image: np.ndarray) -> Tensor:
