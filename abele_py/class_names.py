@@ -6,7 +6,6 @@ from typing import Any
 
 from .errors import ParameterError
 
-
 MOST = 2**16  # classes; names are made for all labels below the largest one
 
 
@@ -24,10 +23,10 @@ def class_names_of(given: Sequence[Any] | Mapping[Any, Any] | None) -> tuple[str
         return ()
     if not isinstance(given, Mapping):
         return tuple(str(name) for name in given)
-    if not all(isinstance(label, Integral) and 0 <= label < MOST for label in given):  # type: ignore[operator]
+    if not all(isinstance(label, Integral) and 0 <= int(label) < MOST for label in given):
         raise ParameterError(
-            f"got class_names with the keys {', '.join(map(repr, given))[:200]}; expected labels, whole numbers from 0 on; "
-            "pass {0: 'cat', 1: 'dog'} or ('cat', 'dog')"
+            f"got class_names with the keys {', '.join(map(repr, given))[:200]}; expected labels, whole numbers from 0 "
+            f"to {MOST - 1}; pass {{0: 'cat', 1: 'dog'}} or ('cat', 'dog')"
         )
     return tuple(str(given.get(label, label)) for label in range(int(max(given, default=-1)) + 1))
 
