@@ -11,4 +11,3 @@ Images = Annotated[Tensor, Axes("N C H W")]
 Values = Annotated[Tensor, Axes("N")]  # labels, scores of one class, weights
 Vector = Annotated[Tensor, Axes("k")]
 Rows = Annotated[Tensor, Axes("N k")]
-Maps = Annotated[Tensor, Axes("M H W")]

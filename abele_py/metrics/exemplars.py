@@ -16,7 +16,7 @@ from .prototypes import squared_distances
 
 @metric("1-NN accuracy", "higher", 0.0, 1.0, "Guidotti et al. 2019, exemplars as a classifier")
 @checked
-def one_nearest_neighbor(prototypes: Rows, is_label: Values, queries: Rows, query_is_label: Values) -> float:
+def one_nearest_neighbor(prototypes: Tensor, is_label: Values, queries: Tensor, query_is_label: Values) -> float:
     """Accuracy of the 1-nearest-neighbor classifier made of prototypes, by the Euclidean distance between pixels.
 
     Exemplars stand for the label, counter-exemplars for all others; the queries are held-out images of both kinds

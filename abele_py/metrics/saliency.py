@@ -14,7 +14,7 @@ from torch import Tensor
 from ..black_boxes.black_box import BlackBox
 from ..errors import ImageError, ParameterError
 from ..parameters import Label, Many, NotNegative, Share, between, checked
-from ..shapes import Image, Images, Maps, Rows
+from ..shapes import Image, Images, Rows
 from .base import metric
 
 
@@ -23,7 +23,7 @@ def deletion_curves(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
@@ -57,7 +57,7 @@ def insertion_curves(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
@@ -77,7 +77,7 @@ def deletion(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
@@ -91,7 +91,7 @@ def insertion(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     baseline: Image,
     steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
@@ -105,7 +105,7 @@ def faithfulness_correlation(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     baseline: Image,
     generator: torch.Generator,
     n_subsets: Annotated[int, between(2, 10**6)] = 200,
@@ -158,7 +158,7 @@ def infidelity(
     image: Image,
     black_box: BlackBox,
     target: Label,
-    maps: Maps,
+    maps: Tensor,
     generator: torch.Generator,
     n_samples: Many = 100,
     baseline: Image | None = None,
@@ -219,7 +219,7 @@ def noisy_copies(image: Image, generator: torch.Generator, n: Many = 5, sigma: N
 
 @metric("Stability (local Lipschitz estimate)", "lower", 0.0, math.inf, "Alvarez-Melis & Jaakkola 2018, 1806.08049")
 @checked
-def stability(image: Image, copies: Images, maps: Maps, maps_of_copies: Tensor) -> Tensor:
+def stability(image: Image, copies: Images, maps: Tensor, maps_of_copies: Tensor) -> Tensor:
     """Largest change of a map per change of the image: ``max_r ||e(x) - e(x_r)|| / ||x - x_r||``.
 
     Each map is divided by its own L2 norm first, so that units do not matter; a map of zeros stays 0. A map that never
@@ -250,7 +250,7 @@ def stability(image: Image, copies: Images, maps: Maps, maps_of_copies: Tensor) 
 
 @metric("Coherence (Lipschitz estimate of one class)", "lower", 0.0, math.inf, "after Alvarez-Melis & Jaakkola 2018")
 @checked
-def coherence(images: Images, maps: Maps) -> Tensor:
+def coherence(images: Images, maps: Tensor) -> Tensor:
     """:func:`stability` over real images that the black box gives one label: for each the maximum over the others.
 
     Args:
@@ -273,7 +273,7 @@ def coherence(images: Images, maps: Maps) -> Tensor:
 
 @metric("Complexity (entropy)", "lower", 0.0, math.inf, "Bhatt et al. 2020, definition 3, arXiv 2005.00631")
 @checked
-def complexity(maps: Maps) -> Tensor:
+def complexity(maps: Tensor) -> Tensor:
     """Entropy of ``|map| / sum |map|`` in nats: 0 for one pixel, log(H W) where all weigh the same.
 
     A map of zeros prefers no pixel, and counts as all the same. (M, H, W) -> (M,).
@@ -286,7 +286,7 @@ def complexity(maps: Maps) -> Tensor:
 
 @metric("Sparseness (Gini index)", "higher", 0.0, 1.0, "Chalasani et al. 2020, arXiv 1810.06583")
 @checked
-def sparseness(maps: Maps) -> Tensor:
+def sparseness(maps: Tensor) -> Tensor:
     """Gini index of ``|map|``: 0 where all pixels weigh the same, 1 - 1 / (H W) for one pixel.
 
     ``1 - 2 sum_k v_k / ||v||_1 (d - k + 1/2) / d`` over the d sizes v in ascending order (Hurley & Rickard 2009). A map

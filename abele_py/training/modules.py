@@ -19,7 +19,7 @@ from ..errors import ParameterError
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import load_classifier
 from ..models.classifiers import ConvolutionalClassifier, Forest
-from ..parameters import Count, NotEmpty, NotNegative, Positive, Shape, Share, Size, between, checked
+from ..parameters import Count, NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from .augmentation import blur, crop, jitter
 from .data_module import Batch
 from .losses import LatentLabels, edge_loss, mmd_loss
@@ -79,8 +79,8 @@ class AutoencoderModule(pl.LightningModule):
         label_weight: NotNegative = 0.0,
         consistency_weight: NotNegative = 0.0,
         refinement: Annotated[int, between(0, 10**4)] = 10,
-        learning_rate: Positive = 2e-3,
-        discriminator_learning_rate: Positive = 5e-4,
+        learning_rate: NotNegative = 2e-3,
+        discriminator_learning_rate: NotNegative = 5e-4,
         shift: Share = 0.0,
         rotation: Annotated[float, between(0, 360)] = 0.0,
         scale: Share = 0.0,
@@ -212,7 +212,7 @@ class ClassifierModule(pl.LightningModule):
         channels: Annotated[Sequence[Size], NotEmpty()] = (16, 32),
         hidden: Size = 128,
         dropout: Share = 0.25,
-        learning_rate: Positive = 3e-3,
+        learning_rate: NotNegative = 3e-3,
         weight_decay: NotNegative = 1e-4,
         shift: Share = 0.07,
         rotation: Annotated[float, between(0, 360)] = 10.0,
