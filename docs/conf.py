@@ -55,6 +55,8 @@ python_maximum_signature_line_length = 100
 nitpicky = True
 # Nothing is fetched, so that names of other packages lead nowhere.
 nitpick_ignore_regex = [
+    # Of the intervals of parameters, where they are shown.
+    (r"py:.*", r"(Interval|NotEmpty|Axes|True|False|closed=|(low|high)=.*)"),
     (r"py:.*", r"(torch|np|numpy|sklearn|matplotlib|pathlib|collections|typing|nn|argparse)\..*"),
     (r"py:.*", r"abele_py\.(readers|class_autoencoders)\..*"),
     (r"py:.*", r"(Tensor|Figure|Path|Any|Callable|Iterable|Mapping|Sequence|Generator|optional|array|callable)"),
