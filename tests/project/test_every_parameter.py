@@ -164,7 +164,12 @@ def test_every_parameter_is_declared_in_the_signature(name):
         assert all(p.annotation is not p.empty for p in parameters_of(subject)), name
 
 
-@pytest.mark.parametrize("name", sorted(subjects()))
+SLOW = {"compare", "evaluate", "load_skops", "AutoencoderModule", "Abele", "Studio", "ClassifierModule"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in sorted(subjects())]
+)
 def test_odd_values_are_taken_or_refused_in_one_line(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subject = subjects()[name]
