@@ -8,7 +8,7 @@ LOWEST := .venv-lowest
 # Tests read their bytecode from the second run on, whatever the environment says: half a minute of CPU time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lowest lint types notebooks bench sweep page docs pictures clean
+.PHONY: demo test check fuzz lowest lint types notebooks bench sweep page docs pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,14 @@ lowest:
 	$(LOWEST)/bin/pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
+
+# The property-based tests alone, TIMES as many cases as in the suite, other ones each time; SEED repeats a run.
+TIMES ?= 50
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+fuzz: SEED := $(SEED)
+fuzz: $(READY)
+	@echo "again with: make fuzz TIMES=$(TIMES) SEED=$(SEED)"
+	ABELE_FUZZ=$(TIMES) $(BIN)/python -m pytest -m hypothesis -n auto --hypothesis-seed=$(SEED) --hypothesis-show-statistics
 
 lint: $(READY)
 	$(BIN)/ruff check .

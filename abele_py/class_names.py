@@ -9,6 +9,8 @@ from typing import Any
 
 from .errors import ParameterError
 
+MOST = 2**16  # classes; names are made for all labels below the largest one
+
 
 def class_names_of(given: Sequence[Any] | Mapping[Any, Any] | None) -> tuple[str, ...]:
     """The names of the labels 0..K-1. Equal ones are told apart by their labels: ``crane (134)``, ``crane (517)``.
@@ -79,11 +81,12 @@ def _by_number(given: Mapping[Any, Any]) -> list[Any]:
     """The values of a mapping from labels, numbers or texts of digits as JSON has them, in their order."""
     numbers = {}
     for label, name in given.items():
-        text = isinstance(label, str) and label.isascii() and label.isdecimal()
-        if isinstance(label, bool) or not (text or (isinstance(label, Integral) and int(label) >= 0)):
+        text = isinstance(label, str) and label.isascii() and label.isdecimal() and len(label) <= len(str(MOST))
+        number = isinstance(label, Integral) and not isinstance(label, bool)
+        if not (text or number) or not 0 <= int(label) < MOST:
             raise ParameterError(
-                f"got class_names with the keys {', '.join(map(repr, given))}; expected labels, whole numbers from 0 "
-                "on; pass {0: 'cat', 1: 'dog'} or ('cat', 'dog')"
+                f"got class_names with the keys {', '.join(map(repr, given))[:200]}; expected labels, whole numbers "
+                f"from 0 to {MOST - 1}; pass {{0: 'cat', 1: 'dog'}} or ('cat', 'dog')"
             )
         numbers[int(label)] = name
     return [numbers.get(label, label) for label in range(max(numbers, default=-1) + 1)]

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST_NAME = 100  # letters of a name in an error
+
 
 class AbeleError(Exception):
     """Parent of every error that abele_py raises on purpose."""
@@ -44,6 +46,10 @@ class MissingExtraError(AbeleError, ImportError):
     """A library that only some commands need is not installed."""
 
 
+class Interruption(AbeleError):
+    """A user has interrupted what was done; what was finished is kept."""
+
+
 class UnknownNameError(AbeleError, KeyError):
     """A name is not in the table it is looked up in."""
 
@@ -51,12 +57,21 @@ class UnknownNameError(AbeleError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class UnknownChoiceError(UnknownNameError, ParameterError):
+    """An option is none of the few names that it can be."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNameError:
-    """An error that names what is known and, where there is one, the closest name."""
-    names = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return UnknownNameError(f"got {kind} {str(name)!r}; expected one of: {', '.join(names) or 'none'}.{hint}")
+    """An error that names what is known and, where there is one, the closest name, whatever its case.
+
+    Names are never taken in another case: those of classes and of files may differ in nothing else.
+    """
+    names, given = [str(k) for k in known], str(name)[:LONGEST_NAME]
+    folded = {k.casefold(): k for k in reversed(names)}
+    close = difflib.get_close_matches(given.casefold(), folded, n=1)
+    hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
+    shown = repr(given) + "…" * (len(str(name)) > LONGEST_NAME)
+    return UnknownNameError(f"got {kind} {shown}; expected one of: {', '.join(names) or 'none'}.{hint}")
 
 
 def missing_extra(error: ModuleNotFoundError, needed_by: str, extra: str) -> MissingExtraError:

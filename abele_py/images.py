@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .errors import ImageError
 from .files import read_array
+from .parameters import checked
 from .reading import check_regular
 
 # Decoders that are part of Pillow, and start nothing: it would run Ghostscript on an EPS, whatever the file is called.
@@ -21,6 +22,9 @@ MOST_PIXELS = 50_000_000  # a telephone's largest; decoded, up to 1 GB
 MOST_BYTES = 256 * 2**20  # of a picture file: as many pixels, not compressed
 ALIKE = 0.1  # pixels that differ by less look all the same
 DIM = 16  # of 255: 8-bit pixels up to this are nearly black, and likely to have another white
+
+_NUMPY = b"\x93NUMPY"
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # PNG, JPEG, GIF, BMP, TIFF
 
 
 def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
@@ -55,6 +59,7 @@ def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
     return value.cpu().to(torch.float32, copy=True).contiguous()
 
 
+@checked
 def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = False) -> Tensor:
     """Read a picture (PNG, JPEG, ...) or an ``.npy`` array as a (C, H, W) float32 tensor in [0, 1].
 
@@ -77,6 +82,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         raise ImageError(f"got the path {str(path)!r}; expected a picture or .npy file that exists; check the path")
     if path.stat().st_size == 0:
         raise ImageError(f"got an empty file {path.name!r}; expected a picture; save it again")
+    _check_suffix(path)
     if path.suffix == ".npy":
         value = _channels_first(_read_array(path), shape)
         value = _in_range(value, path.name) if value.dtype in (np.uint8, np.bool_) and value.size else value
@@ -139,6 +145,17 @@ def _in_range(value: np.ndarray, name: str) -> np.ndarray:
         raise ImageError(
             f"got {error} ({name!r}); expected to know what is white; save it as floats in [0, 1], divided by that"
         ) from None
+
+
+def _check_suffix(path: Path) -> None:
+    """Refuse an array that is named as a picture, and a picture that is named as an array."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    is_array, is_picture = head.startswith(_NUMPY), head.startswith(_PICTURES)
+    if is_array and path.suffix != ".npy":
+        raise ImageError(f"got {path.name!r}, which holds a numpy array; expected a picture; rename it to end in .npy")
+    if is_picture and path.suffix == ".npy":
+        raise ImageError(f"got {path.name!r}, which holds a picture; expected a numpy array; rename it to end in .png")
 
 
 def _as_tensor(image: np.ndarray) -> Tensor:

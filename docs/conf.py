@@ -9,6 +9,8 @@ import os
 import re
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import get_type_hints
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -53,6 +55,8 @@ python_maximum_signature_line_length = 100
 nitpicky = True
 # Nothing is fetched, so that names of other packages lead nowhere.
 nitpick_ignore_regex = [
+    # Of the intervals of parameters, where they are shown.
+    (r"py:.*", r"(Interval|NotEmpty|Axes|True|False|closed=|(low|high)=.*)"),
     (r"py:.*", r"(torch|np|numpy|sklearn|matplotlib|pathlib|collections|typing|nn|argparse)\..*"),
     (r"py:.*", r"abele_py\.(readers|class_autoencoders)\..*"),
     (r"py:.*", r"(Tensor|Figure|Path|Any|Callable|Iterable|Mapping|Sequence|Generator|optional|array|callable)"),
@@ -100,5 +104,15 @@ def setup(app: Sphinx) -> None:
     def read_included(_: Sphinx, path: Path, docname: str, source: list[str]) -> None:
         source[0] = with_links_of_the_site(source[0], (DOCS / path).resolve().parent)
 
+    def without_intervals(_: Sphinx, documented: object, bound: bool) -> None:
+        """Show ``int``, not ``Annotated[int, Interval(...)]``: the text says the range."""
+        for one in (documented, getattr(documented, "__init__", None), getattr(documented, "__wrapped__", None)):
+            notes = getattr(one, "__annotations__", None)
+            if isinstance(notes, dict):
+                known = SimpleNamespace(__annotations__={n: a for n, a in notes.items() if not isinstance(a, str)})
+                with suppress(NameError, TypeError):
+                    notes.update(get_type_hints(known))
+
+    app.connect("autodoc-before-process-signature", without_intervals)
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)

@@ -13,6 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests sta
 gc.disable()
 
 
+def pytest_configure(config):
+    import support.fuzz  # noqa: F401 - its profile is that of all property-based tests
+
+
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()

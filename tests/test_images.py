@@ -267,3 +267,13 @@ def test_an_archive_of_arrays_is_no_image(tmp_path):
 
 def test_pictures_for_autoencoders_of_other_channels_are_refused(png):
     refused(read_image, png, (4, 28, 28), match="4 channels")
+
+
+def test_an_array_named_as_a_picture_and_a_picture_named_as_an_array_are_told_as_such(tmp_path):
+    array, picture = tmp_path / "array.npy", tmp_path / "picture.png"
+    np.save(array, np.zeros((4, 4), dtype=np.float32))
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(picture)
+    for path, name, words in ((array, "a.png", "holds a numpy array"), (picture, "a.npy", "holds a picture")):
+        other = path.rename(tmp_path / name)
+        with pytest.raises(ImageError, match=words):
+            read_image(other, (1, 4, 4))

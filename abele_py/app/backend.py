@@ -5,7 +5,7 @@ Work runs in a thread of its own, tells how far it is, and ends at the next call
 
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..explanation.explanation import Explanation
 from ..images import read_image
 from ..latent.space import LatentSpace, Points
 from ..models.checkpoints import list_checkpoints, load_autoencoder, read_manifest
+from ..parameters import ClassNames, Count, Seed, checked
 from .canvas import as_drawn, read_drawing
 from .jobs import Job, T
 
@@ -100,6 +101,7 @@ class Studio:
         AbeleError: the autoencoder or the first black box cannot be used.
     """
 
+    @checked
     def __init__(
         self,
         autoencoder: str = "digits",
@@ -108,9 +110,9 @@ class Studio:
         data: str | None = None,
         data_dir: str | Path | None = None,
         download: bool = False,
-        batch_size: int = 256,
-        random_state: int = 0,
-        class_names: Sequence[str] | Mapping[Any, str] = (),
+        batch_size: Count = 256,
+        random_state: Seed = 0,
+        class_names: ClassNames = (),
         options: dict[str, Any] | None = None,
     ) -> None:
         self.autoencoder = load_autoencoder(autoencoder)

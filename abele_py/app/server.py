@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..errors import ParameterError
+from ..parameters import between, checked
 from .backend import Studio
 from .guard import Guard
 from .interface import FILES, LARGEST_UPLOAD, MOST_WAITING, build
@@ -21,10 +22,11 @@ PORTS = range(7860, 7960)
 FONTS = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # no font is fetched
 
 
+@checked
 def serve(
     studio: Studio,
     host: str = "127.0.0.1",
-    port: int | None = None,
+    port: Annotated[int, between(1, 65535)] | None = None,
     browser: bool = True,
     write: Callable[[str], Any] = lambda line: None,
 ) -> None:

@@ -8,12 +8,13 @@ sufficient anchor is the one of the highest coverage, and the search ends with i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import ParameterError
+from ..parameters import Count, Interval, Number, Positive, Seed, checked, inside
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,19 @@ class Anchor:
     reached: bool
 
 
+@checked
 def find_anchor(
     same: Callable[[Tensor], Tensor],
-    d: int,
+    d: Count,
     *,
-    precision: float = 0.95,
-    delta: float = 0.05,
-    tolerance: float = 0.1,
-    beam: int = 2,
-    batch: int = 32,
-    max_features: int | None = None,
-    budget: int = 3000,
-    seed: int = 0,
+    precision: Annotated[float, Interval(0, 1, (False, True))] = 0.95,
+    delta: Annotated[float, inside(0, 1)] = 0.05,
+    tolerance: Annotated[float, inside(0, 1)] = 0.1,
+    beam: Count = 2,
+    batch: Count = 32,
+    max_features: Number | None = None,
+    budget: Count = 3000,
+    seed: Seed = 0,
 ) -> Anchor:
     """The shortest anchor on d binary features (Ribeiro, Singh & Guestrin 2018, "Anchors", AAAI, Algorithms 1 and 2).
 
@@ -142,7 +144,8 @@ def find_anchor(
     return replace(best, n_queries=len(pool.stays))
 
 
-def kl_bounds(means: Tensor, counts: Tensor, level: float) -> tuple[Tensor, Tensor]:
+@checked
+def kl_bounds(means: Tensor, counts: Tensor, level: Positive) -> tuple[Tensor, Tensor]:
     """Bounds of Bernoulli means: the smallest and largest q with ``count * KL(mean, q) <= level``.
 
     Chernoff's bound solved for q by bisection (Kaufmann & Kalyanakrishnan 2013): each holds with

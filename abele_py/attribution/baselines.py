@@ -7,12 +7,15 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..errors import unknown_name
+from ..parameters import checked
+from ..shapes import Image
 
 Baseline = Literal["zero", "mean", "blur"]
 BASELINES: tuple[Baseline, ...] = ("zero", "mean", "blur")
 
 
-def baseline_of(image: Tensor, kind: Baseline) -> Tensor:
+@checked
+def baseline_of(image: Image, kind: Baseline) -> Tensor:
     """What a pixel becomes when its information is taken away.
 
     Args:

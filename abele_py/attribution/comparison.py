@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -22,13 +22,13 @@ from ..errors import (
     ImageError,
     MissingExtraError,
     NeighborhoodError,
-    ParameterError,
 )
 from ..explanation.saliency import on_one_scale
 from ..files import read_npz, same_arrays, write_npz
 from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
+from ..parameters import ClassNames, Count, Number, SmallSeed, between, checked
 from ..provenance import versions
 from .registry import AbeleMaps, Method, grouped, methods_of
 
@@ -68,7 +68,8 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.images)
 
-    def predicted(self, index: int, width: int = 60) -> str:
+    @checked
+    def predicted(self, index: Number, width: Count = 60) -> str:
         """What the black box predicts: the label's name, cut to a width, and its probability if it gives scores."""
         label = int(self.labels[index])
         name = name_of(self.class_names, label)
@@ -77,6 +78,7 @@ class Comparison:
             return name
         return f"{name} ({float(probabilities(self.scores, scale_in(self.params))[index, label]):.2f})"
 
+    @checked
     def scaled(self, name: str) -> Tensor:
         """A method's maps (N, H, W) as drawn, 0 neutral: see :func:`~abele_py.explanation.saliency.on_one_scale`."""
         return on_one_scale(self.maps[name])
@@ -98,7 +100,8 @@ class Comparison:
         """Why methods were left out: what they say, under the titles of all that say the same."""
         return grouped(self.left_out, self.titles)
 
-    def plot(self, overlay: bool = True, columns: int = 7) -> "Figure":
+    @checked
+    def plot(self, overlay: bool = True, columns: Annotated[int, between(1, 100)] = 7) -> "Figure":
         """All maps on one scale as one figure, to be shown by a notebook or saved with ``.savefig(path)``.
 
         Args:
@@ -110,15 +113,15 @@ class Comparison:
         """
         from ..views.plots import plot_comparison
 
-        if columns < 1:
-            raise ParameterError(f"got columns={columns}; expected at least 1; 7 fit a page")
         return plot_comparison(self, overlay, columns)
 
+    @checked
     def repeats(self, other: "Comparison") -> bool:
         """Whether both are results of one question: equal seeds, names and arrays, but for the times they took."""
         asked = [(c.params["random_state"], c.class_names, c.maps.keys(), c.left_out.keys()) for c in (self, other)]
         return asked[0] == asked[1] and same_arrays(self._arrays(), other._arrays())
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
@@ -142,6 +145,7 @@ class Comparison:
         return {"images": self.images, "labels": self.labels} | scores | maps
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> "Comparison":
         """Read what :meth:`save` wrote.
 
@@ -179,14 +183,15 @@ class Comparison:
     __repr__ = __str__
 
 
+@checked
 def compare(
     images: Any,
     black_box: Any,
     autoencoder: Autoencoder,
     methods: str | Sequence[str] = (),
-    random_state: int = 0,
-    batch_size: int = 256,
-    class_names: Sequence[str] | Mapping[int, str] | None = None,
+    random_state: SmallSeed = 0,
+    batch_size: Count = 256,
+    class_names: ClassNames = None,
     *,
     progress: bool | Callable[[str], object] = False,
 ) -> Comparison:

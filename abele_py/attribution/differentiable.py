@@ -36,7 +36,7 @@ def differentiable(image: Tensor, black_box: BlackBox, target: int, method: str)
     module = black_box.classifier
     if not isinstance(module, nn.Module):
         raise _needs_gradients(method, f"a black box of type {type(module).__name__}")
-    c, h, w = (1, 1, *image.shape)[-3:]
+    c, h, w = (1, 1, 1, *getattr(image, "shape", ()))[-3:]
     image = check_image(image, (c, h, w)).clone()
     try:
         network = _Scores(copy.deepcopy(module)).requires_grad_(False).eval()

@@ -3,15 +3,19 @@
 They work on a copy of the user's module, and differentiate the class score before the softmax where it can be had.
 """
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from ..black_boxes.black_box import BlackBox
 from ..errors import BlackBoxError
+from ..parameters import NotNegative, Picture, Positive, Seed, between, checked
 from .differentiable import LINEAR, RELUS, ROUTING, MaxPoolOfPairs, last_feature_maps, map_of, refuse_functions
 
 
-def saliency(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def saliency(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """How much the target's score changes with each pixel: ``max over channels of |gradient|``.
 
     Source: Simonyan, Vedaldi & Zisserman 2014, arXiv 1312.6034, section 3.1.
@@ -36,7 +40,8 @@ def saliency(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     return map_of(image, black_box, target, "saliency", attribute)
 
 
-def gradient_x_input(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def gradient_x_input(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """The gradient times the pixel, summed over channels; pixels that are 0 get 0.
 
     Source: Shrikumar et al. 2016, arXiv 1605.01713. Arguments and errors as in :func:`saliency`.
@@ -52,7 +57,10 @@ def gradient_x_input(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     return map_of(image, black_box, target, "gradient x input", attribute)
 
 
-def integrated_gradients(image: Tensor, black_box: BlackBox, target: int, n_steps: int = 128) -> Tensor:
+@checked
+def integrated_gradients(
+    image: Picture, black_box: BlackBox, target: int, n_steps: Annotated[int, between(1, 10**4)] = 128
+) -> Tensor:
     """Pixel times the mean gradient on the straight way from the black image; summed over channels.
 
     Source: Sundararajan, Taly & Yan 2017, arXiv 1703.01365, equation 1; the integral by Gauss-Legendre quadrature.
@@ -74,8 +82,14 @@ def integrated_gradients(image: Tensor, black_box: BlackBox, target: int, n_step
     return map_of(image, black_box, target, "integrated gradients", attribute)
 
 
+@checked
 def smoothgrad(
-    image: Tensor, black_box: BlackBox, target: int, n_samples: int = 64, noise: float = 0.15, seed: int = 0
+    image: Picture,
+    black_box: BlackBox,
+    target: int,
+    n_samples: Annotated[int, between(1, 10**5)] = 64,
+    noise: NotNegative = 0.15,
+    seed: Seed = 0,
 ) -> Tensor:
     """The mean gradient over noisy copies of the image, summed over channels.
 
@@ -98,7 +112,8 @@ def smoothgrad(
     return map_of(image, black_box, target, "SmoothGrad", attribute)
 
 
-def guided_backprop(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def guided_backprop(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """The gradient, of which every ReLU passes back only what is positive; summed over channels.
 
     Source: Springenberg et al. 2015, arXiv 1412.6806, section 3.4. ReLUs must be ``nn.ReLU`` modules; other
@@ -113,7 +128,8 @@ def guided_backprop(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     return map_of(image, black_box, target, "guided backprop", attribute)
 
 
-def epsilon_lrp(image: Tensor, black_box: BlackBox, target: int, epsilon: float = 1e-6) -> Tensor:
+@checked
+def epsilon_lrp(image: Picture, black_box: BlackBox, target: int, epsilon: Positive = 1e-6) -> Tensor:
     """Layer-wise relevance propagation with the epsilon rule in every layer, summed over channels.
 
     Source: Bach et al. 2015, PLoS ONE 10(7), equation 58. Batch normalisation in evaluation mode is a linear layer and
@@ -139,7 +155,8 @@ def epsilon_lrp(image: Tensor, black_box: BlackBox, target: int, epsilon: float 
     return map_of(image, black_box, target, "epsilon-LRP", attribute)
 
 
-def deeplift(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def deeplift(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """The difference of the score from that of the black image, by the rescale rule, summed over channels.
 
     Source: Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685, section 3.5.1. Activations must be modules that
@@ -163,7 +180,8 @@ def deeplift(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     return map_of(image, black_box, target, "DeepLIFT", attribute)
 
 
-def grad_cam(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def grad_cam(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """The last convolution's feature maps, weighted with their mean gradients, then ReLU; bilinear to (H, W).
 
     Source: Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2. The feature maps are taken after the
@@ -183,7 +201,8 @@ def grad_cam(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
     return map_of(image, black_box, target, "Grad-CAM", attribute)
 
 
-def guided_grad_cam(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def guided_grad_cam(image: Picture, black_box: BlackBox, target: int) -> Tensor:
     """Grad-CAM times guided backprop, summed over channels.
 
     Source: Selvaraju et al. 2017, arXiv 1610.02391, section 3.2. Result and errors as in :func:`gradient_x_input`.

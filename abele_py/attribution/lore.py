@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..errors import ParameterError
 from ..latent import genetic
+from ..parameters import Count, Label, Many, Seed, Share, at_least, checked
 from ..surrogate.fidelity import Fidelity
 from ..surrogate.rules import CounterfactualRule, Rule
 from ..surrogate.tree import Surrogate, counterfactual_rules, fit_surrogate, rule_of
@@ -36,15 +38,16 @@ class Lore:
     weights: Tensor
 
 
+@checked
 def find_rule(
     label_of: Callable[[Tensor], Tensor],
-    d: int,
+    d: Annotated[int, at_least(2)],
     *,
-    n_samples: int = 1000,
-    generations: int = 10,
-    crossover: float = 0.5,
-    mutation: float = 1.0,
-    seed: int = 0,
+    n_samples: Many = 1000,
+    generations: Count = 10,
+    crossover: Share = 0.5,
+    mutation: Share = 1.0,
+    seed: Seed = 0,
 ) -> Lore:
     """The rule of the point with all d features (Guidotti et al. 2018, "Local Rule-Based Explanations of Black Box
     Decision Systems", arXiv 1805.10820).
@@ -111,7 +114,8 @@ def find_rule(
     )
 
 
-def effects(lore: Lore, label: int) -> Tensor:
+@checked
+def effects(lore: Lore, label: Label) -> Tensor:
     """How much each feature's presence raises the surrogate's share of a label, (d,) float32 in [-1, 1].
 
     The weighted mean over the neighbors of ``p(feature present) - p(feature absent)``, all their other features as they

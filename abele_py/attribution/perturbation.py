@@ -4,26 +4,28 @@ Occlusion and RISE work with every black box, also one that answers labels only;
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..black_boxes.black_box import BlackBox
-from ..black_boxes.outputs import Scale, probabilities
+from ..black_boxes.outputs import Answer, Scale, probabilities
 from ..errors import ParameterError
 from ..images import check_image
+from ..parameters import Count, Many, NotNegative, Picture, Seed, Share, between, checked, inside
 from .differentiable import differentiable
 
 
+@checked
 def occlusion(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
-    patch: int | None = None,
-    stride: int | None = None,
-    baseline: float = 0.0,
+    patch: Count | None = None,
+    stride: Count | None = None,
+    baseline: Share = 0.0,
 ) -> Tensor:
     """How much the score drops when a square is covered, averaged over the squares that cover a pixel.
 
@@ -62,14 +64,15 @@ def occlusion(
     return (above @ drops.double() @ left / times).float()
 
 
+@checked
 def rise(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
-    n_masks: int = 2000,
-    cells: int = 7,
-    share: float = 0.5,
-    seed: int = 0,
+    n_masks: Many = 2000,
+    cells: Annotated[int, between(1, 1000)] = 7,
+    share: Annotated[float, inside(0, 1)] = 0.5,
+    seed: Seed = 0,
 ) -> Tensor:
     """How much higher than usual the score is under random soft masks that show a pixel.
 
@@ -115,15 +118,16 @@ def rise(
     return ((total - sum_of_scores / n_masks * shown) / (n_masks * share)).reshape(h, w).float()
 
 
+@checked
 def meaningful_perturbation(
-    image: Tensor,
+    image: Picture,
     black_box: BlackBox,
     target: int,
     reference: Literal["black", "blur"] = "black",
-    n_steps: int = 150,
-    cells: int = 14,
-    area: float = 0.05,
-    variation: float = 0.02,
+    n_steps: Count = 150,
+    cells: Annotated[int, between(1, 1000)] = 14,
+    area: NotNegative = 0.05,
+    variation: NotNegative = 0.02,
 ) -> Tensor:
     """The small and smooth part of the image whose deletion takes the target's probability away, learnt by gradients.
 
@@ -187,12 +191,16 @@ def _blurred(x: Tensor) -> Tensor:
 
 
 def _checked(image: Tensor) -> Tensor:
-    c, h, w = (1, 1, *image.shape)[-3:]
+    c, h, w = (1, 1, 1, *getattr(image, "shape", ()))[-3:]
     return check_image(image, (c, h, w))
 
 
-def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
-    answer = black_box(images)
+def evidence(black_box: BlackBox, answer: Answer, target: int) -> Tensor:
+    """(N,) of an answer for the target.
+
+    Raises:
+        ParameterError: there is no such class.
+    """
     k = black_box.n_classes
     if target < 0 or (k is not None and target >= k):
         last = "K - 1" if k is None else k - 1
@@ -207,6 +215,10 @@ def _scale(black_box: BlackBox, network: nn.Module, x: Tensor) -> Scale:
         own = network(x).float().cpu()
     same = answer.scores is not None and torch.allclose(own, answer.scores, rtol=1e-3, atol=1e-4)
     return "probabilities" if same and answer.scale == "probabilities" else "scores"
+
+
+def _evidence(black_box: BlackBox, images: Tensor, target: int) -> Tensor:
+    return evidence(black_box, black_box(images), target)
 
 
 def _covers(n: int, patch: int, stride: int) -> Tensor:

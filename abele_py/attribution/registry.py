@@ -17,6 +17,8 @@ from ..explanation.explainer import Abele
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import median_map
 from ..models.autoencoder import Autoencoder
+from ..parameters import Seed, SmallSeed, checked
+from ..shapes import Image
 from . import gradients, perturbation, superpixels
 
 Family = Literal["latent", "gradient", "perturbation", "superpixel", "control"]
@@ -78,6 +80,7 @@ class AbeleMaps:
         options: of :class:`~abele_py.explanation.explainer.Abele`.
     """
 
+    @checked
     def __init__(self, autoencoder: Autoencoder, **options: Any) -> None:
         self._autoencoder, self._options = autoencoder, options
         self._asked: BlackBox | None = None
@@ -102,18 +105,23 @@ class AbeleMaps:
         return read(self.explainer(black_box).explain(image))
 
 
-def random_order(image: Tensor, black_box: BlackBox, target: int, *, seed: int = 0) -> Tensor:
+@checked
+def random_order(image: Image, black_box: Any, target: int, *, seed: Seed = 0) -> Tensor:
     """A control that knows nothing: noise in [0, 1], the same for images of one shape."""
     return torch.rand(image.shape[1:], generator=torch.Generator().manual_seed(seed))
 
 
-def edge_detector(image: Tensor, black_box: BlackBox, target: int) -> Tensor:
+@checked
+def edge_detector(image: Image, black_box: Any, target: int) -> Tensor:
     """A control that knows only the image (Adebayo et al. 2018): the magnitude of Sobel's gradient, >= 0."""
     grey = image.mean(dim=0).numpy()
     return torch.from_numpy(ndimage.generic_gradient_magnitude(grey, ndimage.sobel))
 
 
-def methods_of(autoencoder: Autoencoder, names: str | Sequence[str] = (), random_state: int = 0) -> dict[str, Method]:
+@checked
+def methods_of(
+    autoencoder: Autoencoder, names: str | Sequence[str] = (), random_state: SmallSeed = 0
+) -> dict[str, Method]:
     """The methods of these names in their order, ABELE's among them; all where none is named.
 
     Args:

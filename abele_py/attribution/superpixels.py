@@ -5,7 +5,7 @@ A superpixel is present, or replaced by a baseline. Every map has one value for 
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,12 +14,18 @@ from torch import Tensor
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import Answer
 from ..errors import ParameterError
+from ..parameters import SmallSeed, between, checked
+from ..shapes import Image
 from .anchor import find_anchor
 from .baselines import Baseline, baseline_of
 from .lore import effects, find_rule
+from .perturbation import evidence
+
+Segments = Annotated[int, between(2, 10**6)]
 
 
-def segments(image: Tensor, n_segments: int = 40) -> Tensor:
+@checked
+def segments(image: Image, n_segments: Segments = 40) -> Tensor:
     """Superpixels by SLIC (Achanta et al. 2012), about ``n_segments``.
 
     SLIC weighs likeness against compactness, and joins what is small: alike pixels in a small grey image may leave a
@@ -69,6 +75,10 @@ class Pieces(NamedTuple):
         labels = torch.cat([answer.labels for answer in answers])
         return Answer(labels, torch.cat(scores) if scores else None, self.black_box.scale)
 
+    def evidence(self, present: Tensor, target: int) -> Tensor:
+        """(N, S) of 1 for a present superpixel -> (N,): the target's score, or 1 and 0 for labels."""
+        return evidence(self.black_box, self.answer(present), target)
+
     def map(self, values: Tensor) -> Tensor:
         """(S,) -> (H, W) float32: a superpixel's value on all of its pixels."""
         return values.float()[self.cells]
@@ -109,20 +119,17 @@ def on_superpixels(n_samples: int) -> Callable[[Values], Callable[..., Tensor]]:
     usual = n_samples
 
     def of_images(values: Values) -> Callable[..., Tensor]:
+        @checked
         def explained(
-            image: Tensor,
+            image: Image,
             black_box: BlackBox,
             target: int,
             *,
-            n_samples: int = usual,
-            n_segments: int = 40,
+            n_samples: Annotated[int, between(100, 10**6)] = usual,
+            n_segments: Segments = 40,
             baseline: Baseline = "mean",
-            seed: int = 0,
+            seed: SmallSeed = 0,
         ) -> Tensor:
-            if n_samples < 100:
-                raise ParameterError(f"got n_samples={n_samples}; expected at least 100; {usual} is usual")
-            if n_segments < 2:
-                raise ParameterError(f"got n_segments={n_segments}; expected at least 2; 40 is usual")
             if image[0].numel() < 2:
                 raise ParameterError(
                     "got an image of a single pixel; expected several; nothing can be left out of this one"
@@ -158,9 +165,7 @@ def lime(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
             yield (torch.rand(1, pieces.n, generator=generator) < 0.5).float()
 
     kernel = get_exp_kernel_similarity_function("cosine", kernel_width=0.25)
-    explainer = Lime(
-        lambda present: pieces.answer(present).evidence(target), SkLearnRidge(alpha=1.0), kernel, coalitions
-    )
+    explainer = Lime(lambda present: pieces.evidence(present, target), SkLearnRidge(alpha=1.0), kernel, coalitions)
     return _attributed(explainer, pieces, n_samples, seed)
 
 
@@ -174,7 +179,7 @@ def kernel_shap(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tenso
     """
     from captum.attr import KernelShap
 
-    explainer = KernelShap(lambda present: pieces.answer(present).evidence(target))
+    explainer = KernelShap(lambda present: pieces.evidence(present, target))
     return _attributed(explainer, pieces, n_samples, seed)
 
 
@@ -190,7 +195,9 @@ def anchor(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
         ``1 - i / m`` for the superpixel that was taken i-th (from 0) of m, 0 outside of the anchor; all 0 where the
         answer never changes.
     """
-    own = int(pieces.black_box(pieces.image[None]).labels) == target
+    answer = pieces.black_box(pieces.image[None])
+    evidence(pieces.black_box, answer, target)
+    own = int(answer.labels) == target
     found = find_anchor(
         lambda present: (pieces.answer(present).labels == target) == own, pieces.n, budget=n_samples, seed=seed
     )
@@ -210,6 +217,7 @@ def lore(pieces: Pieces, target: int, n_samples: int, seed: int) -> Tensor:
     Returns:
         Values in [-1, 1]; all 0 where no neighbor has another label.
     """
+    evidence(pieces.black_box, pieces.black_box(pieces.image[None]), target)
     found = find_rule(lambda present: pieces.answer(present).labels, pieces.n, n_samples=n_samples, seed=seed)
     return effects(found, target)
 

@@ -4,7 +4,7 @@ The only file that calls the user's classifier. Torch modules and fitted scikit-
 """
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..class_names import class_names_of, names_for
 from ..errors import AbeleError, BlackBoxError, ParameterError
+from ..parameters import ClassNames, Count, checked
 from .adapters import as_function as as_function
 from .adapters import given_to
 from .modules import device_of
@@ -53,11 +54,12 @@ class BlackBox:
         ParameterError: names that do not fit its classes, at a call or where :attr:`class_names` is read.
     """
 
+    @checked
     def __init__(
         self,
         classifier: Any,
-        batch_size: int = 256,
-        class_names: Sequence[Any] | Mapping[Any, Any] | None = None,
+        batch_size: Count = 256,
+        class_names: ClassNames = None,
     ) -> None:
         if batch_size < 1:
             raise ParameterError(f"got batch_size={batch_size}; expected at least 1; 256 suits most machines")

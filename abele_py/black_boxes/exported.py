@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..batching import in_sized_batches
 from ..errors import BlackBoxError
+from ..parameters import checked
 from ..reading import open_zip, parse_json, read_regular
 from .preprocessing import as_input
 
@@ -82,6 +83,7 @@ class ExportedClassifier(nn.Module):
 
     image_dtype = torch.float32  # it converts images to the type of its input itself
 
+    @checked
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         try:

@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import BlackBoxError, ParameterError
+from ..parameters import checked
 from ..reading import parse_json
 
 MOST_BYTES = 64 * 2**20  # of an answer
@@ -45,6 +46,7 @@ class HttpClassifier:
         BlackBoxError: at a call, where no usable answer came.
     """
 
+    @checked
     def __init__(
         self,
         url: str,

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
+from ..parameters import Shape, checked
 from ..provenance import hashes_of, origin_of, remember
 from ..reading import read_regular
 from .adapters import PreprocessedFunction
@@ -20,7 +22,7 @@ from .http import HttpClassifier
 from .modules import as_given
 from .onnx import OnnxClassifier, external_files
 from .outputs import classes_of, names_of
-from .preprocessing import Pixels, as_input, numbers
+from .preprocessing import Order, Pixels, as_input, numbers
 
 FILES = (".onnx", ".pt2", ".skops")
 # Files that can run code when they are read, or that only a framework of their own reads: what to make of them.
@@ -41,13 +43,14 @@ class LoadedBlackBox(NamedTuple):
     class_names: tuple[str, ...]
 
 
+@checked
 def load_black_box(
     spec: str | Path,
     *,
-    image_shape: tuple[int, int, int] | None = None,
+    image_shape: Shape | None = None,
     mean: str | float | Sequence[float] | None = None,
     std: str | float | Sequence[float] | None = None,
-    channel_order: str = "rgb",
+    channel_order: Order = "rgb",
     channels_last: bool = False,
     timeout: float = 30.0,
     retries: int = 4,
@@ -108,6 +111,7 @@ def with_preprocessing(classifier: Any, pixels: Pixels) -> Any:
     return PreprocessedFunction(classifier, pixels)
 
 
+@checked
 def identity(spec: str, **options: Any) -> dict[str, Any]:
     """What a black box is called, and what it is: a hash of its file or weights where it has one, and its options."""
     kind = _kind(spec)
@@ -147,7 +151,7 @@ def _kind(spec: str) -> str:
     if "://" in spec:
         raise BlackBoxError(f"got the black box {spec!r}; expected http:// or https://, or the path of a file; use one")
     suffix = Path(spec).suffix.lower()
-    if Path(spec).is_dir():
+    if os.path.isdir(spec):  # unlike Path.is_dir no error for a name that is too long
         return "checkpoint"
     if suffix in FILES:
         return suffix

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..batching import filled, in_sized_batches
 from ..errors import BlackBoxError, missing_extra
+from ..parameters import checked
 from ..reading import check_regular, read_regular
 from .onnx_classes import columns_named_by, lists_in, only_list
 from .outputs import from_maps, plain
@@ -49,6 +50,7 @@ class OnnxClassifier:
         MissingExtraError: onnxruntime is not installed.
     """
 
+    @checked
     def __init__(self, path: str | Path) -> None:
         self.path = name = str(Path(path).absolute())
         try:

@@ -6,16 +6,19 @@ For black boxes from files and services, whose preprocessing nothing else carrie
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import BlackBoxError, ParameterError
+from ..parameters import checked
 
-ORDERS = ("rgb", "bgr")
+Order = Literal["rgb", "bgr"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
+@checked
 @dataclass(frozen=True)
 class Pixels:
     """What is done to images before a black box gets them: ``(x - mean) / std`` by channel, order, layout.
@@ -32,7 +35,7 @@ class Pixels:
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    channel_order: str = "rgb"
+    channel_order: Order = "rgb"
     channels_last: bool = False
 
     def __post_init__(self) -> None:
@@ -47,10 +50,6 @@ class Pixels:
             raise ParameterError(
                 f"got {len(self.mean)} values of mean and {len(self.std)} of std; expected one each, or one per "
                 "channel; give as many of both"
-            )
-        if self.channel_order not in ORDERS:
-            raise ParameterError(
-                f"got channel order {self.channel_order!r}; expected one of: {', '.join(ORDERS)}; images are rgb"
             )
 
     @property

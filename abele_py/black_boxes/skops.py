@@ -5,6 +5,7 @@ are checked here before anybody asks the tree.
 """
 
 import gc
+import os
 import warnings
 from collections.abc import Iterator
 from io import BytesIO
@@ -19,6 +20,7 @@ from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
 from ..errors import BlackBoxError, missing_extra
+from ..parameters import checked
 from ..reading import open_zip, parse_json, read_regular
 from .outputs import classes_of, names_of
 
@@ -26,6 +28,7 @@ TREE = "sklearn.tree._tree.Tree"
 WAY_OUT = "save it with skops.io.dump, convert it to .onnx, or pass package.module:function, which runs your own code"
 
 
+@checked
 def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
     """The classifier in a file, and the names of its classes; empty where they are 0 to K - 1.
 
@@ -38,7 +41,7 @@ def load_skops(path: str | Path) -> tuple[Any, tuple[str, ...]]:
         import skops.io
     except ModuleNotFoundError as error:
         raise missing_extra(error, repr(name), "skops") from error
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise BlackBoxError(f"got {name!r}, which is no file; expected a classifier saved by skops; check the path")
     try:
         content = read_regular(path)

@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
 from ..errors import DataError, ParameterError
 from ..images import DIM
+from ..parameters import CheckedInside, Share, SmallSeed, checked, fit, shown
 from .prepared_images import TEST, TRAIN, VAL, OwnImages, check_prepared, write_own_images
 from .sources import OPEN, SIZES, Found, read_arrays, read_folder, some
 
@@ -27,13 +28,14 @@ DRAWN = (
 _NAMES = {TRAIN: "train", VAL: "val", TEST: "test"}
 
 
+@checked
 def import_images(
     path: str | Path,
     out: str | Path,
     size: int | None = None,
     colour: Colour = "auto",
-    splits: tuple[float, float, float] = (0.7, 0.15, 0.15),
-    seed: int = 0,
+    splits: Annotated[tuple[float, float, float], CheckedInside()] = (0.7, 0.15, 0.15),
+    seed: SmallSeed = 0,
     skip_unreadable: bool = False,
     licence: str = OWN_LICENCE,
 ) -> Path:
@@ -122,9 +124,13 @@ def _check_options(size: int | None, colour: str, splits: Sequence[float], out: 
         raise ParameterError(f"got size {size}; expected {SIZES[0]} to {SIZES[1]} pixels a side; pass --data.size 28")
     if colour not in get_args(Colour):
         raise ParameterError(f"got colour {colour!r}; expected one of: {', '.join(get_args(Colour))}")
-    if len(splits) != 3 or not all(share > 0 for share in splits) or abs(sum(splits) - 1) > 1e-6:
+    try:
+        shares = fit("splits", tuple[Share, Share, Share], splits)
+    except ParameterError:
+        shares = ()
+    if not shares or min(shares) == 0 or abs(sum(shares) - 1) > 1e-6:
         raise ParameterError(
-            f"got splits {tuple(splits)}; expected shares of train, val and test above 0 that sum to 1; pass "
+            f"got {shown('splits', splits)}; expected shares of train, val and test above 0 that sum to 1; pass "
             "--data.splits [0.7,0.15,0.15]"
         )
     if out.suffix != ".npz":

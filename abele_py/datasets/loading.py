@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from ..errors import ParameterError, unknown_name
+from ..parameters import checked
 from .catalog import DATASETS
 from .files import check_files, fetch_files
 from .prepared_images import own_record
 from .records import SPLITS, Dataset, ImageSet, to_unit
 
 
+@checked
 def dataset_of(name: str) -> Dataset:
     """The record of a data set.
 
@@ -35,6 +37,7 @@ def dataset_of(name: str) -> Dataset:
     return DATASETS[name]
 
 
+@checked
 def prepare(name: str, data_dir: str | Path | None = None, download: bool = False) -> None:
     """Fetch what is missing, if ``download``, and check the files; arguments and errors as of ``load_split``."""
     dataset, folder = dataset_of(name), data_folder(data_dir)
@@ -49,6 +52,7 @@ def how_to_get(dataset: Dataset) -> str:
     return "; ".join(filter(None, (fetched if dataset.fetch else "", dataset.advice)))
 
 
+@checked
 def load_split(name: str, split: str, data_dir: str | Path | None = None, download: bool = False) -> ImageSet:
     """Read one split of a data set.
 
@@ -72,6 +76,7 @@ def load_split(name: str, split: str, data_dir: str | Path | None = None, downlo
     return ImageSet(torch.from_numpy(images), torch.from_numpy(labels.astype("int64")), dataset.class_names)
 
 
+@checked
 def load_image(spec: str, data_dir: str | Path | None = None, download: bool = False) -> Tensor:
     """One image of a data set, (C, H, W) float32 in [0, 1].
 

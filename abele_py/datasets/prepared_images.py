@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DataError, PlaceError
 from ..files import check_file, read_npz, write_npz
+from ..parameters import checked
 
 SCHEMA = 2
 _SPLITS = ("train", "val", "test")
@@ -79,6 +80,7 @@ class OwnImages:
         )
 
 
+@checked
 def read_own_images(path: str | Path) -> OwnImages:
     """Read a prepared file.
 

@@ -34,6 +34,7 @@ from ..errors import (
 from ..files import check_file, write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
+from ..parameters import Count, SmallSeed, checked
 from ..places import alone
 from ..provenance import versions
 from ..reading import read_json
@@ -51,6 +52,7 @@ _NAMES = (
 )  # fmt: skip
 
 
+@checked
 def evaluate(
     data: str,
     black_box: Any,
@@ -58,12 +60,12 @@ def evaluate(
     out: str | Path,
     *,
     oracle: Any = None,
-    methods: Sequence[str] = (),
-    parts: Sequence[str] = (),
-    n_maps: int | None = None,
-    n_costly: int = 30,
-    seed: int = 0,
-    batch_size: int = 256,
+    methods: str | Sequence[str] = (),
+    parts: str | Sequence[str] = (),
+    n_maps: Count | None = None,
+    n_costly: Count = 30,
+    seed: SmallSeed = 0,
+    batch_size: Count = 256,
     data_dir: str | Path | None = None,
     download: bool = False,
     models: Mapping[str, Mapping[str, str]] | None = None,

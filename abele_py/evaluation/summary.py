@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import read_arrays, write_bytes
 from ..metrics.base import mean_interval
+from ..parameters import checked
 from ..reading import parse_json, read_json
 from .parts import PARTS
 from .subject import Row
@@ -24,6 +25,7 @@ _OF_SCHEMA_1 = {
 }
 
 
+@checked
 def summarise(folder: Path) -> dict[str, Any]:
     """The summary of what a folder holds, for the report.
 

@@ -1,9 +1,8 @@
 """Abele: explains one image by calling the stages in order. All state is what the constructor was given."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -25,11 +24,12 @@ from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weigh
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
+from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..provenance import hash_of_array, origin_of, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import NOT_TYPICAL, notes_on
-from .options import Preset, Saliency, Splits, options_of
+from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
 from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
 from .trust import judge
 from .verdicts import verdicts_on
@@ -84,26 +84,27 @@ class Abele:
         BlackBoxError, AutoencoderError, ParameterError, UnknownNameError: an argument cannot be used.
     """
 
+    @checked
     def __init__(
         self,
         black_box: Any,
         autoencoder: Autoencoder,
         neighborhood: str | Strategy | None = None,
-        n_samples: int | None = None,
-        random_state: int | None = None,
+        n_samples: Samples | None = None,
+        random_state: Seed | None = None,
         *,
-        n_exemplars: int | None = None,
-        n_frames: int | None = None,
-        min_class_fraction: float | None = None,
+        n_exemplars: Exemplars | None = None,
+        n_frames: Frames | None = None,
+        min_class_fraction: ClassFraction | None = None,
         validity_threshold: float | None = None,
-        kernel_width: float | None = None,
+        kernel_width: Positive | None = None,
         saliency: Saliency | None = None,
         splits: Splits | None = None,
-        n_landmarks: int | None = None,
-        counter_depth: float | None = None,
+        n_landmarks: Landmarks | None = None,
+        counter_depth: Share | None = None,
         real_codes: bool | None = None,
-        batch_size: int = 256,
-        class_names: Sequence[str] | Mapping[int, str] | None = None,
+        batch_size: Count = 256,
+        class_names: ClassNames = None,
         preset: Preset = "default",
     ) -> None:
         self._space = LatentSpace(autoencoder, BlackBox(black_box, batch_size, class_names), validity_threshold)
@@ -133,7 +134,8 @@ class Abele:
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
 
-    def explain(self, image: Any, target: int | str | None = None) -> Explanation:
+    @checked
+    def explain(self, image: Any, target: Annotated[int | str | None, CheckedInside()] = None) -> Explanation:
         """Explain the black box's decision on one image.
 
         Args:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 from ..files import read_npz, same_arrays, write_bytes, write_npz
+from ..parameters import checked
 from ..reading import parse_json
 from .options import Options
 from .serialization import decode, encode, lists, with_schema
@@ -108,6 +109,7 @@ class Explanation:
         """Share of held-out neighbors, weighted by distance, on which surrogate and black box agree."""
         return self.trust.held_out
 
+    @checked
     def name(self, label: int) -> str:
         """The name of a label, or its number."""
         return name_of(self.class_names, label)
@@ -145,6 +147,7 @@ class Explanation:
     @overload
     def to_html(self, path: str | Path, *, title: str = "") -> Path: ...
 
+    @checked
     def to_html(self, path: str | Path | None = None, *, title: str = "") -> str | Path:
         """The explanation as one HTML page that needs no network and no other file.
 
@@ -168,6 +171,7 @@ class Explanation:
         write_bytes(path, page.encode())
         return path
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write all of it to an ``.npz`` file (atomically) that :meth:`load` reads back exactly.
 
@@ -194,6 +198,7 @@ class Explanation:
         return with_schema(encode(self, put)), arrays
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> "Explanation":
         """Read what :meth:`save` wrote.
 
@@ -218,6 +223,7 @@ class Explanation:
         return summary_of(self)
 
     @classmethod
+    @checked
     def from_json(cls, text: str) -> "Explanation":
         """Read what :meth:`to_json` wrote.
 

@@ -2,16 +2,20 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ParameterError
+from ..parameters import Share, between, checked
 from .space import LatentSpace, Points, concatenate
 
+Rounds = Annotated[int, between(1, 10**4)]
 
+
+@checked
 @dataclass(frozen=True)
 class Genetic:
     """Two populations evolved from the code: one keeps the label, one changes it, both stay close (section 4.1).
@@ -29,10 +33,10 @@ class Genetic:
     """
 
     similarity: Literal["label", "score"] = "label"
-    generations: int = 10
-    crossover_probability: float = 0.5
-    mutation_probability: float = 0.2
-    tournament: int = 3
+    generations: Rounds = 10
+    crossover_probability: Share = 0.5
+    mutation_probability: Share = 0.2
+    tournament: Rounds = 3
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
         sizes = (math.ceil(n / 2), n // 2)

@@ -8,14 +8,15 @@ label.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import NeighborhoodError, ParameterError, unknown_name
-from .genetic import Genetic
+from ..parameters import Axes, Count, Has, Positive, at_least, between, checked
+from .genetic import Genetic, Rounds
 from .space import LatentSpace, Points, concatenate, local_radius
 
 
@@ -46,6 +47,7 @@ class Strategy(Protocol):
         """About n valid points, more if need be, best first, of which at least n_other have another label if found."""
 
 
+@checked
 @dataclass(frozen=True)
 class Random:
     """Samples of the prior N(0, I).
@@ -54,12 +56,13 @@ class Random:
         rounds: most batches of n samples drawn until there are n valid points and enough of another label.
     """
 
-    rounds: int = 10
+    rounds: Rounds = 10
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
         return _drawn(lambda: torch.randn(n, space.k, generator=generator), self.rounds, space, anchor, n, n_other)
 
 
+@checked
 @dataclass(frozen=True)
 class FromMixture:
     """Samples of the Gaussian mixture fitted to the autoencoder's codes (Ghosh et al. 2020, arXiv 1903.12436).
@@ -70,7 +73,7 @@ class FromMixture:
         rounds: as of ``Random``.
     """
 
-    rounds: int = 10
+    rounds: Rounds = 10
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
         """As of every strategy.
@@ -81,6 +84,7 @@ class FromMixture:
         return _drawn(lambda: space.sample(n, generator), self.rounds, space, anchor, n, n_other)
 
 
+@checked
 @dataclass(frozen=True)
 class Local:
     """Steps around the code in any direction, their length uniform up to a radius learned from real codes.
@@ -96,10 +100,10 @@ class Local:
         rounds: most radii tried.
     """
 
-    scale: float = 1.0
-    coordinates: int | None = None
-    growth: float = 1.25
-    rounds: int = 10
+    scale: Positive = 1.0
+    coordinates: Count | None = None
+    growth: Annotated[float, at_least(1)] = 1.25
+    rounds: Rounds = 10
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
         center = anchor.latents[0]
@@ -130,6 +134,7 @@ class Local:
         return points
 
 
+@checked
 @dataclass(frozen=True)
 class Hybrid:
     """Half random, half genetic: the best of the paper."""
@@ -169,12 +174,13 @@ def strategy(name: str | Strategy) -> Strategy:
     return STRATEGIES[name]
 
 
+@checked
 def generate(
-    strategy: Strategy,
+    strategy: Annotated[Strategy, Has("points")],
     space: LatentSpace,
     anchor: Points,
-    n: int,
-    min_class_fraction: float,
+    n: Annotated[int, between(10, 10**6)],
+    min_class_fraction: Annotated[float, between(0, 0.5)],
     generator: torch.Generator,
 ) -> Points:
     """At most n distinct valid points, row 0 the anchor, at least a fraction of them with another label if found.
@@ -191,10 +197,6 @@ def generate(
         ParameterError: an argument is out of range.
         NeighborhoodError: hardly any point was valid.
     """
-    if n < 10:
-        raise ParameterError(f"got n_samples={n}; expected at least 10; 1000 is usual")
-    if not 0 <= min_class_fraction <= 0.5:
-        raise ParameterError(f"got min_class_fraction={min_class_fraction}; expected a value in [0, 0.5]; 0.1 is usual")
     n_other = math.ceil(min_class_fraction * n)
     pool = concatenate([anchor, strategy.points(space, anchor, n - 1, n_other, generator)])
     pool = pool[_first_occurrences(pool.latents)]
@@ -206,7 +208,8 @@ def generate(
     return pool[_composed(pool.labels != anchor.labels[0], n, n_other)]
 
 
-def kernel_weights(latents: Tensor, width: float | None = None) -> Tensor:
+@checked
+def kernel_weights(latents: Annotated[Tensor, Axes("N k")], width: Positive | None = None) -> Tensor:
     """Weight of each point by its distance d to row 0: ``sqrt(exp(-d^2 / width^2))``, (N,) float64.
 
     Args:

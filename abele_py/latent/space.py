@@ -17,6 +17,7 @@ from ..black_boxes.modules import device_of, evaluating
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
+from ..parameters import checked
 
 P = TypeVar("P", bound="Points")
 
@@ -72,6 +73,7 @@ class LatentSpace:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
 
+    @checked
     def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
         missing = [name for name in _PROTOCOL if not hasattr(autoencoder, name)]
         if missing:

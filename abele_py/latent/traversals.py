@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from ..parameters import Axes, NotNegative, between, checked
 from ..surrogate.rules import Condition
 from .space import LatentSpace
 
@@ -31,8 +33,13 @@ class Traversals:
     scores: Tensor | None
 
 
+@checked
 def traverse(
-    space: LatentSpace, latent: Tensor, conditions: Sequence[Condition], n_frames: int, reach: float
+    space: LatentSpace,
+    latent: Annotated[Tensor, Axes("k")],
+    conditions: Sequence[Condition],
+    n_frames: Annotated[int, between(2, 1000)],
+    reach: NotNegative,
 ) -> Traversals:
     """Walk along every coordinate that conditions bound, in the order in which they come.
 

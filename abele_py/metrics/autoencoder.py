@@ -10,6 +10,8 @@ from scipy import special
 from torch import Tensor, nn
 
 from ..errors import ParameterError, missing_extra
+from ..parameters import Count, Positive, checked
+from ..shapes import Images, Rows, Values
 from .base import metric
 
 
@@ -21,7 +23,8 @@ from .base import metric
     "root mean squared error of a pixel",
     "root of the mean squared error of a pixel of the reconstructions, in 0..255",
 )
-def rmse(images: Tensor, reconstructions: Tensor) -> float:
+@checked
+def rmse(images: Images, reconstructions: Images) -> float:
     """Root mean squared error of a pixel, in 0..255. Both (N, C, H, W) in [0, 1].
 
     Raises:
@@ -39,7 +42,8 @@ def rmse(images: Tensor, reconstructions: Tensor) -> float:
     "Guidotti et al. 2019, ABELE: b(x) against b(G(E(x)))",
     "share of test images for which the black box predicts the same label after encoding and decoding; 1 at best",
 )
-def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
+@checked
+def label_preservation(labels: Values, labels_again: Values) -> float:
     """Share of images whose reconstruction gets the image's label. Both (N,) int64, answers of one black box.
 
     Raises:
@@ -57,7 +61,8 @@ def label_preservation(labels: Tensor, labels_again: Tensor) -> float:
     "balanced accuracy: Brodersen et al. 2010, ICPR",
     "the same share for each label that the black box predicts, then their mean: no frequent label hides a lost one",
 )
-def label_preservation_balanced(labels: Tensor, labels_again: Tensor) -> float:
+@checked
+def label_preservation_balanced(labels: Values, labels_again: Values) -> float:
     """Mean over the labels of :func:`label_preservation` of the images that have the label. Both (N,) int64.
 
     Raises:
@@ -69,7 +74,8 @@ def label_preservation_balanced(labels: Tensor, labels_again: Tensor) -> float:
 
 
 @metric("Discriminator's mean (0.5: balance)", "neither", 0.0, 1.0, "Makhzani et al. 2015, section 2")
-def discriminator_mean(answers: Tensor) -> float:
+@checked
+def discriminator_mean(answers: Values) -> float:
     """Mean of the discriminator's answers (N,), each the probability that a point is a sample of the prior.
 
     0.5 on codes *and* on samples of the prior where it cannot tell them apart; 0 on codes and 1 on the prior where it
@@ -79,7 +85,8 @@ def discriminator_mean(answers: Tensor) -> float:
 
 
 @metric("Discriminator's gap", "lower", 0.0, 1.0, "Makhzani et al. 2015, section 2")
-def discriminator_balance(on_codes: Tensor, on_prior: Tensor) -> float:
+@checked
+def discriminator_balance(on_codes: Values, on_prior: Values) -> float:
     """Distance between the discriminator's mean answers on codes (N,) and on samples of the prior (M,).
 
     0 where it cannot tell them apart (balance), 1 where it always can.
@@ -95,7 +102,8 @@ def discriminator_balance(on_codes: Tensor, on_prior: Tensor) -> float:
     "share of codes at or above the validity threshold",
     "share of test codes at or above the validity threshold, which accepts 95 % of the `val` codes",
 )
-def valid_share(answers: Tensor, threshold: float) -> float:
+@checked
+def valid_share(answers: Values, threshold: float) -> float:
     """Share of the discriminator's answers (N,) that are at least the validity threshold."""
     return float((answers.double() >= threshold).float().mean())
 
@@ -108,7 +116,8 @@ def valid_share(answers: Tensor, threshold: float) -> float:
     "Mardia 1970, Biometrika 57(3)",
     "Mardia's multivariate kurtosis of the codes over k (k + 2); 1 for a normal distribution",
 )
-def mardia_kurtosis(latents: Tensor) -> float:
+@checked
+def mardia_kurtosis(latents: Rows) -> float:
     """Mardia's multivariate kurtosis of codes (N, k) over k (k + 2): 1 for a normal distribution, less for light tails.
 
     The mean of the fourth power of the Mahalanobis distance, of the sample's own mean and covariance.
@@ -118,7 +127,8 @@ def mardia_kurtosis(latents: Tensor) -> float:
 
 
 @metric("Mardia's skewness (0: symmetric)", "lower", 0.0, float("inf"), "Mardia 1970, Biometrika 57(3)")
-def mardia_skewness(latents: Tensor) -> float:
+@checked
+def mardia_skewness(latents: Rows) -> float:
     """Mardia's multivariate skewness of codes (N, k): the mean over all pairs of ``(y_i . y_j)^3``, y standardised.
 
     0 for a symmetric distribution; about k (k + 1) (k + 2) / N on a sample of a normal one. The sum over pairs is the
@@ -129,7 +139,8 @@ def mardia_skewness(latents: Tensor) -> float:
     return float((pairs.T @ y / len(y)).square().sum())
 
 
-def ks_per_axis(latents: Tensor) -> Tensor:
+@checked
+def ks_per_axis(latents: Rows) -> Tensor:
     """Kolmogorov-Smirnov statistic of each coordinate of codes (N, k) against N(0, 1): (k,) float64 in [0, 1].
 
     The largest distance between the two distribution functions (Massey 1951, JASA 46).
@@ -141,19 +152,22 @@ def ks_per_axis(latents: Tensor) -> Tensor:
 
 
 @metric("Kolmogorov-Smirnov, mean", "lower", 0.0, 1.0, "Massey 1951, JASA 46; mean over coordinates")
-def ks_mean(latents: Tensor) -> float:
+@checked
+def ks_mean(latents: Rows) -> float:
     """Mean of :func:`ks_per_axis` of codes (N, k)."""
     return float(ks_per_axis(latents).mean())
 
 
 @metric("Kolmogorov-Smirnov, worst", "lower", 0.0, 1.0, "Massey 1951, JASA 46; largest of all coordinates")
-def ks_max(latents: Tensor) -> float:
+@checked
+def ks_max(latents: Rows) -> float:
     """Largest of :func:`ks_per_axis` of codes (N, k): the coordinate that is farthest from N(0, 1)."""
     return float(ks_per_axis(latents).max())
 
 
 @metric("MMD squared", "lower", -2.0, 2.0, "Gretton et al. 2012, JMLR 13, eq. 3")
-def mmd(latents: Tensor, prior: Tensor, bandwidth: float | None = None, block: int = 256) -> float:
+@checked
+def mmd(latents: Rows, prior: Rows, bandwidth: Positive | None = None, block: Count = 256) -> float:
     """Squared maximum mean discrepancy between codes (N, k) and samples of the prior (M, k), unbiased.
 
     The kernel is ``exp(-|x - y|^2 / (2 bandwidth^2))``. The expectation is 0 where both have one distribution, so that
@@ -189,7 +203,8 @@ def mmd(latents: Tensor, prior: Tensor, bandwidth: float | None = None, block: i
 
 
 @metric("FID (features of a stated classifier)", "lower", 0.0, float("inf"), "Heusel et al. 2017, eq. 6")
-def fid(real: Tensor, generated: Tensor, classifier: nn.Module) -> float:
+@checked
+def fid(real: Images, generated: Images, classifier: nn.Module) -> float:
     """Frechet distance between the features that a classifier has of real and of generated images.
 
     NOT THE INCEPTION FID. Values compare only within one classifier: never with published FIDs, never across
@@ -207,7 +222,8 @@ def fid(real: Tensor, generated: Tensor, classifier: nn.Module) -> float:
     return frechet_distance(features(classifier, real), features(classifier, generated))
 
 
-def features(classifier: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+@checked
+def features(classifier: nn.Module, images: Images, batch_size: Count = 256) -> Tensor:
     """What the last linear layer of a classifier is given for images (N, C, H, W) in [0, 1]: (N, F) float64.
 
     A copy of the classifier is asked, in evaluation mode: the classifier itself stays as it is.
@@ -236,7 +252,8 @@ def features(classifier: nn.Module, images: Tensor, batch_size: int = 256) -> Te
     return torch.cat(found)
 
 
-def frechet_distance(real: Tensor, generated: Tensor) -> float:
+@checked
+def frechet_distance(real: Rows, generated: Rows) -> float:
     """Squared Frechet distance between normal distributions fitted to features (N, F) and (M, F) (Heusel et al. 2017).
 
     ``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))``, computed by torchmetrics.

@@ -1,10 +1,12 @@
 """What a metric is: a function that says which direction is better, its range, its source; how sure a mean is."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import stats
+
+from ..parameters import NotEmpty, SmallSeed, checked, inside
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,12 +43,18 @@ def metric(
     return declare
 
 
+@checked
 def metric_of(function: Callable[..., Any]) -> Metric:
     """What was declared of a function."""
     return function.metric  # type: ignore[attr-defined]
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+@checked
+def mean_interval(
+    values: Annotated[Sequence[float], NotEmpty()],
+    level: Annotated[float, inside(0, 1)] = 0.95,
+    seed: SmallSeed = 0,
+) -> tuple[float, float]:
     """Confidence interval of the mean by the percentile bootstrap, 2,000 resamples (Efron & Tibshirani 1993, ch. 13).
 
     Returns:

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ImageError, ParameterError
 from ..files import write_bytes
+from ..parameters import Count, Positive, Seed, checked
 from ..reading import check_regular, parse_json
+from ..shapes import Images, Values
 
 SCHEMA = "class autoencoders 1"
 HIDDEN = (128, 16, 128)
@@ -120,15 +122,16 @@ class ClassAutoencoders:
         return {f"{name}_{i}": tensor.contiguous() for name, layers in named for i, tensor in enumerate(layers)}
 
 
+@checked
 def fit_class_autoencoders(
-    images: Tensor,
-    labels: Tensor,
-    n_classes: int,
+    images: Images,
+    labels: Values,
+    n_classes: Count,
     *,
-    steps: int = 1000,
-    batch_size: int = 64,
-    learning_rate: float = 4e-3,
-    seed: int = 0,
+    steps: Count = 1000,
+    batch_size: Count = 64,
+    learning_rate: Positive = 4e-3,
+    seed: Seed = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClassAutoencoders:
     """Fit K + 1 autoencoders d-128-16-128-d by the mean squared error, all at once.

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
 from ..errors import ParameterError
+from ..parameters import Count, Label, checked
+from ..shapes import Image, Images, Rows, Values, Vector
 from .base import metric
 from .class_autoencoders import ClassAutoencoders
 
@@ -22,13 +24,15 @@ EPSILON = 1e-8  # keeps a denominator from 0
 
 
 @metric("Validity", "higher", 0.0, 1.0, "Guidotti 2022, Counterfactual explanations and how to find them")
-def validity(black_box: BlackBox, counters: Tensor, labels: Tensor) -> float:
+@checked
+def validity(black_box: BlackBox, counters: Images, labels: Values) -> float:
     """Share of counter-exemplars (M, C, H, W) that the black box, asked again, gives the claimed labels (M,)."""
     return _mean(black_box(counters).labels == labels)
 
 
 @metric("Oracle agreement", "higher", 0.0, 1.0, "Hvilshøj et al. 2021, arXiv 2111.00177, Oracle score")
-def oracle_agreement(oracle: BlackBox, counters: Tensor, labels: Tensor) -> float:
+@checked
+def oracle_agreement(oracle: BlackBox, counters: Images, labels: Values) -> float:
     """Share of counter-exemplars (M, C, H, W) that a second classifier, trained apart, gives the claimed labels (M,).
 
     Adversarial noise, which changes what one classifier says and nothing a person sees, has validity but not this.
@@ -37,43 +41,50 @@ def oracle_agreement(oracle: BlackBox, counters: Tensor, labels: Tensor) -> floa
 
 
 @metric("Availability", "higher", 0.0, 1.0, "share of images with at least one counter-exemplar")
-def availability(labels: Tensor) -> float:
+@checked
+def availability(labels: Values) -> float:
     """1 where there is a counter-exemplar, else 0; from their labels (M,)."""
     return float(len(labels) > 0)
 
 
 @metric("Availability per class", "higher", 0.0, 1.0, "share of pairs of image and other class with a counter-exemplar")
-def availability_per_class(labels: Tensor, n_classes: int) -> float:
+@checked
+def availability_per_class(labels: Values, n_classes: Count) -> float:
     """How many of the K - 1 other classes have a counter-exemplar: from their labels (M,), none of them the image's."""
     return len(labels.unique()) / (n_classes - 1)
 
 
 @metric("Proximity L1", "lower", 0.0, 1.0, "Wachter, Mittelstadt & Russell 2018, per pixel")
-def proximity_l1(x: Tensor, counters: Tensor) -> float:
+@checked
+def proximity_l1(x: Image, counters: Images) -> float:
     """Mean absolute difference per pixel between the image (C, H, W) and counter-exemplars (M, C, H, W)."""
     return _mean((counters - x).abs().flatten(1).mean(dim=1))
 
 
 @metric("Proximity L2", "lower", 0.0, 1.0, "root mean squared difference per pixel")
-def proximity_l2(x: Tensor, counters: Tensor) -> float:
+@checked
+def proximity_l2(x: Image, counters: Images) -> float:
     """Root mean squared difference per pixel between the image (C, H, W) and each of (M, C, H, W), averaged."""
     return _mean((counters - x).square().flatten(1).mean(dim=1).sqrt())
 
 
 @metric("Latent distance", "lower", 0.0, math.inf, "Euclidean distance between latent codes")
-def latent_distance(latent: Tensor, latents: Tensor) -> float:
+@checked
+def latent_distance(latent: Vector, latents: Rows) -> float:
     """Mean Euclidean distance from the image's code (k,) to those of the counter-exemplars (M, k)."""
     return _mean((latents - latent).norm(dim=1))
 
 
 @metric("Changed pixels", "lower", 0.0, 1.0, "share of pixels changed by more than 0.1 of their range")
-def sparsity(x: Tensor, counters: Tensor) -> float:
+@checked
+def sparsity(x: Image, counters: Images) -> float:
     """Share of the H * W pixels that differ by more than 0.1 in some channel: (C, H, W) against (M, C, H, W)."""
     return _mean(((counters - x).abs() > CHANGED).any(dim=1).flatten(1).float().mean(dim=1))
 
 
 @metric("Diversity", "higher", 0.0, 1.0, "Mothilal, Sharma & Tan 2020, as root mean squared difference")
-def diversity(counters: Tensor) -> float:
+@checked
+def diversity(counters: Images) -> float:
     """Mean over pairs of counter-exemplars (M, C, H, W) of their root mean squared difference; nan for M < 2."""
     rows = counters.flatten(1).double()
     a, b = torch.triu_indices(len(rows), len(rows), offset=1)
@@ -81,7 +92,8 @@ def diversity(counters: Tensor) -> float:
 
 
 @metric("IM1", "lower", 0.0, math.inf, "Van Looveren & Klaise 2019, arXiv 1907.02584")
-def im1(autoencoders: ClassAutoencoders, counters: Tensor, labels: Tensor, label: int) -> float:
+@checked
+def im1(autoencoders: ClassAutoencoders, counters: Images, labels: Values, label: Label) -> float:
     """Is a counter-exemplar x' more like the class t it claims than like the image's own class y? Then it is below 1.
 
     IM1 = ||x' - AE_t(x')||^2 / (||x' - AE_y(x')||^2 + 1e-8), where AE_c learned to copy images of class c alone.
@@ -101,7 +113,8 @@ def im1(autoencoders: ClassAutoencoders, counters: Tensor, labels: Tensor, label
 
 
 @metric("IM2", "lower", 0.0, math.inf, "Van Looveren & Klaise 2019, arXiv 1907.02584")
-def im2(autoencoders: ClassAutoencoders, counters: Tensor, labels: Tensor) -> float:
+@checked
+def im2(autoencoders: ClassAutoencoders, counters: Images, labels: Values) -> float:
     """Do an autoencoder of the claimed class t and one of all classes agree on a counter-exemplar x'? Then it is low.
 
     IM2 = ||AE_t(x') - AE(x')||^2 / (||x'||_1 + 1e-8). The paper prints ten times this. Arguments as for ``im1``.
@@ -122,7 +135,8 @@ class Plausibility:
     detectors: Mapping[int, LocalOutlierFactor]
 
     @classmethod
-    def fit(cls, images: Tensor, labels: Tensor, per_class: int = 1000, neighbors: int = 20) -> "Plausibility":
+    @checked
+    def fit(cls, images: Images, labels: Values, per_class: Count = 1000, neighbors: Count = 20) -> "Plausibility":
         """Fit one detector per class.
 
         Args:
@@ -165,7 +179,8 @@ class Plausibility:
 
 
 @metric("Local outlier factor", "lower", 0.0, math.inf, "Breunig et al. 2000, among real images of the claimed class")
-def plausibility(real: Plausibility, counters: Tensor, labels: Tensor) -> float:
+@checked
+def plausibility(real: Plausibility, counters: Images, labels: Values) -> float:
     """Local outlier factor of counter-exemplars (M, C, H, W) among real images of the classes (M,) they claim.
 
     About 1 where an image lies as densely among real ones as they do among themselves; larger for an outlier.
@@ -177,7 +192,8 @@ def plausibility(real: Plausibility, counters: Tensor, labels: Tensor) -> float:
     return _mean(torch.cat([torch.zeros(0), *factors]))
 
 
-def nearest_unlike(x: Tensor, labels: Tensor, images: Tensor, label: int) -> Tensor:
+@checked
+def nearest_unlike(x: Image, labels: Values, images: Images, label: Label) -> Tensor:
     """The nearest unlike neighbors: for each other label the row of the nearest real image that has it.
 
     What any counter-exemplar competes with: valid, plausible and there to be found, but seldom near.

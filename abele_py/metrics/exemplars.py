@@ -8,12 +8,15 @@ import math
 import torch
 from torch import Tensor
 
+from ..parameters import Label, Number, checked
+from ..shapes import Rows, Values, Vector
 from .base import metric
 from .prototypes import squared_distances
 
 
 @metric("1-NN accuracy", "higher", 0.0, 1.0, "Guidotti et al. 2019, exemplars as a classifier")
-def one_nearest_neighbor(prototypes: Tensor, is_label: Tensor, queries: Tensor, query_is_label: Tensor) -> float:
+@checked
+def one_nearest_neighbor(prototypes: Tensor, is_label: Values, queries: Tensor, query_is_label: Values) -> float:
     """Accuracy of the 1-nearest-neighbor classifier made of prototypes, by the Euclidean distance between pixels.
 
     Exemplars stand for the label, counter-exemplars for all others; the queries are held-out images of both kinds
@@ -35,7 +38,8 @@ def one_nearest_neighbor(prototypes: Tensor, is_label: Tensor, queries: Tensor, 
     return float((is_label[nearest] == query_is_label).double().mean())
 
 
-def balanced_queries(labels: Tensor, label: int, n: int, generator: torch.Generator) -> Tensor:
+@checked
+def balanced_queries(labels: Values, label: Label, n: Number, generator: torch.Generator) -> Tensor:
     """Rows of images to ask ``one_nearest_neighbor`` about: as many with the label as without it.
 
     Args:
@@ -54,6 +58,7 @@ def balanced_queries(labels: Tensor, label: int, n: int, generator: torch.Genera
     return torch.cat([rows[torch.randperm(len(rows), generator=generator)[:half]] for rows in kinds])
 
 
-def nearest_real(x: Tensor, points: Tensor, n: int) -> Tensor:
+@checked
+def nearest_real(x: Vector, points: Rows, n: Number) -> Tensor:
     """Rows (n,) int64 of the points (N, d) nearest to x (d,), the nearest first; fewer where N is smaller."""
     return squared_distances(x[None], points)[0].argsort(stable=True)[:n]

@@ -5,10 +5,16 @@ from torch import Tensor
 
 from ..errors import ParameterError
 from ..latent.exemplars import build_medoids
+from ..parameters import Count, Number, Positive, checked
+from ..shapes import Rows
 
 
+@checked
 def mmd_critic(
-    points: Tensor, n_prototypes: int, n_criticisms: int, gamma: float | None = None
+    points: Rows,
+    n_prototypes: Number,
+    n_criticisms: Number,
+    gamma: Positive | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Prototypes and criticisms by MMD-critic (Kim, Khanna & Koyejo 2016, NeurIPS), both greedy.
 
@@ -48,7 +54,8 @@ def mmd_critic(
     return prototypes, _greedy_criticisms(kernel, prototypes, min(n_criticisms, len(points) - len(prototypes)))
 
 
-def k_medoids(points: Tensor, n: int, max_swaps: int = 200) -> Tensor:
+@checked
+def k_medoids(points: Rows, n: Count, max_swaps: Number = 200) -> Tensor:
     """Rows that minimise the sum of distances to the nearest of them: PAM (Kaufman & Rousseeuw 1990, chapter 2).
 
     BUILD adds, n times, the point that lowers the sum most; SWAP exchanges, while it helps, the medoid and the other
@@ -136,7 +143,8 @@ def _pairwise(points: Tensor) -> Tensor:
     return squared_distances(points, points).fill_diagonal_(0)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+@checked
+def squared_distances(a: Rows, b: Rows) -> Tensor:
     """(Na, d) and (Nb, d) -> (Na, Nb) float64, at least 0."""
     a, b = a.double(), b.double()
     return torch.addmm(a.square().sum(dim=1)[:, None] + b.square().sum(dim=1), a, b.T, alpha=-2).clamp_(min=0)

@@ -6,17 +6,26 @@ perturbations, and the black box is asked in one batched stream. It never choose
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
 from ..errors import ImageError, ParameterError
+from ..parameters import Label, Many, NotNegative, Share, between, checked
+from ..shapes import Image, Images, Rows
 from .base import metric
 
 
+@checked
 def deletion_curves(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Image,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Image,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while pixels go to the baseline, all channels at once, the highest of a map first.
 
@@ -43,44 +52,64 @@ def deletion_curves(
     return _curves(black_box, target, maps, image, baseline, steps)
 
 
+@checked
 def insertion_curves(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Image,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Image,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """The target's probability while the image's pixels enter the baseline; all else as :func:`deletion_curves`."""
     return _curves(black_box, target, maps, image, baseline, steps, insert=True)
 
 
-def area(curves: Tensor) -> Tensor:
+@checked
+def area(curves: Rows) -> Tensor:
     """Area under curves (M, steps) over the share of pixels, 0 to 1, by trapezoids: (M,) float32."""
     return torch.trapezoid(curves.double(), dx=1 / (curves.shape[1] - 1), dim=1).float()
 
 
 @metric("Deletion", "lower", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
+@checked
 def deletion(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Image,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Image,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`deletion_curves`: (M,) in [0, 1]."""
     return area(deletion_curves(image, black_box, target, maps, baseline, steps))
 
 
 @metric("Insertion", "higher", 0.0, 1.0, "Petsiuk et al. 2018 (RISE), section 4.2, arXiv 1806.07421")
+@checked
 def insertion(
-    image: Tensor, black_box: BlackBox, target: int, maps: Tensor, baseline: Tensor, steps: int = 29
+    image: Image,
+    black_box: BlackBox,
+    target: Label,
+    maps: Tensor,
+    baseline: Image,
+    steps: Annotated[int, between(2, 10**4)] = 29,
 ) -> Tensor:
     """Area under :func:`insertion_curves`: (M,) in [0, 1]."""
     return area(insertion_curves(image, black_box, target, maps, baseline, steps))
 
 
 @metric("Faithfulness correlation", "higher", -1.0, 1.0, "Bhatt et al. 2020, arXiv 2005.00631")
+@checked
 def faithfulness_correlation(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
-    target: int,
+    target: Label,
     maps: Tensor,
-    baseline: Tensor,
+    baseline: Image,
     generator: torch.Generator,
-    n_subsets: int = 200,
-    subset_fraction: float = 0.1,
+    n_subsets: Annotated[int, between(2, 10**6)] = 200,
+    subset_fraction: Share = 0.1,
 ) -> Tensor:
     """Does a map say how much the score drops when pixels are taken away?
 
@@ -124,14 +153,15 @@ def faithfulness_correlation(
 
 
 @metric("Infidelity (share of the zero map's)", "lower", 0.0, 1.0, "Yeh et al. 2019, definition 2.1, arXiv 1901.09392")
+@checked
 def infidelity(
-    image: Tensor,
+    image: Image,
     black_box: BlackBox,
-    target: int,
+    target: Label,
     maps: Tensor,
     generator: torch.Generator,
-    n_samples: int = 100,
-    baseline: Tensor | None = None,
+    n_samples: Many = 100,
+    baseline: Image | None = None,
 ) -> Tensor:
     """How far a map, read as a linear model, is from the black box's answers, as a share of what the zero map misses.
 
@@ -181,13 +211,15 @@ def infidelity(
     return (1 - _cosine(a, b).square()).clamp(0, 1).float()
 
 
-def noisy_copies(image: Tensor, generator: torch.Generator, n: int = 5, sigma: float = 0.05) -> Tensor:
+@checked
+def noisy_copies(image: Image, generator: torch.Generator, n: Many = 5, sigma: NotNegative = 0.05) -> Tensor:
     """Gaussian noise on an image (C, H, W): (n, C, H, W), cut to [0, 1]; sigma in units of the pixel range."""
     return (image + sigma * torch.randn(n, *image.shape, generator=generator)).clamp(0, 1)
 
 
 @metric("Stability (local Lipschitz estimate)", "lower", 0.0, math.inf, "Alvarez-Melis & Jaakkola 2018, 1806.08049")
-def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tensor) -> Tensor:
+@checked
+def stability(image: Image, copies: Images, maps: Tensor, maps_of_copies: Tensor) -> Tensor:
     """Largest change of a map per change of the image: ``max_r ||e(x) - e(x_r)|| / ||x - x_r||``.
 
     Each map is divided by its own L2 norm first, so that units do not matter; a map of zeros stays 0. A map that never
@@ -217,7 +249,8 @@ def stability(image: Tensor, copies: Tensor, maps: Tensor, maps_of_copies: Tenso
 
 
 @metric("Coherence (Lipschitz estimate of one class)", "lower", 0.0, math.inf, "after Alvarez-Melis & Jaakkola 2018")
-def coherence(images: Tensor, maps: Tensor) -> Tensor:
+@checked
+def coherence(images: Images, maps: Tensor) -> Tensor:
     """:func:`stability` over real images that the black box gives one label: for each the maximum over the others.
 
     Args:
@@ -239,6 +272,7 @@ def coherence(images: Tensor, maps: Tensor) -> Tensor:
 
 
 @metric("Complexity (entropy)", "lower", 0.0, math.inf, "Bhatt et al. 2020, definition 3, arXiv 2005.00631")
+@checked
 def complexity(maps: Tensor) -> Tensor:
     """Entropy of ``|map| / sum |map|`` in nats: 0 for one pixel, log(H W) where all weigh the same.
 
@@ -251,6 +285,7 @@ def complexity(maps: Tensor) -> Tensor:
 
 
 @metric("Sparseness (Gini index)", "higher", 0.0, 1.0, "Chalasani et al. 2020, arXiv 1810.06583")
+@checked
 def sparseness(maps: Tensor) -> Tensor:
     """Gini index of ``|map|``: 0 where all pixels weigh the same, 1 - 1 / (H W) for one pixel.
 

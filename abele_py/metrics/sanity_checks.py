@@ -6,7 +6,7 @@ module of :func:`cascade` compares old and new here; what stays alike does not d
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,13 @@ from ..black_boxes.modules import as_given, evaluating
 from ..errors import BlackBoxError, ImageError, missing_extra
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import on_one_scale
+from ..parameters import CheckedInside, Seed, checked
+from ..shapes import Image
 from .base import metric
 
 
-def cascade(module: nn.Module, image: Tensor, seed: int) -> Iterator[tuple[str, nn.Module]]:
+@checked
+def cascade(module: Annotated[nn.Module, CheckedInside()], image: Image, seed: Seed) -> Iterator[tuple[str, nn.Module]]:
     """Copies of a network with its last layer randomised, then its last two, and so on down to all.
 
     A layer is a module with parameters of its own; those of modules that are never called themselves count to the
@@ -51,6 +54,7 @@ def cascade(module: nn.Module, image: Tensor, seed: int) -> Iterator[tuple[str, 
 
 
 @metric("Rank correlation after randomisation", "lower", -1.0, 1.0, "Adebayo et al. 2018, section 3, arXiv 1810.03292")
+@checked
 def rank_correlation(a: Tensor, b: Tensor, absolute: bool = False) -> float:
     """Spearman's rank correlation of two maps (H, W), in [-1, 1].
 
@@ -74,6 +78,7 @@ def rank_correlation(a: Tensor, b: Tensor, absolute: bool = False) -> float:
 
 
 @metric("SSIM after randomisation", "lower", -1.0, 1.0, "Wang et al. 2004; Adebayo et al. 2018, section 3")
+@checked
 def structural_similarity(a: Tensor, b: Tensor) -> float:
     """Structural similarity of two maps (H, W), each brought to [-1, 1] by ``on_one_scale``, in [-1, 1].
 
@@ -96,6 +101,7 @@ def structural_similarity(a: Tensor, b: Tensor) -> float:
 
 
 @metric("Rule overlap after randomisation", "lower", 0.0, 1.0, "Jaccard index of the neighbors inside both rules")
+@checked
 def rule_overlap(a: Explanation, b: Explanation) -> float:
     """Do two explanations of one image have the same rule? Points inside both boxes per points inside one of them.
 
@@ -111,6 +117,7 @@ def rule_overlap(a: Explanation, b: Explanation) -> float:
 @metric(
     "Exemplar overlap after randomisation", "lower", 0.0, 1.0, "share of exemplars inside the other explanation's rule"
 )
+@checked
 def exemplar_overlap(a: Explanation, b: Explanation) -> float:
     """Would the exemplars of one explanation of an image be exemplars of the other? Share of them inside its rule.
 

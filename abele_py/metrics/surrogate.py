@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..errors import ParameterError
 from ..latent.space import Points
+from ..parameters import Label, Many, NotNegative, checked
+from ..shapes import Rows, Values, Vector
 from ..surrogate.fidelity import best_constant, share
 from ..surrogate.rules import Rule
 from ..surrogate.tree import Surrogate
@@ -18,7 +20,8 @@ from .base import metric
 from .exemplars import nearest_real
 
 
-def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, generator: torch.Generator) -> Points:
+@checked
+def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Rows, generator: torch.Generator) -> Points:
     """An independent sample of an explanation's neighborhood, without the points that the explanation knows.
 
     Args:
@@ -44,7 +47,8 @@ def fresh_neighbors(draw: Callable[[torch.Generator], Points], known: Tensor, ge
     return fresh
 
 
-def sphere(latent: Tensor, radius: float, n: int, generator: torch.Generator) -> Tensor:
+@checked
+def sphere(latent: Vector, radius: NotNegative, n: Many, generator: torch.Generator) -> Tensor:
     """(n, k) float32 points, uniform on the sphere of a radius around a code (k,).
 
     Normal samples divided by their lengths (Muller 1959, CACM 2(4)).
@@ -53,7 +57,8 @@ def sphere(latent: Tensor, radius: float, n: int, generator: torch.Generator) ->
     return latent + radius * directions / directions.norm(dim=1, keepdim=True)
 
 
-def typical_distance(latent: Tensor, codes: Tensor, n: int = 100) -> float:
+@checked
+def typical_distance(latent: Vector, codes: Rows, n: Many = 100) -> float:
     """Median distance of a code (k,) to the n nearest codes of real images (M, k); the code itself does not count.
 
     Raises:
@@ -63,7 +68,8 @@ def typical_distance(latent: Tensor, codes: Tensor, n: int = 100) -> float:
     return float((near - latent).norm(dim=1).median())
 
 
-def nearest_codes(latent: Tensor, codes: Tensor, n: int = 100) -> Tensor:
+@checked
+def nearest_codes(latent: Vector, codes: Rows, n: Many = 100) -> Tensor:
     """Rows (n,) of the codes of real images (M, k) that are nearest to a code (k,), the nearest first.
 
     The code itself, should it be among them, does not count. Fewer than n rows where there are no more.
@@ -81,7 +87,8 @@ def nearest_codes(latent: Tensor, codes: Tensor, n: int = 100) -> Tensor:
 
 
 @metric("Agreement", "higher", 0.0, 1.0, "fidelity: Guidotti et al. 2018, ACM Computing Surveys 51(5), section 5")
-def agreement(surrogate_labels: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
+@checked
+def agreement(surrogate_labels: Values, labels: Values, weights: Values | None = None) -> float:
     """Share of points (N,) to which the surrogate gives the black box's label.
 
     Args:
@@ -100,7 +107,8 @@ def agreement(surrogate_labels: Tensor, labels: Tensor, weights: Tensor | None =
 
 
 @metric("Balanced agreement", "higher", 0.0, 1.0, "balanced accuracy: Brodersen et al. 2010, ICPR")
-def balanced_agreement(surrogate_labels: Tensor, labels: Tensor, label: int) -> float:
+@checked
+def balanced_agreement(surrogate_labels: Values, labels: Values, label: Label) -> float:
     """Does the surrogate tell a label from the rest? Mean of two recalls: with the label, and without it.
 
     0.5 for every constant answer, however common the label is, and for a surrogate that guesses. Other labels are not
@@ -130,7 +138,8 @@ def balanced_agreement(surrogate_labels: Tensor, labels: Tensor, label: int) -> 
     1.0,
     "share of the image's label or of the most frequent one, whichever is larger",
 )
-def constant(labels: Tensor, label: int, weights: Tensor | None = None) -> float:
+@checked
+def constant(labels: Values, label: Label, weights: Values | None = None) -> float:
     """Share of points (N,) that the better of two constant answers gets right: the image's label, the most frequent.
 
     A surrogate that does not agree more often explains nothing. The balanced agreement of a constant answer is 0.5.
@@ -154,6 +163,7 @@ def constant(labels: Tensor, label: int, weights: Tensor | None = None) -> float
     1.0,
     "share of images; the constant answer in four places",
 )
+@checked
 def nowhere_below_constant(agreements: Sequence[float], constants: Sequence[float]) -> float:
     """1 where the surrogate agrees at least as often as the better constant answer in every place, else 0.
 
@@ -164,24 +174,28 @@ def nowhere_below_constant(agreements: Sequence[float], constants: Sequence[floa
 
 
 @metric("Hit", "higher", 0.0, 1.0, "LORE: Guidotti et al. 2018, arXiv 1805.10820, section 6")
-def hit(surrogate: Surrogate, latent: Tensor, label: int) -> float:
+@checked
+def hit(surrogate: Surrogate, latent: Vector, label: Label) -> float:
     """1 where the surrogate gives the code (k,) the image's label, else 0."""
     return float(int(surrogate.predict(latent[None])) == label)
 
 
 @metric("Rule length", "neither", 0.0, float("inf"), "number of conditions: Guidotti et al. 2018, section 5")
+@checked
 def rule_length(rule: Rule) -> float:
     """Number of conditions; at most two for each coordinate. 0 for a rule that always holds."""
     return float(len(rule.conditions))
 
 
 @metric("Labels present", "neither", 0.0, float("inf"), "number of different labels among points")
-def labels_present(labels: Tensor) -> float:
+@checked
+def labels_present(labels: Values) -> float:
     """Number of different labels among points (N,). With one there is nothing to explain."""
     return float(len(labels.unique()))
 
 
 @metric("Leaves", "neither", 1.0, float("inf"), "size of the surrogate tree")
+@checked
 def leaves(surrogate: Surrogate) -> float:
     """Number of leaves of the surrogate; 1 for the constant answer."""
     return float(surrogate.n_leaves)

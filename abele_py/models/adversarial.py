@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ..batching import padded
 from ..errors import ParameterError
+from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from .mixture import N_QUANTILES, Mixture
 
 
@@ -31,17 +32,18 @@ class AdversarialAutoencoder(nn.Module):
         refinement: steps by which ``encode`` improves the encoder's answer; 0 takes it as it is.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (1, 28, 28),
-        latent_dim: int = 8,
+        image_shape: Shape = (1, 28, 28),
+        latent_dim: Size = 8,
         architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
-        hidden: Sequence[int] = (512, 512),
-        channels: Sequence[int] = (32, 64),
-        discriminator_hidden: Sequence[int] = (256, 256),
-        n_references: int = 0,
-        n_components: int = 0,
-        refinement: int = 0,
+        hidden: Annotated[Sequence[Size], NotEmpty()] = (512, 512),
+        channels: Sequence[Size] = (32, 64),
+        discriminator_hidden: Annotated[Sequence[Size], NotEmpty()] = (256, 256),
+        n_references: Annotated[int, between(0, 10**6)] = 0,
+        n_components: Annotated[int, between(0, 10**4)] = 0,
+        refinement: Annotated[int, between(0, 10**4)] = 0,
     ) -> None:
         super().__init__()
         widths = [hidden, discriminator_hidden, *([channels] if architecture != "mlp" else [])]
@@ -147,11 +149,12 @@ class AdversarialAutoencoder(nn.Module):
         """(N, k) -> (N,) logits, for the loss."""
         return self.discriminator(latents).squeeze(1)
 
+    @checked
     def calibrate(
         self,
         validation_latents: Tensor,
         reference_latents: Tensor,
-        quantile: float = 0.05,
+        quantile: Share = 0.05,
         mixture: Mixture | None = None,
     ) -> None:
         """Set the validity threshold to a quantile of ``discriminate`` on validation codes; keep reference codes.

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import AbeleError, CheckpointError, PlaceError, unknown_name
 from ..files import sync
+from ..parameters import checked
 from ..places import alone_beside, check_replaceable, objection, remove
 from ..provenance import hashes_of, remember
 from .adversarial import AdversarialAutoencoder
@@ -66,6 +67,7 @@ NETWORKS: dict[str, tuple[Kind, Callable[..., nn.Module]]] = {
 _FEW = 16  # sizes that no tensor has to stand for, such as those of an image
 
 
+@checked
 def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
     """A trained autoencoder: a shipped one by name, or one in a folder. In eval mode, without gradients.
 
@@ -77,11 +79,13 @@ def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
     return network
 
 
+@checked
 def load_classifier(name_or_folder: str | Path) -> nn.Module:
     """A trained classifier that maps (N, C, H, W) in [0, 1] to (N, K) probabilities; raises as ``load_autoencoder``."""
     return _load(name_or_folder, "classifier")
 
 
+@checked
 def save_checkpoint(
     folder: str | Path,
     network: nn.Module,

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ParameterError
+from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from ..trees import Trees, from_sklearn, leaves
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ class ConvolutionalClassifier(nn.Module):
         convolutions: 3x3 convolutions of each stage; those after the first follow the pooling.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (1, 28, 28),
-        n_classes: int = 10,
-        channels: Sequence[int] = (16, 32),
-        hidden: int = 128,
-        dropout: float = 0.25,
-        convolutions: int = 1,
+        image_shape: Shape = (1, 28, 28),
+        n_classes: Size = 10,
+        channels: Annotated[Sequence[Size], NotEmpty()] = (16, 32),
+        hidden: Size = 128,
+        dropout: Share = 0.25,
+        convolutions: Annotated[int, between(1, 100)] = 1,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -86,7 +88,14 @@ class Forest(nn.Module):
         n_nodes: M, nodes of all trees together.
     """
 
-    def __init__(self, image_shape: Sequence[int], n_classes: int, n_trees: int, n_nodes: int) -> None:
+    @checked
+    def __init__(
+        self,
+        image_shape: Shape,
+        n_classes: Size,
+        n_trees: Annotated[int, between(1, 10**5)],
+        n_nodes: Annotated[int, between(1, 10**9)],
+    ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
             "image_shape": list(image_shape),
@@ -101,7 +110,7 @@ class Forest(nn.Module):
         self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.int64))
 
     @classmethod
-    def from_sklearn(cls, forest: "RandomForestClassifier", image_shape: Sequence[int]) -> "Forest":
+    def from_sklearn(cls, forest: "RandomForestClassifier", image_shape: Shape) -> "Forest":
         """Read a fitted forest whose classes are 0..K-1."""
         trees = from_sklearn(forest.estimators_)
         if list(forest.classes_) != list(range(len(forest.classes_))):

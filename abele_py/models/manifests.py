@@ -4,11 +4,13 @@ Nothing here loads a network, nor torch: a list of checkpoints costs next to not
 """
 
 import hashlib
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
-from ..errors import CheckpointError, unknown_name
+from ..errors import CheckpointError, ParameterError, unknown_name
+from ..parameters import NotNegative, Number, Seed, Shape, checked, fit
 from ..places import Kind as Folder
 from ..reading import read_json, read_regular
 
@@ -21,6 +23,7 @@ MOST_BYTES = 4 * 2**20  # of a manifest
 Kind = Literal["autoencoder", "classifier"]
 
 
+@checked
 @dataclass(frozen=True)
 class Manifest:
     """What travels with the weights.
@@ -55,15 +58,15 @@ class Manifest:
     preprocessing: str
     class_names: list[str]
     recipe: dict[str, Any]
-    seed: int
+    seed: Seed
     versions: dict[str, str]
     hardware: str
-    training_seconds: float
+    training_seconds: NotNegative
     metrics: dict[str, float]
     licence: str
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
-    test_counts: list[int] = field(default_factory=list)
+    test_counts: list[Number] = field(default_factory=list)
 
 
 def _files(folder: Path) -> set[str]:
@@ -84,6 +87,7 @@ def _made(folder: Path) -> bool:
 CHECKPOINT = Folder("checkpoint", _files, _made)
 
 
+@checked
 def read_manifest(name_or_folder: str | Path) -> Manifest:
     """The manifest of a checkpoint; the other files are not looked at."""
     return _read_manifest(find_checkpoint(name_or_folder))
@@ -100,11 +104,11 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and name_or_folder in shipped:
         return shipped[name_or_folder]
     folder = Path(name_or_folder)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike Path.is_dir no error for a name that is too long
         return folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
         raise unknown_name("checkpoint", name_or_folder, sorted(shipped))
-    if previous_of(folder.absolute()).is_dir():
+    if os.path.isdir(previous_of(folder.absolute())):
         raise CheckpointError(
             f"got no folder {folder}; expected a checkpoint there; a process was killed while replacing it: rename "
             f"{previous_of(folder.absolute())}, which is whole, to {folder.name}"
@@ -170,11 +174,21 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     if schema != SCHEMA:
         raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
-    wanted: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(Manifest)}
-    wanted["kind"], wanted["training_seconds"] = str, (int, float)
     data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
-    wrong = [name for name, kind in wanted.items() if not isinstance(data.get(name), kind)]
-    if wrong or set(data) - set(wanted):
-        names = ", ".join([*wrong, *sorted(set(data) - set(wanted))])
-        raise CheckpointError(f"got wrong, missing or unknown fields in {path}: {names}; expected a manifest; {again}")
-    return Manifest(**data)
+    names = {f.name for f in fields(Manifest)}
+    if differing := sorted(names ^ set(data)):
+        raise CheckpointError(
+            f"got missing or unknown fields in {path}: {', '.join(differing)[:200]}; expected a manifest; {again}"
+        )
+    try:
+        manifest = Manifest(**data)
+        if "image_shape" in manifest.config:
+            fit("image_shape", Shape, manifest.config["image_shape"])
+    except ParameterError as error:
+        raise CheckpointError(f"got wrong fields in {path}: {error}; {again}") from error
+    if manifest.test_counts and len(manifest.test_counts) != len(manifest.class_names):
+        raise CheckpointError(
+            f"got {len(manifest.test_counts)} test_counts for {len(manifest.class_names)} classes in {path}; expected "
+            f"one each; {again}"
+        )
+    return manifest

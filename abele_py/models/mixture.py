@@ -9,12 +9,14 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..batching import padded
 from ..errors import ParameterError
+from ..parameters import Axes, Count, SmallSeed, checked
 
 # Chosen on codes of MNIST (k = 16): with a tenth of the tolerance it takes twice as long, with half the codes the
 # validation codes are less likely.
@@ -88,8 +90,12 @@ class Mixture:
         return top + total.log()
 
 
+@checked
 def fit_mixture(
-    train_codes: Tensor, val_codes: Tensor, seed: int = 0, components: Sequence[int] = COMPONENTS
+    train_codes: Annotated[Tensor, Axes("N k")],
+    val_codes: Annotated[Tensor, Axes("V k")],
+    seed: SmallSeed = 0,
+    components: Sequence[Count] = COMPONENTS,
 ) -> Mixture:
     """Fit mixtures of several sizes; the one under which the validation codes are likeliest.
 

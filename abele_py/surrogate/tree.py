@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..parameters import Count, checked
+from ..shapes import Rows, Values, Vector
 from ..trees import Trees, from_sklearn, leaves
 from .fidelity import Fidelity, best_constant, share
 from .linear_machine import along, linear_machine
@@ -63,12 +65,13 @@ class Surrogate:
         return self.classes[self.tree.value[nodes].argmax(dim=1)]
 
 
+@checked
 def fit_surrogate(
-    latents: Tensor,
-    labels: Tensor,
-    weights: Tensor,
+    latents: Rows,
+    labels: Values,
+    weights: Values,
     generator: torch.Generator,
-    n_prunings: int = 8,
+    n_prunings: Count = 8,
     oblique: bool = False,
     real: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Surrogate, Fidelity]:
@@ -154,14 +157,16 @@ def fit_surrogate(
     )
 
 
-def rule_of(surrogate: Surrogate, latent: Tensor) -> Rule:
+@checked
+def rule_of(surrogate: Surrogate, latent: Vector) -> Rule:
     """The path of one point (k,) through the tree, as a rule."""
     lower, upper = _boxes(surrogate, latent)
     node = surrogate.leaf(latent[None])
     return surrogate.rule(lower[node[0]], upper[node[0]], int(surrogate.label(node)))
 
 
-def counterfactual_rules(surrogate: Surrogate, latent: Tensor, per_label: int = 1) -> tuple[CounterfactualRule, ...]:
+@checked
+def counterfactual_rules(surrogate: Surrogate, latent: Vector, per_label: Count = 1) -> tuple[CounterfactualRule, ...]:
     """For every label but the leaf's own, the paths of which the point (k,) breaks the fewest conditions.
 
     Of equals, those that break boundaries of the label itself (it may also win by beating another that beats the own),

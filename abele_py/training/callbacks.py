@@ -1,6 +1,7 @@
 """Lightning callbacks of a training: image grids, seeds by step, a stop that lasts."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytorch_lightning as pl
 import torch
@@ -10,6 +11,7 @@ from torchvision.utils import make_grid
 from ..datasets.records import to_unit
 from ..files import write_bytes
 from ..models.adversarial import AdversarialAutoencoder
+from ..parameters import Count, Number, Seed, between, checked
 from .data_module import Batch, ImageData
 from .pictures import png
 
@@ -23,7 +25,8 @@ class ImageGrids(pl.Callback):
         columns: images in a row.
     """
 
-    def __init__(self, folder: str | Path, every: int = 1, columns: int = 10) -> None:
+    @checked
+    def __init__(self, folder: str | Path, every: Count = 1, columns: Annotated[int, between(1, 100)] = 10) -> None:
         self.folder, self.every, self.columns = Path(folder), every, columns
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,7 +57,8 @@ class StayStopped(pl.Callback):
 class SeedSteps(pl.Callback):
     """Seeds every step by its number: a resumed training draws what an uninterrupted one draws."""
 
-    def __init__(self, seed: int) -> None:
+    @checked
+    def __init__(self, seed: Seed) -> None:
         self.seed = seed
 
     def on_train_batch_start(
@@ -68,6 +72,7 @@ class SeedSteps(pl.Callback):
             torch.get_device_module(pl_module.device).manual_seed(seed)
 
 
-def seed_of_step(seed: int, step: int, rank: int = 0) -> int:
+@checked
+def seed_of_step(seed: Seed, step: Number, rank: Number = 0) -> int:
     """What torch is seeded with before a step of a training, in each of its processes."""
     return (seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63

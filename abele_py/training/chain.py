@@ -3,6 +3,7 @@
 Each of the two is an ordinary training, with its own run folder; only the images and the judge are handed on.
 """
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from ..datasets.importing import import_images
 from ..datasets.loading import dataset_of
 from ..datasets.prepared_images import check_prepared, read_own_images
 from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
+from ..parameters import SmallSeed
 from ..places import alone_beside, check_replaceable, remove
 from .recipe import check
 from .recipe import main as train
@@ -57,11 +59,11 @@ class Trained:
 
 def is_chain(argv: Sequence[str]) -> bool:
     """Whether the first argument is a recipe of recipes: a YAML file that names a classifier's and an autoencoder's."""
-    if not argv or not Path(argv[0]).is_file():
+    if not argv or not os.path.isfile(argv[0]):
         return False
     try:
         content = yaml.safe_load(read_recipe(argv[0]))
-    except (yaml.YAMLError, ParameterError):  # `training.main` says what is wrong with it
+    except (yaml.YAMLError, ValueError, OSError, RecursionError):  # `training.main` says what is wrong with it
         return False
     return isinstance(content, dict) and all(isinstance(content.get(step), str) for step in _STEPS)
 
@@ -203,7 +205,7 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
     parser.add_argument("--config", action="config", help="the recipe")
     parser.add_argument("--name", type=str | None, default=None, help="of the run folders [name of FOLDER]")
     parser.add_argument("--runs", type=str, default="runs", help="folder of the run folders")
-    parser.add_argument("--seed_everything", type=int, default=0, help="of splits and trainings")
+    parser.add_argument("--seed_everything", type=SmallSeed, default=0, help="of splits and trainings")
     parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run of this name left")
     parser.add_argument("--data.path", type=str | None, default=None, help="a folder of pictures per class, or an .npz")
@@ -239,9 +241,9 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
                 share += words
     try:
         own = parser.parse_args(chain)
-    except (ArgumentError, TypeError, ValueError) as error:
-        if isinstance(error, AbeleError):
-            raise
+    except AbeleError:
+        raise
+    except Exception as error:  # jsonargparse raises nearly anything on odd recipes
         raise ParameterError(
             f"got options that do not fit: {' '.join(str(error).split())[:500]}; expected those of abele train "
             f"{recipe} --help"

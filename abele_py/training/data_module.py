@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import ImageSet, to_unit
 from ..errors import ParameterError
+from ..parameters import Count, Many, Number, SmallSeed, checked
 
 Batch = tuple[Tensor, Tensor]
 
@@ -33,15 +34,16 @@ class ImageData(pl.LightningDataModule):
         min_steps: an epoch passes over the images until there are at least this many batches; for small data sets.
     """
 
+    @checked
     def __init__(
         self,
         data_set: str = "digits",
-        batch_size: int = 128,
+        batch_size: Count = 128,
         data_dir: str | None = None,
         download: bool = False,
-        seed: int = 0,
-        limit: int | None = None,
-        min_steps: int = 1,
+        seed: SmallSeed = 0,
+        limit: Count | None = None,
+        min_steps: Many = 1,
     ) -> None:
         super().__init__()
         for name, value in {"batch_size": batch_size, "limit": limit, "min_steps": min_steps}.items():
@@ -99,8 +101,15 @@ class EpochBatches(Sampler[Tensor]):
         ParameterError: a batch is too small to be shared by the processes, or (shuffled) to be normalised by each.
     """
 
+    @checked
     def __init__(
-        self, n: int, batch_size: int, seed: int | None, rank: int = 0, world_size: int = 1, min_steps: int = 1
+        self,
+        n: Count,
+        batch_size: Count,
+        seed: SmallSeed | None,
+        rank: Number = 0,
+        world_size: Count = 1,
+        min_steps: Count = 1,
     ) -> None:
         self.n, self.seed, self.epoch = n, seed, 0
         self.rank, self.world_size = rank, world_size

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..parameters import Shape, Size, checked
 from .augmentation import crop
 
 
@@ -45,7 +46,8 @@ class LatentLabels(nn.Module):
         consistent: is ``consistency`` going to be used?
     """
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, n_classes: int, consistent: bool = False) -> None:
+    @checked
+    def __init__(self, image_shape: Shape, latent_dim: Size, n_classes: Size, consistent: bool = False) -> None:
         super().__init__()
         self.head = nn.Linear(latent_dim, n_classes)
         self.judge = _judge(image_shape, n_classes) if consistent else None

@@ -5,7 +5,7 @@ Every module holds its plain network as ``network``; files of finished networks 
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +19,7 @@ from ..errors import ParameterError
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import load_classifier
 from ..models.classifiers import ConvolutionalClassifier, Forest
+from ..parameters import Count, NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from .augmentation import blur, crop, jitter
 from .data_module import Batch
 from .losses import LatentLabels, edge_loss, mmd_loss
@@ -62,26 +63,27 @@ class AutoencoderModule(pl.LightningModule):
 
     kind: Literal["autoencoder"] = "autoencoder"
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (1, 28, 28),
-        n_classes: int = 10,
-        latent_dim: int = 12,
+        image_shape: Shape = (1, 28, 28),
+        n_classes: Size = 10,
+        latent_dim: Size = 12,
         architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
-        hidden: Sequence[int] = (512, 512),
-        channels: Sequence[int] = (32, 64),
-        discriminator_hidden: Sequence[int] = (256, 256),
-        adversarial_weight: float = 0.002,
-        edge_weight: float = 0.0,
-        mmd_weight: float = 0.0,
-        label_weight: float = 0.0,
-        consistency_weight: float = 0.0,
-        refinement: int = 10,
-        learning_rate: float = 2e-3,
-        discriminator_learning_rate: float = 5e-4,
-        shift: float = 0.0,
-        rotation: float = 0.0,
-        scale: float = 0.0,
+        hidden: Annotated[Sequence[Size], NotEmpty()] = (512, 512),
+        channels: Sequence[Size] = (32, 64),
+        discriminator_hidden: Annotated[Sequence[Size], NotEmpty()] = (256, 256),
+        adversarial_weight: NotNegative = 0.002,
+        edge_weight: NotNegative = 0.0,
+        mmd_weight: NotNegative = 0.0,
+        label_weight: NotNegative = 0.0,
+        consistency_weight: NotNegative = 0.0,
+        refinement: Annotated[int, between(0, 10**4)] = 10,
+        learning_rate: NotNegative = 2e-3,
+        discriminator_learning_rate: NotNegative = 5e-4,
+        shift: Share = 0.0,
+        rotation: Annotated[float, between(0, 360)] = 0.0,
+        scale: Share = 0.0,
     ) -> None:
         super().__init__()
         self.network = AdversarialAutoencoder(
@@ -202,24 +204,25 @@ class ClassifierModule(pl.LightningModule):
 
     kind: Literal["classifier"] = "classifier"
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (1, 28, 28),
-        n_classes: int = 10,
-        channels: Sequence[int] = (16, 32),
-        hidden: int = 128,
-        dropout: float = 0.25,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 1e-4,
-        shift: float = 0.07,
-        rotation: float = 10.0,
-        scale: float = 0.1,
+        image_shape: Shape = (1, 28, 28),
+        n_classes: Size = 10,
+        channels: Annotated[Sequence[Size], NotEmpty()] = (16, 32),
+        hidden: Size = 128,
+        dropout: Share = 0.25,
+        learning_rate: NotNegative = 3e-3,
+        weight_decay: NotNegative = 1e-4,
+        shift: Share = 0.07,
+        rotation: Annotated[float, between(0, 360)] = 10.0,
+        scale: Share = 0.1,
         flip: bool = False,
-        convolutions: int = 1,
+        convolutions: Annotated[int, between(1, 100)] = 1,
         start: str | None = None,
-        blur: float = 0.0,
-        crop: int = 0,
-        label_smoothing: float = 0.0,
+        blur: Share = 0.0,
+        crop: Annotated[int, between(0, 2**16)] = 0,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
@@ -267,14 +270,15 @@ class ForestModule(pl.LightningModule):
 
     kind: Literal["classifier"] = "classifier"
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (1, 28, 28),
-        n_classes: int = 10,
-        n_trees: int = 100,
-        max_depth: int | None = None,
-        min_samples_leaf: int = 1,
-        n_jobs: int = 1,
+        image_shape: Shape = (1, 28, 28),
+        n_classes: Size = 10,
+        n_trees: Annotated[int, between(1, 10**5)] = 100,
+        max_depth: Count | None = None,
+        min_samples_leaf: Count = 1,
+        n_jobs: Annotated[int, between(-1, 2**16)] = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # nothing here has a gradient

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -25,9 +25,10 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from ..datasets.loading import dataset_of
-from ..errors import AbeleError, CheckpointError, ParameterError
+from ..errors import AbeleError, CheckpointError, Interruption, ParameterError
 from ..files import write_atomically
 from ..models.checkpoints import load_classifier
+from ..parameters import Count, NotEmpty, Number, SmallSeed, checked, fit
 from ..places import sweep
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
@@ -49,6 +50,7 @@ from .run_folder import (
 )
 
 
+@checked
 def main(argv: Sequence[str]) -> Path:
     """``abele train``: everything after these two words.
 
@@ -76,12 +78,14 @@ def main(argv: Sequence[str]) -> Path:
     return _run(argv)
 
 
-def check(argv: Sequence[str]) -> None:
+@checked
+def check(argv: Annotated[Sequence[str], NotEmpty()]) -> None:
     """Refuse options that do not fit, without training; arguments and errors as of ``main``."""
     with calm():
         parse([f"--config={_recipe(argv[0])}", *argv[1:]])
 
 
+@checked
 def train(
     recipe: str | Path,
     overrides: Sequence[str] = (),
@@ -109,8 +113,20 @@ def train(
     return main([str(recipe), *overrides, *options, *(["--resume"] if resume else [])])
 
 
+# What Lightning's parser takes on trust.
+_OWN_OPTIONS = {
+    "threads": Count | None, "patience": Number | None, "seed_everything": SmallSeed, "name": str, "runs": str,
+    "monitor": str, "out": str | None, "data_dir": str | None, "black_box": str | None,
+}  # fmt: skip
+
+
 class RecipeCli(LightningCLI):
     """Lightning's command line, with the options of a checkpoint, and with everything written into the run folder."""
+
+    def instantiate_classes(self) -> None:
+        for name, kind in _OWN_OPTIONS.items():
+            fit(f"--{name}", kind, self.config[name])
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config, run = self.config, _run_folder(self.config)
@@ -157,7 +173,9 @@ class RecipeCli(LightningCLI):
         )
         parser.add_argument("--patience", type=int | None, default=None, help="epochs without gain after which to stop")
         parser.add_argument("--monitor", type=str, default="val/loss", help="figure that decides which epoch was best")
-        parser.add_argument("--mode", type=str, default="min", help="min or max: what is good for that figure")
+        parser.add_argument(
+            "--mode", type=Literal["min", "max"], default="min", help="min or max: what is good for that figure"
+        )
         parser.add_argument("--threads", type=int | None, default=None, help="processor threads of torch")
         parser.add_argument("--runs", type=str, default="runs", help="folder of the run folders")
         parser.add_argument("--out", type=str | None, default=None, help="checkpoint folder [RUNS/NAME/checkpoint]")
@@ -283,11 +301,16 @@ def _fit(cli: RecipeCli, run: Path) -> None:
             restore(run)
         if isinstance(error, SystemExit):  # Lightning's answer to Ctrl+C, which it then switches off, and to SIGTERM
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise AbeleError(f"got an interruption; {left}") from error
+            raise Interruption(f"got an interruption; {left}") from error
         if isinstance(error, MisconfigurationException):  # options that Lightning can only judge while training
             raise ParameterError(f"got options that do not fit: {error}; change the recipe") from error
         if isinstance(error, OSError) and not isinstance(error, AbeleError):
             raise AbeleError(f"got {run}, which cannot be written ({error}); make room; {left}") from error
+        if isinstance(error, Exception) and not isinstance(error, AbeleError):
+            raise AbeleError(
+                f"got {type(error).__name__} while training ({' '.join(str(error).split())[:500]}); expected options "
+                f"that fit the data and the machine; change the recipe; {left}"
+            ) from error
         raise
 
 
@@ -350,7 +373,7 @@ def parse(args: list[str]) -> RecipeCli:
             args=args,
             run=False,
         )
-    except (ArgumentError, TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+    except Exception as error:  # jsonargparse and Lightning raise nearly anything on odd recipes
         if (own := _own(error)) is not None:
             raise own from error
         message = str(error).strip().splitlines()
@@ -373,7 +396,7 @@ def _run_folder(config: Namespace) -> Path:
 
 
 def _recipe(path: str) -> Path:
-    if Path(path).is_file():
+    if os.path.isfile(path):
         read_recipe(path)
         return Path(path)
     known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))]

@@ -12,6 +12,7 @@ from ..errors import ParameterError
 from ..explanation.explanation import Explanation
 from ..explanation.verdicts import constant_name
 from ..files import write_bytes
+from ..parameters import checked
 from . import sentences
 from .components import badge, document, picture
 from .html import Html, tag
@@ -19,6 +20,7 @@ from .html import Html, tag
 INDEX = "index.html"
 
 
+@checked
 def write_pages(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
     """Write a page for each explanation, ``NAME-explanation.html``, and ``index.html``, which leads to them.
 
@@ -42,11 +44,13 @@ def write_pages(explanations: Mapping[str, Explanation], folder: str | Path) -> 
     return write_index(explanations, folder)
 
 
+@checked
 def page_path(folder: str | Path, name: str) -> Path:
     """Where the page of one explanation is written."""
     return Path(folder) / f"{name}-explanation.html"
 
 
+@checked
 def write_index(explanations: Mapping[str, Explanation], folder: str | Path) -> Path:
     """Write the page that leads to those of explanations, which stand beside it; see :func:`write_pages`.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..explanation.explanation import Explanation
 from ..explanation.trust import ANSWERS
+from ..parameters import checked
 from . import sentences
 from .components import (
     badge,
@@ -30,6 +31,7 @@ from .neighborhood_map import neighborhood_map
 from .svg import DIVERGING, bytes_of, map_uri, pale
 
 
+@checked
 def page_of(e: Explanation, title: str = "") -> str:
     """The page of one explanation.
 

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..attribution.comparison import Comparison
 from ..explanation.explanation import Explanation
 from ..explanation.trust import ANSWERS, HEADLINES
+from ..parameters import between, checked
 from .sentences import belief, parts, percent
 
 COLUMNS = 10
@@ -32,6 +33,7 @@ class Page(Figure):
         return file.getvalue()
 
 
+@checked
 def plot_explanation(explanation: Explanation) -> Page:
     """The whole explanation on one page: decision and trust, saliency, exemplars, counter-exemplars, rules in words."""
     e = explanation
@@ -51,7 +53,8 @@ def plot_explanation(explanation: Explanation) -> Page:
     return figure
 
 
-def plot_comparison(comparison: Comparison, overlay: bool = True, columns: int = 7) -> Page:
+@checked
+def plot_comparison(comparison: Comparison, overlay: bool = True, columns: Annotated[int, between(1, 100)] = 7) -> Page:
     """Many methods' maps of one or several images on one scale: rows are images, columns methods, continued below.
 
     Args:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from support.fuzz import examples
 from support.worlds import Counting
 
 from abele_py.attribution.anchor import find_anchor, kl_bounds
@@ -78,7 +79,7 @@ def test_noise_below_the_wanted_precision_is_borne_and_noise_above_it_is_reporte
     assert noisy.lower_bound < noisy.precision
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.sets(st.integers(0, 11), min_size=1, max_size=3), st.integers(0, 5))
 def test_any_and_of_up_to_three_features_is_its_own_anchor(needed, seed):
     found = find_anchor(lambda present: present[:, sorted(needed)].all(dim=1), 12, seed=seed)
@@ -156,7 +157,7 @@ def test_kl_bounds_of_all_successes_have_a_closed_form():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10_000)), min_size=1), st.floats(0.01, 20))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_kl_bounds_hold_the_mean_and_grow_with_the_level(samples, level):
     means, counts = torch.tensor([p for p, _ in samples], dtype=torch.float64), torch.tensor([n for _, n in samples])
     low, high = kl_bounds(means, counts, level)

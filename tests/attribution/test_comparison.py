@@ -8,9 +8,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.fuzz import examples
 from support.marks import slow_if
 from support.worlds import Identity, hard, image, soft
 
@@ -173,7 +174,7 @@ def test_the_text_is_a_table(comparison):
     assert [line.rsplit(None, 1)[0] for line in lines[1:]] == ["method", "ABELE", "Random order", "Edge detector"]
 
 
-@settings(max_examples=12, deadline=None)  # each writes and reads a file
+@examples(12)  # each writes and reads a file
 @given(
     n=st.integers(1, 3),
     m=st.integers(1, 4),

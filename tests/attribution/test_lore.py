@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.fuzz import examples
 from support.worlds import Counting
 
 from abele_py.attribution.lore import effects, find_rule
@@ -46,7 +47,7 @@ def test_each_other_label_has_its_counterfactual():
     assert changes == {2: (Condition(0, "<=", 0.5),), 4: (Condition(1, "<=", 0.5),)}
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.sets(st.integers(0, 9), min_size=1, max_size=3), st.integers(0, 3))
 def test_any_and_of_up_to_three_features_is_its_own_rule(needed, seed):
     found = find_rule(lambda present: present[:, sorted(needed)].all(dim=1).long(), 10, seed=seed)

@@ -6,9 +6,10 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
+from support.fuzz import examples
 from support.marks import slow_if
 from support.real_data import data_dir_of
 
@@ -78,7 +79,7 @@ def test_noise_and_constant_images_have_enough_too(channels):
         assert 20 <= int(found.max()) + 1 <= 60
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(2, 60), st.integers(0, 9))
 def test_any_size_is_divided(height, width, channels, n, seed):
     found = segments(noise(channels, height, width, seed=seed), n)

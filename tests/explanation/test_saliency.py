@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.fuzz import examples
 from support.worlds import Identity, hard, image, seeded, soft
 
 from abele_py import Abele
@@ -264,7 +265,7 @@ def test_touching_areas_of_opposite_sign_are_two():
     assert torch.equal(contiguous_areas(saliency, min_pixels=5), torch.zeros(2, 4))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(MAPS)
 def test_areas_are_parts_of_the_map(values):
     saliency = torch.from_numpy(values)
@@ -274,7 +275,7 @@ def test_areas_are_parts_of_the_map(values):
     assert torch.equal(contiguous_areas(-saliency), -areas), "both signs are treated alike"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(MAPS, st.sampled_from([0.25, 0.5]))
 def test_areas_do_not_depend_on_the_scale_of_the_map(values, factor):
     saliency = torch.from_numpy(np.where(np.abs(values) < 1e-3, 0, values))

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
+from support.fuzz import examples
 from support.worlds import image, seeded
 
 from abele_py.errors import ParameterError
@@ -53,7 +54,7 @@ def test_one_nearest_neighbor_without_one_kind_answers_the_constant_and_without_
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=40), st.integers(0, 30), st.integers(0, 3))
-@settings(max_examples=100)
+@examples(100)
 def test_queries_are_of_both_kinds_in_equal_numbers_each_once(labels, n, label):
     labels = torch.tensor(labels)
     rows = balanced_queries(labels, label, n, seeded())

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.fuzz import examples
 from support.worlds import Counting, hard, image, seeded
 from torch import nn
 
@@ -151,7 +152,7 @@ def test_equal_maps_get_equal_values_wherever_they_stand():
         assert value[3] == value[4]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(arrays("float32", (2, 6, 5), elements=st.floats(-100, 100, width=16)))
 def test_ranges_and_what_changes_nothing(values):
     maps = torch.from_numpy(values)

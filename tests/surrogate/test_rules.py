@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
+from support.fuzz import examples
 from support.worlds import seeded
 
 from abele_py.surrogate.rules import Condition, CounterfactualRule, Rule
@@ -75,7 +76,7 @@ def test_repeated_splits_of_an_axis_leave_the_tightest_bound_of_each_side():
         assert rule_of(surrogate, latents[i]).conditions == (Condition(0, ">", i - 0.5), Condition(0, "<=", i + 0.5))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=4), st.floats(0, 10), st.data())
 def test_nearest_lands_inside_any_box_that_holds_a_point(bounds, margin, data):
     lower = torch.tensor([min(b) for b in bounds], dtype=torch.float64)
@@ -88,7 +89,7 @@ def test_nearest_lands_inside_any_box_that_holds_a_point(bounds, margin, data):
     assert bool(rule.covers(moved).all())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(FLOATS, st.integers(1, 3), st.floats(0, 10), FLOATS)
 def test_nearest_lands_inside_a_box_of_one_to_three_floats(start, width, margin, point):
     value = torch.tensor([start])
@@ -99,7 +100,7 @@ def test_nearest_lands_inside_a_box_of_one_to_three_floats(start, width, margin,
     assert bool(rule.covers(rule.nearest(torch.tensor([[point]]), margin)))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.floats(-1e6, 1e6), FLOATS, st.floats(0, 10), st.sampled_from(["<=", ">"]))
 def test_nearest_lands_inside_half_spaces_whose_bound_is_no_float32(threshold, point, margin, operator):
     rule = Rule((Condition(0, operator, threshold),), 0)
@@ -120,7 +121,7 @@ def test_nearest_keeps_the_margin_where_the_box_is_wide_enough():
     assert rule.nearest(torch.tensor([[-5.0], [5.0]]), 9.0).tolist() == [[0.5], [0.5]]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 5))
 def test_nearest_projects_onto_polytopes(seed, n_conditions, k):
     """Any polytope that holds a ball: the answer lies inside, and no nearer point does."""

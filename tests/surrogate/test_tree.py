@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
+from support.fuzz import examples
 from support.worlds import seeded
 
 from abele_py.latent.neighborhood import kernel_weights
@@ -95,7 +96,7 @@ def test_the_machine_finds_where_labels_meet_and_its_rule_is_about_the_own_label
     assert all(str(c).startswith(f"d{c.axis} (from {c.away_from} towards {c.towards})") for c in of_others)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 60), st.integers(1, 4))
 def test_the_machine_is_a_tree_that_knows_row_0_whatever_the_labels(seed, n_labels, n, k):
     latents = torch.randn(n, k, generator=seeded(seed))
