@@ -35,21 +35,15 @@ def write_atomically(path: Path, write: Callable[[Any], Any]) -> None:
     check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
-    place, handle = temporary(path)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            with suppress(FileNotFoundError):
-                os.chmod(place, stat.S_IMODE(path.stat().st_mode))
-            os.fsync(file.fileno())
-            if os.name == "posix":  # while it is held
-                os.replace(place, path)
-        if os.name != "posix":
-            os.replace(place, path)
-    except BaseException:
-        place.unlink(missing_ok=True)
-        raise
+    with temporary(path) as (place, file):
+        write(file)
+        file.flush()
+        with suppress(FileNotFoundError):
+            os.chmod(place, stat.S_IMODE(path.stat().st_mode))
+        os.fsync(file.fileno())
+        if os.name != "posix":  # where an open file cannot be renamed
+            file.close()
+        os.replace(place, path)
     sync(path.parent)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from .errors import PlaceError
 
@@ -21,6 +21,8 @@ except ImportError:  # Windows, where nobody can remove a file that is open: thi
 
 MARK = "abele.json"  # what a folder that we made says of itself
 LOCK, TEMPORARY = ".abele-lock", ".abele-tmp"  # endings of hidden files that a living process holds
+# What this process holds: on network file systems its locks do not exclude each other, and closing a file ends them.
+_HELD: set[tuple[int, int]] = set()
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK}
 _HIDDEN = re.compile(r"(\..*)?\.abele-lock|\..*\.[0-9a-f]{16}\.abele-tmp", re.DOTALL)
 
@@ -249,6 +251,9 @@ def _claim(path: Path, *flags: int, surely: bool = False) -> int | None:
         surely: None also where the file system has no locks, so that nobody knows.
     """
     while True:
+        with suppress(FileNotFoundError):
+            if _identity(path.lstat()) in _HELD:
+                return None
         if fcntl is None:
             try:
                 path.unlink(missing_ok=True)
@@ -262,10 +267,15 @@ def _claim(path: Path, *flags: int, surely: bool = False) -> int | None:
         except OSError as error:
             held, known = error.errno not in _BUSY, False
         if held and (known or not surely):
+            _HELD.add(_identity(os.fstat(handle)))
             return handle
         os.close(handle)
         if not known:
             return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _is_same(path: Path, handle: int) -> bool:
@@ -277,6 +287,7 @@ def _is_same(path: Path, handle: int) -> bool:
 
 def _let_go(path: Path, handle: int) -> None:
     """Remove a file that is held, and let go of it: children of this process may still have it open."""
+    _HELD.discard(_identity(os.fstat(handle)))
     if fcntl is not None:
         with suppress(OSError):
             path.unlink()
@@ -296,17 +307,25 @@ def short(name: str, most: int = 160) -> str:
     return name if len(content) <= most else content[:most].decode("utf-8", "ignore")
 
 
-def temporary(path: Path) -> tuple[Path, int]:
-    """A new hidden file beside another one, and what holds it; whoever lets go of it gives it its name, or removes it.
+@contextmanager
+def temporary(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new hidden file beside another one, held while this lasts, and then gone, if it has not got another name.
 
     Raises:
         OSError: none can be made.
     """
-    while True:
+    handle = None
+    while handle is None:  # else it was taken for one that was left behind
         place = path.with_name(f".{short(path.name)}.{os.urandom(8).hex()}{TEMPORARY}")
         with suppress(FileExistsError):
-            if (handle := _claim(place, os.O_EXCL)) is not None:  # else it was taken for one that was left behind
-                return place, handle
+            handle = _claim(place, os.O_EXCL)
+    found = _identity(os.fstat(handle))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield place, file
+    finally:
+        _HELD.discard(found)
+        place.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

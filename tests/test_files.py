@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from abele_py.places import temporary
 
-place, handle = temporary(Path(sys.argv[1]))
-place.write_bytes(b"half")
-print("writing", flush=True)
-sys.stdin.read()
+with temporary(Path(sys.argv[1])) as (place, file):
+    file.write(b"half")
+    print("writing", flush=True)
+    sys.stdin.read()
 """
 
 

@@ -297,3 +297,23 @@ def test_an_unmarked_place_is_replaceable_where_it_is_free(tmp_path):
     check_replaceable(tmp_path / "free", CHECKPOINT)
     (tmp_path / "empty").mkdir()
     check_replaceable(tmp_path / "empty", TRAINING)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_a_process_does_not_take_what_it_holds_itself_for_dead_where_locks_are_those_of_a_process(
+    tmp_path, monkeypatch
+):
+    """As on network file systems: any second lock of the same process succeeds."""
+    from abele_py import places
+
+    monkeypatch.setattr(places.fcntl, "flock", lambda handle, what: None)
+    with alone(tmp_path), places.temporary(tmp_path / "file") as (place, _):
+        places.sweep(tmp_path)
+        assert place.exists()
+        assert (tmp_path / LOCK).exists()
+        with pytest.raises(PlaceError), alone(tmp_path):
+            pass
+    with alone(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert not places._HELD

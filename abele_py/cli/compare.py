@@ -19,7 +19,7 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import check_out, free_name, told, write_block, write_figure, writing_to
+from .results import check_out, free_name, has_array, told, write_block, write_figure, writing_to
 
 if TYPE_CHECKING:
     from ..attribution.comparison import Comparison
@@ -86,9 +86,7 @@ def _holds(comparison: "Comparison", path: Path) -> bool:
     from ..attribution.comparison import Comparison
     from ..errors import DataError
 
-    if path.is_symlink() or not path.is_file():
-        return False
     try:
-        return Comparison.load(path).repeats(comparison)
+        return has_array(path, "images", comparison.images) and Comparison.load(path).repeats(comparison)
     except DataError:
         return False

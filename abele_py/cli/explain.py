@@ -20,7 +20,7 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import check_out, free_name, told, write_block, write_figure, write_text, writing_to
+from .results import check_out, free_name, has_array, told, write_block, write_figure, write_text, writing_to
 
 if TYPE_CHECKING:
     from ..explanation.explanation import Explanation
@@ -135,9 +135,7 @@ def _holds(explanation: "Explanation", path: Path) -> bool:
     from ..errors import DataError
     from ..explanation.explanation import Explanation
 
-    if path.is_symlink() or not path.is_file():
-        return False
     try:
-        return Explanation.load(path).repeats(explanation)
+        return has_array(path, "image", explanation.image) and Explanation.load(path).repeats(explanation)
     except DataError:
         return False

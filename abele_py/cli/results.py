@@ -7,12 +7,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import AbeleError, ParameterError
+from ..errors import AbeleError, ParameterError, PlaceError
 from ..places import alone
 from .options import Write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 
 @contextmanager
@@ -65,14 +66,36 @@ def free_name(
         same: whether a file holds the result that is about to be written, so that it may be replaced.
         taken: names of other results of this run.
     """
+    from ..files import check_file
+
     others = {n.casefold() for n in taken}
     tries = chain([name], (f"{name}-{i}" for i in count(2)))
 
     def is_free(tried: str) -> bool:
-        files = [out / f"{tried}{ending}" for ending in endings]
-        return tried.casefold() not in others and (not any(map(os.path.lexists, files)) or same(files[0]))
+        there = [file for ending in endings if os.path.lexists(file := out / f"{tried}{ending}")]
+        if tried.casefold() in others:
+            return False
+        if not there:
+            return True
+        try:
+            for file in there:
+                check_file(file)
+        except PlaceError:
+            return False
+        return there[0].name == f"{tried}{endings[0]}" and same(there[0])
 
     return next(filter(is_free, tries))
+
+
+def has_array(path: Path, name: str, array: "Tensor") -> bool:
+    """Whether an ``.npz`` has this array; only that one is read, so that many results are soon looked through."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return np.array_equal(file[name], array.numpy())
+    except Exception:  # noqa: BLE001 - whatever foreign bytes lead to in zip, zlib and numpy: another file
+        return False
 
 
 def told(name: str, found: str, out: Path, taken: Sequence[str] = ()) -> list[str]:
