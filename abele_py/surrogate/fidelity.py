@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ..parameters import Label, checked
+from ..shapes import Values
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -57,7 +60,8 @@ def share(right: Tensor, weights: Tensor | None = None) -> float:
     return math.fsum(weights[right.bool()].tolist()) / math.fsum(weights.tolist())
 
 
-def best_constant(labels: Tensor, own: int, weights: Tensor | None = None) -> tuple[int, float]:
+@checked
+def best_constant(labels: Values, own: Label, weights: Values | None = None) -> tuple[int, float]:
     """The better of two constant answers: the image's label, and the label that is most frequent by weight.
 
     Around most images both are the same. Where the autoencoder's copy of an image has another label, hardly a neighbor

@@ -25,11 +25,10 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from ..datasets.loading import dataset_of
-from ..errors import AbeleError, CheckpointError, Interruption, ParameterError
+from ..errors import AbeleError, Interruption, ParameterError
 from ..files import write_atomically
 from ..models.checkpoints import load_classifier
 from ..parameters import Count, NotEmpty, Number, SmallSeed, checked, fit
-from ..places import sweep
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
@@ -42,6 +41,7 @@ from .run_folder import (
     check_name,
     check_options,
     check_place,
+    check_state,
     commit,
     create,
     keep_figures,
@@ -259,7 +259,7 @@ def _train_into(run: Path, out: Path, cli: RecipeCli) -> Path:
             check_options(run, wanted)
         cli.datamodule.prepare_data()
         if config.resume:
-            keep_figures(trainer, _check_state(run / LAST, module)["epoch"])
+            keep_figures(trainer, check_state(run / LAST, module)["epoch"])
         else:
             create(run, out, wanted)
     if config.threads:
@@ -312,27 +312,6 @@ def _fit(cli: RecipeCli, run: Path) -> None:
                 f"that fit the data and the machine; change the recipe; {left}"
             ) from error
         raise
-
-
-def _check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
-    """A state; one that cannot be gone on with is refused before Lightning fails on it."""
-    sweep(last.parent)  # a killed process was about to write a state
-    try:
-        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"got a damaged {last} ({type(error).__name__}); expected a state of a training; copy best.ckpt, the state "
-            "of the best epoch, over it, or begin again with --overwrite"
-        ) from error
-    try:
-        module.on_load_checkpoint(state)
-        module.load_state_dict(state["state_dict"])
-    except (KeyError, RuntimeError) as error:
-        raise ParameterError(
-            f"got --resume, but the network in {last} is another one; expected the options of the interrupted "
-            "training; repeat those, or begin again with --overwrite"
-        ) from error
-    return state
 
 
 def parse(args: list[str]) -> RecipeCli:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from ..errors import CheckpointError, ParameterError
 from ..files import write_bytes, write_json
 from ..models.manifests import CHECKPOINT, previous_of
-from ..places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature
+from ..places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature, sweep
 from ..reading import read_json
 
 LAST, BEST, OPTIONS = "last.ckpt", "best.ckpt", "options.json"
@@ -205,6 +206,27 @@ def check_options(run: Path, options: Mapping[str, Any]) -> None:
             f"got --resume with other options than the training in {run} was begun with: {', '.join(differing)[:500]}; "
             "expected the same; repeat those, or begin again with --overwrite or another --name"
         )
+
+
+def check_state(last: Path, module: pl.LightningModule) -> dict[str, Any]:
+    """A state; one that cannot be gone on with is refused before Lightning fails on it."""
+    sweep(last.parent)  # a killed process was about to write a state
+    try:
+        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"got a damaged {last} ({type(error).__name__}); expected a state of a training; copy best.ckpt, the state "
+            "of the best epoch, over it, or begin again with --overwrite"
+        ) from error
+    try:
+        module.on_load_checkpoint(state)
+        module.load_state_dict(state["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        raise ParameterError(
+            f"got --resume, but the network in {last} is another one; expected the options of the interrupted "
+            "training; repeat those, or begin again with --overwrite"
+        ) from error
+    return state
 
 
 def keep_figures(trainer: pl.Trainer, epoch: int) -> None:

@@ -37,7 +37,7 @@ RECORDS = {
 # They take what other parts of the package hand them, and no option.
 INNER = {
     "check_image", "read_picture", "resized", "metric", "metric_of", "as_function", "on_superpixels", "strategy",
-    "to_unit", "nowhere_below_constant",
+    "to_unit", "nowhere_below_constant", "is_blank", "range_hint", "white_of", "scaled", "probabilities",
 }  # fmt: skip
 
 
