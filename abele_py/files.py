@@ -120,7 +120,7 @@ def _array(file: Any, size: int) -> np.ndarray:
     if declared > given:
         raise ValueError(f"it declares {in_words(declared)} of {dtype} {shape}, and {in_words(given)} follow")
     content = np.empty(declared, np.uint8)
-    rest = memoryview(content)
+    rest = content.data
     while rest:
         n = file.readinto(rest[:_AT_ONCE])
         if not n:

@@ -15,8 +15,8 @@ from abele_py.datasets.folders import AGAIN, HIDDEN, ODD, OTHER, Left, is_hidden
 from abele_py.datasets.sources import read_folder
 
 NAMES = st.sampled_from(
-    ["a.png", "b.PNG", "c.jpg", "notes.txt", ".hidden.png", "._a.jpg", "__x.png", "Thumbs.db", ".DS_Store", "desktop.ini",
-     "fifo", "broken.png"]
+    ["a.png", "b.PNG", "c.jpg", "notes.txt", ".hidden.png", "._a.jpg", "__x.png", "Thumbs.db", ".DS_Store",
+     "desktop.ini", "fifo", "broken.png"]
 )  # fmt: skip
 FOLDERS = st.sampled_from(["inner", "deep", "@eaDir", "__MACOSX", ".thumbnails", ".git", "lost+found", "link", "loop"])
 FILES = st.dictionaries(NAMES, st.none(), max_size=4)
