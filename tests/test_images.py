@@ -1,6 +1,7 @@
 """Images: what is no image of the right kind is refused in clear words; pictures and arrays are read in one range."""
 
 import contextlib
+import subprocess
 import zlib
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from abele_py import read_image
 from abele_py.errors import AbeleError, ImageError
-from abele_py.images import check_image
+from abele_py.images import check_image, is_blank, resized, scaled
 
 GREY = (1, 28, 28)
 COLOUR = (3, 28, 28)
@@ -277,3 +278,92 @@ def test_an_array_named_as_a_picture_and_a_picture_named_as_an_array_are_told_as
         other = path.rename(tmp_path / name)
         with pytest.raises(ImageError, match=words):
             read_image(other, (1, 4, 4))
+
+
+# Ranges are guessed from values
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_])
+def test_a_mask_is_read_as_it_is(tmp_path, dtype):
+    mask = (GRADIENT > 99).astype(dtype)
+    np.save(tmp_path / "mask.npy", mask)
+    assert np.array_equal(read_image(tmp_path / "mask.npy", GREY)[0].numpy(), mask.astype(np.float32))
+
+
+@pytest.mark.parametrize("high", [2, 15, 16])
+def test_small_numbers_of_8_bits_are_refused_for_white_may_be_anything(tmp_path, high):
+    np.save(tmp_path / "small.npy", (GRADIENT % (high + 1)).astype(np.uint8))
+    text = refused(read_image, tmp_path / "small.npy", GREY, match=f"from 0 to {high}: nearly black if white is 255")
+    assert f"a picture if white is {high}" in text
+
+
+def test_other_8_bit_arrays_are_divided_by_255(tmp_path):
+    array = (GRADIENT % 18).astype(np.uint8)
+    np.save(tmp_path / "dark.npy", array)
+    assert torch.equal(read_image(tmp_path / "dark.npy", GREY)[0], torch.from_numpy(array).float() / 255)
+
+
+@pytest.mark.parametrize(
+    ("image", "match"),
+    [
+        (torch.randint(0, 17, GREY), "such as 16 for scikit-learn"),
+        (torch.linspace(0, 16, 784).reshape(GREY), "such as 16 for scikit-learn"),
+        (torch.eye(28, dtype=torch.uint8)[None], r"image.float\(\)"),
+        (torch.eye(28, dtype=torch.bool)[None], r"image.float\(\)"),
+        (torch.full(GREY, 40_000.0), "such as 65535"),
+    ],
+)
+def test_the_way_out_follows_from_the_values(image, match):
+    refused(check_image, image, GREY, match=match)
+
+
+def test_what_hardly_differs_is_blank():
+    assert is_blank(torch.full(GREY, 0.5))
+    assert is_blank(torch.rand(GREY) * 16 / 255)
+    assert not is_blank(torch.linspace(0.4, 0.6, 784).reshape(GREY))
+
+
+@pytest.mark.parametrize(("ink", "ground"), [((0, 0, 0), 1.0), ((255, 255, 255), 0.0)])
+def test_ink_on_a_transparent_ground_can_be_seen(tmp_path, ink, ground):
+    picture = Image.new("RGBA", (28, 28), (0, 0, 0, 0))
+    picture.paste((*ink, 255), (8, 8, 20, 20))
+    picture.save(tmp_path / "ink.png")
+    if ground:
+        with pytest.warns(UserWarning, match=r"ink\.png: put on white: parts are transparent"):
+            value = read_image(tmp_path / "ink.png", GREY)
+    else:
+        value = read_image(tmp_path / "ink.png", GREY)
+    assert float(value[0, 0, 0]) == ground
+    assert float(value[0, 10, 10]) == 1 - ground
+
+
+# Hostile pictures
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.eps", "x"])
+@pytest.mark.parametrize(
+    "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\nshowpage\n", b"%PDF-1.4\n"]
+)
+def test_a_program_is_no_picture_whatever_it_is_called(tmp_path, monkeypatch, name, content):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / name).write_bytes(content)
+    refused(read_image, tmp_path / name, GREY, match="expected PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM or .npy")
+
+
+def test_too_many_pixels_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    Image.new("1", (9400, 9400)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
+    refused(read_image, tmp_path / "large.png", GREY, True, match="of 9400x9400 pixels; expected at most 50 million")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
+def test_of_several_frames_the_first_is_read_and_told(tmp_path, suffix):
+    first, second = (Image.new("L", (28, 28), level) for level in (0, 255))
+    first.save(tmp_path / f"x.{suffix}", save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match="the first of its 2 frames was read"):
+        assert float(read_image(tmp_path / f"x.{suffix}", GREY).max()) < 0.02
+
+
+def test_channels_scaled_one_by_one_are_as_scaled_together():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 90, 70), dtype=np.uint8)
+    assert torch.equal(scaled(pixels, (28, 28)), resized(torch.from_numpy(pixels).float() / 255, (28, 28)))

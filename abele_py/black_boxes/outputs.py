@@ -215,7 +215,8 @@ def classes_of(classifier: Any) -> tuple[Hashable, ...] | None:
 
 def plain(value: Any) -> Hashable:
     """A class as a plain number, truth or text: no type of numpy or torch, no 7.0 for 7."""
-    value = value.item() if isinstance(value, (np.generic, Tensor)) else value
+    single = isinstance(value, np.generic) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim == 0)
+    value = value.item() if single else value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

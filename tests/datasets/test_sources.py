@@ -252,3 +252,18 @@ def test_a_prepared_file_whose_arrays_do_not_fit(pictures, name, value):
     np.savez(path, **content | {name: value})
     with pytest.raises(DataError, match="which holds no prepared images"):
         read_own_images(path)
+
+
+@pytest.mark.parametrize(("high", "ok"), [(1, True), (2, False), (16, False), (17, True)])
+def test_the_white_of_an_array_file_is_that_of_all_its_images(tmp_path, high, ok):
+    images = np.random.default_rng(0).integers(0, high + 1, (10, 8, 8), dtype=np.uint8)
+    path = arrays(tmp_path / "x.npz", images=images)
+    if not ok:
+        refused(path, f"got 8-bit pixels from 0 to {high}: nearly black if white is 255")
+    else:
+        assert imported(path).images.max() == (255 if high == 1 else high)
+
+
+def test_images_that_all_look_the_same_are_refused(tmp_path):
+    images = np.random.default_rng(0).random((10, 8, 8)) * 16 / 255  # divided by 255 instead of 16
+    refused(arrays(tmp_path / "x.npz", images=images), "where nothing can be seen")

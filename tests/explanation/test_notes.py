@@ -4,7 +4,9 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from abele_py import Abele
 from abele_py.class_names import name_of
 from abele_py.explanation.notes import notes_on
 from abele_py.explanation.trust import Trust
@@ -98,3 +100,20 @@ def test_the_image_itself_is_no_neighbor_with_its_label(n, own, share):
 def test_a_note_names_the_target_however_it_was_given(target, name):
     (note,) = notes(n_counter_exemplars=0, target=target, class_names=("0", *(f"class {y}" for y in range(1, 10))))
     assert note.text == f"no valid image found that the black box predicts as {name}"
+
+
+def test_what_can_be_seen_on_the_image_itself_comes_first(digits_models, digit_images):
+    autoencoder, classifier = digits_models
+    explainer = Abele(classifier, autoencoder, n_samples=100)
+    first = {
+        name: [note.code for note in explainer.explain(image).notes][:1]
+        for name, image in {
+            "as it is": digit_images[7],
+            "inverted": 1 - digit_images[7],
+            "nearly black": digit_images[7] * 16 / 255,
+            "white": torch.ones_like(digit_images[7]),
+        }.items()
+    }
+    assert first["inverted"] == ["inverted"]
+    assert first["nearly black"] == first["white"] == ["blank"]
+    assert not {"blank", "inverted"} & set(first["as it is"])

@@ -1,6 +1,7 @@
 """Checkpoints: exact round trips, and every kind of damage refused before anything is parsed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,9 @@ from abele_py.errors import CheckpointError, UnknownNameError
 from abele_py.models import checkpoints
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.checkpoints import (
+    MANIFEST,
     Manifest,
+    find_checkpoint,
     list_checkpoints,
     load_autoencoder,
     load_classifier,
@@ -407,3 +410,14 @@ def test_shipped_checkpoint_reaches_its_first_figure(name):
     figure, value = next(iter(found.metrics.items()))
     tolerance = 1.5 / n if n == len(images) else 4 * (value * (1 - value) / n) ** 0.5 + 0.005
     assert measured[figure] == pytest.approx(value, abs=tolerance)
+
+
+@pytest.mark.parametrize(("name", "value"), [("convolutions", 10**9), ("channels", [1] * 10**5)])
+def test_more_layers_than_weights_are_refused_before_they_are_built(tmp_path, name, value):
+    folder = tmp_path / "many"
+    shutil.copytree(find_checkpoint("digits-cnn"), folder)
+    content = json.loads((folder / MANIFEST).read_text())
+    content["config"][name] = value
+    (folder / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=rf"layers or sizes in {name} of .*; expected weights for each"):
+        load_classifier(folder)
