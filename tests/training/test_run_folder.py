@@ -215,7 +215,7 @@ def test_a_checkpoint_goes_where_nothing_of_the_users_is(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "x" * 201, "a\0b", "../x", ""])
 def test_a_name_is_that_of_a_folder_of_its_own(name, tmp_path, no_data):
-    refused(tmp_path, "expected a name without folders", "--overwrite", f"--name={name}")
+    refused(tmp_path, "expected a name without folders|no NUL", "--overwrite", f"--name={name}")
 
 
 def test_runs_that_cannot_be_written_are_told_before_the_training(tmp_path, no_data):
