@@ -77,7 +77,31 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         ImageError: no such file, not a picture, truncated, of more than :data:`MOST_PIXELS`, of another size (unless
             ``resize``), or out of range; or 8-bit numbers of at most 16, for which white may be anything.
     """
-    path = Path(path)
+    found = read_image_file(path, shape, resize)
+    for note in found.notes:
+        warnings.warn(f"{Path(path).name}: {note}", stacklevel=3)
+    return found.image
+
+
+class ImageFile(NamedTuple):
+    """An image as it was read from a file.
+
+    Attributes:
+        image: (C, H, W) float32 in [0, 1].
+        width, height: of what the file holds, in pixels.
+        notes: what was done to it that a user should know.
+    """
+
+    image: Tensor
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+@checked
+def read_image_file(path: str | Path, shape: tuple[int, int, int], resize: bool = False) -> ImageFile:
+    """The image as :func:`read_image` reads it, and what the file holds; parameters and errors are the same."""
+    path, notes = Path(path), list[str]()
     if not os.path.isfile(path):  # unlike Path.is_file no error for a name that is too long
         raise ImageError(f"got the path {str(path)!r}; expected a picture or .npy file that exists; check the path")
     if path.stat().st_size == 0:
@@ -88,9 +112,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         value = _in_range(value, path.name) if value.dtype in (np.uint8, np.bool_) and value.size else value
     else:
         picture = read_picture(path, shape[0])
-        for note in picture.notes:
-            warnings.warn(f"{path.name}: {note}", stacklevel=2)
-        value = picture.pixels
+        value, notes = picture.pixels, list(picture.notes)
     size = value.shape[-2:]
     if value.ndim == 3 and size != shape[1:] and not resize:
         raise ImageError(
@@ -98,11 +120,12 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
             "(resize=True) to scale it"
         )
     if value.ndim == 3 and value.dtype == np.uint8:
-        return check_image(scaled(value, shape[1:]), shape)
-    if value.ndim == 3 and size != shape[1:]:
-        checked = check_image(value, value.shape)  # before scaling, which would hide a wrong range
-        return check_image(resized(checked, shape[1:]), shape)
-    return check_image(value, shape)
+        image = check_image(scaled(value, shape[1:]), shape)
+    elif value.ndim == 3 and size != shape[1:]:  # checked before scaling, which would hide a wrong range
+        image = check_image(resized(check_image(value, value.shape), shape[1:]), shape)
+    else:
+        image = check_image(value, shape)
+    return ImageFile(image, size[1], size[0], tuple(notes))
 
 
 def is_blank(image: Tensor) -> bool:

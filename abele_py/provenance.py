@@ -6,7 +6,9 @@ Loaders remember what they have read. A model of the user's own is told by its t
 import hashlib
 import inspect
 import platform
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -66,6 +68,11 @@ def hashes_of(*paths: Path) -> dict[str, str]:
         except OSError:
             continue
     return found
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The ``abele`` command with these arguments, for a shell. Queries of addresses, which may hold keys, go."""
+    return re.sub(r"(https?://[^\s?]*)\?[^\s']*", r"\1", shlex.join(["abele", *arguments]))
 
 
 def now() -> str:

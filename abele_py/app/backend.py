@@ -29,6 +29,7 @@ from ..images import read_image
 from ..latent.space import LatentSpace, Points
 from ..models.checkpoints import list_checkpoints, load_autoencoder, read_manifest
 from ..parameters import ClassNames, Count, Seed, checked
+from ..provenance import now
 from .canvas import as_drawn, read_drawing
 from .jobs import Job, T
 
@@ -208,7 +209,9 @@ class Studio:
         """Why a black box predicts what it predicts; counter-exemplars of one label only if it is named."""
         explainer = self.load(spec).explainer
         self._at_work.tell("Explaining")
-        return Explained(chosen.name, spec, explainer.explain(chosen.image, target))
+        explanation = explainer.explain(chosen.image, target)
+        told = explanation.with_provenance(image={"name": chosen.name}, time=now())
+        return Explained(chosen.name, spec, told)
 
     def decoded(self, code: list[float], spec: str) -> tuple[Points, bool]:
         """The image of a code (k,), its prediction by a black box, and whether the discriminator finds it realistic."""

@@ -63,6 +63,7 @@ def _finished(arguments: list[str]) -> int:
         else:
             options = parser().parse_args(arguments)
             command = options.get("command")
+            options[command].arguments = arguments  # as they were given, for the provenance of results
             _COMMANDS[command](options[command], _say)
     finally:  # also of a help, which ends the process
         sys.stdout.flush()

@@ -58,7 +58,8 @@ def run_compare(options: Namespace, write: Write) -> None:
 
     check_out(options.out)
     autoencoder = load_autoencoder(options.autoencoder)
-    names, images = zip(*(image_of(spec, options, autoencoder.image_shape) for spec in options.images), strict=True)
+    given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
+    names, images = [one.name for one in given], [one.image for one in given]
     black_box, class_names = black_box_of(options, autoencoder)
     comparison = compare(
         images,

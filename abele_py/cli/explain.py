@@ -1,9 +1,10 @@
 """``abele explain`` and ``abele demo``: explanations of single decisions, as files and in words."""
 
+import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -48,6 +49,13 @@ def add_explain(commands: Commands) -> None:
     parser.add_argument(
         "--html", action="store_true", help="write pages for a browser too, of several images also index.html"
     )
+    parser.add_argument(
+        "--json",
+        type=str,
+        default="full",
+        choices=("full", "summary"),
+        help="full: all arrays too, some MB; summary: what the explanation says, some kB",
+    )
     commands.add_subcommand("explain", parser, help="explain one decision of a classifier")
 
 
@@ -57,7 +65,7 @@ def run_explain(options: Namespace, write: Write) -> None:
 
     check_out(options.out)
     autoencoder = load_autoencoder(options.autoencoder)
-    images = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
+    given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
     black_box, class_names = black_box_of(options, autoencoder)
     explainer = Abele(
         black_box,
@@ -69,8 +77,8 @@ def run_explain(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         preset=options.preset,
     )
-    explained = ((name, explainer.explain(image, options.target)) for name, image in images)
-    _report(explained, Path(options.out), options.html, write)
+    explained = ((one.name, _told(explainer.explain(one.image, options.target), options, one.origin)) for one in given)
+    _report(explained, options, options.html, write)
 
 
 def add_demo(commands: Commands) -> None:
@@ -98,11 +106,25 @@ def run_demo(options: Namespace, write: Write) -> None:
     explainer = Abele(load_classifier("digits-cnn"), load_autoencoder("digits"), random_state=options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
-    explained = ((f"digits-test-{i}", explainer.explain(to_unit(images.images[i]))) for i in chosen)
-    _report(explained, Path(options.out), True, write)
+    explained = (
+        (f"digits-test-{i}", _told(explainer.explain(to_unit(images.images[i])), options, {"specification": spec}))
+        for i in chosen
+        for spec in [f"digits:test:{i}"]
+    )
+    _report(explained, options, True, write)
 
 
-def _report(explained: "Iterable[tuple[str, Explanation]]", out: Path, html: bool, write: Write) -> None:
+def _told(explanation: "Explanation", options: Namespace, origin: dict[str, Any]) -> "Explanation":
+    """The explanation, whose provenance says too where the image comes from, when, and by which command."""
+    from ..provenance import command_of, now, versions
+
+    packages = versions("abele-py", "python", "torch", "numpy", "scipy", "scikit-learn", "pillow")
+    return explanation.with_provenance(
+        image=origin, time=now(), command=command_of(options.arguments), versions=packages
+    )
+
+
+def _report(explained: "Iterable[tuple[str, Explanation]]", options: Namespace, html: bool, write: Write) -> None:
     """Write figures, explanations, JSON and, if asked for, pages; say in words what they hold and where they are.
 
     Results of another image, or of the same one explained otherwise, are kept: the new ones get a number.
@@ -110,6 +132,7 @@ def _report(explained: "Iterable[tuple[str, Explanation]]", out: Path, html: boo
     from ..explanation.explanation import Explanation
     from ..views.index import write_index
 
+    out, in_short = Path(options.out), options.get("json") == "summary"
     found: dict[str, Explanation] = {}
     for wanted, explanation in explained:
         with writing_to(out):
@@ -118,7 +141,8 @@ def _report(explained: "Iterable[tuple[str, Explanation]]", out: Path, html: boo
             files = {kind: out / f"{name}-explanation{suffix}" for kind, suffix in _SUFFIXES.items()}
             explanation.save(files["explanation"])  # first: by this one the others are known as its own
             write_figure(files["figure"], explanation.plot())
-            write_text(files["JSON"], explanation.to_json())
+            text = json.dumps(explanation.summary(), indent=1) if in_short else explanation.to_json()
+            write_text(files["JSON"], text)
             if html:
                 explanation.to_html(files["page"], title=name)
             else:

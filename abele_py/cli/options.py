@@ -3,11 +3,10 @@
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -131,21 +130,41 @@ def importing_from_here() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> tuple[str, "Tensor"]:
-    """The name that an image's results get, and the image (C, H, W) in [0, 1]."""
+class Given(NamedTuple):
+    """An image that a command was given.
+
+    Attributes:
+        name: that its results get.
+        image: (C, H, W) float32 in [0, 1].
+        origin: where it comes from, for the provenance of what is made of it.
+    """
+
+    name: str
+    image: "Tensor"
+    origin: dict[str, Any]
+
+
+def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> Given:
+    """The image of a picture file, an array file, or a data set."""
     from ..datasets.catalog import DATASETS
     from ..datasets.loading import load_image
-    from ..images import read_image
+    from ..images import read_image_file
     from ..places import short
+    from ..provenance import hashes_of
 
     path = Path(spec)
     in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"([\w-]+|.+\.npz):\w+:\d+", spec)
     if in_data_set and not os.path.exists(path):
         name = short(path.name.replace(".npz", "").replace(":", "-"))
-        return name, load_image(spec, options.data_dir, options.download)
-    with warnings.catch_warnings(record=True) as told:  # in one line, without the place in our code
-        warnings.simplefilter("always", UserWarning)
-        image = read_image(path, shape, options.resize)
-    for warning in told:
-        sys.stderr.write(f"abele: note: {warning.message}\n")
-    return short(path.stem), image
+        return Given(name, load_image(spec, options.data_dir, options.download), {"specification": spec})
+    found = read_image_file(path, shape, options.resize)
+    for note in found.notes:  # in one line, without the place in our code
+        sys.stderr.write(f"abele: note: {path.name}: {note}\n")
+    origin = {
+        "specification": spec,
+        "files": hashes_of(path),
+        "size": [found.width, found.height],
+        "resized": (found.height, found.width) != shape[1:],
+        "notes": list(found.notes),
+    }
+    return Given(short(path.stem), found.image, origin)

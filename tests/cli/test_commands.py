@@ -1,8 +1,11 @@
 """The ``abele`` command: results where it says they are, and one clear line for every mistake of its user."""
 
+import hashlib
 import json
+import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from abele_py.cli.explain import NEIGHBORHOODS
 from abele_py.cli.options import ORDERS
 from abele_py.evaluation.parts import PARTS
 from abele_py.latent.neighborhood import STRATEGIES
+from abele_py.provenance import command_of
 
 PAIR = ["--autoencoder", "digits", "--black-box", "digits-cnn"]
 FEW = ["--samples", "100"]
@@ -488,3 +492,30 @@ def test_a_picture_of_the_longest_name_has_results(here, digit_images, capsys, q
     Image.fromarray((digit_images[7, 0] * 255).round().byte().numpy()).save("é" * 125 + ".png")
     assert main(["explain", "é" * 125 + ".png", *PAIR, "--samples", "50", "--html", "--out", "s"]) == 0
     assert names("s") == sorted(endings("é" * 80, *RESULTS, "-explanation.html"))
+
+
+def test_results_tell_what_was_explained(here, blank_figures, digit_images):
+    pixels = (digit_images[7, 0] * 255).round().byte().numpy()
+    Image.fromarray(pixels).resize((56, 56)).save("seven.png")
+    command = ["explain", "seven.png", "digits:test:7", *PAIR, *FEW, "--resize", "--json", "summary"]
+    assert main(command) == 0
+    explanation = Explanation.load("abele_out/seven-explanation.npz")
+    told = explanation.provenance
+    assert told["image"]["files"] == {"seven.png": hashlib.sha256(Path("seven.png").read_bytes()).hexdigest()}
+    assert (told["image"]["size"], told["image"]["resized"]) == ([56, 56], True)
+    assert told["command"] == shlex.join(["abele", *command])
+    assert abs(datetime.fromisoformat(told["time"]) - datetime.now(UTC)) < timedelta(hours=1)
+    assert told["versions"]["torch"]
+    for role, name in (("autoencoder", "digits"), ("black_box", "digits-cnn")):
+        assert told[role]["name"] == name
+        assert set(told[role]["files"]) >= {"manifest.json", "model.safetensors"}
+    short = Path("abele_out/seven-explanation.json").read_text()
+    assert len(short) < 10_000
+    assert json.loads(short)["provenance"] == told
+    other = Explanation.load("abele_out/digits-test-7-explanation.npz").provenance
+    assert other["image"]["specification"] == "digits:test:7"
+
+
+def test_a_command_that_is_told_holds_no_keys():
+    told = command_of(["explain", "a b.png", "--black-box", "https://host/predict?key=secret&x=1", "--seed", "1"])
+    assert told == "abele explain 'a b.png' --black-box 'https://host/predict' --seed 1"
