@@ -74,7 +74,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int], resize: bool = Fal
         resize: scale a picture of another size to (H, W) instead of refusing it.
 
     Raises:
-        ImageError: no such file, not a picture, truncated, of more than :data:`MOST_PIXELS`, of another size (unless
+        ImageError: no such file, not a picture, truncated, of more than ``MOST_PIXELS``, of another size (unless
             ``resize``), or out of range; or 8-bit numbers of at most 16, for which white may be anything.
     """
     found = read_image_file(path, shape, resize)
@@ -261,7 +261,7 @@ def read_picture(path: Path, channels: int | None = None) -> Picture:
 
     Raises:
         ImageError: not a picture of one of :data:`FORMATS`, truncated, of more than 8 bits per channel, or of more
-            than :data:`MOST_PIXELS`.
+            than ``MOST_PIXELS``.
     """
     try:
         check_regular(path, MOST_BYTES)

@@ -353,6 +353,7 @@ def here(models, monkeypatch, tmp_path, blank_figures):
 
 
 def explained(spec, *options, capsys):
+    shutil.rmtree("abele_out", ignore_errors=True)  # results of others would be kept beside the new ones
     assert main(["explain", "digits:test:7", *DIGITS, *FEW, "--black-box", spec, *options]) == 0, capsys.readouterr()
     return Explanation.load("abele_out/digits-test-7-explanation.npz")
 

@@ -54,7 +54,7 @@ class Fail(Callback):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """As of a killed process."""
 
 

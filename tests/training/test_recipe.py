@@ -281,7 +281,7 @@ def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, tmp_path)
 
     whole = train(path, options("whole"))
 
-    class Killed(Exception):
+    class Killed(BaseException):
         pass
 
     def killed(self, trainer, module):
