@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from support.marks import slow_if
 from support.worlds import Identity, image, soft
 from torch import nn
 
@@ -167,9 +168,7 @@ def test_every_parameter_is_declared_in_the_signature(name):
 SLOW = {"compare", "evaluate", "load_skops", "AutoencoderModule", "Abele", "Studio", "ClassifierModule"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in sorted(subjects())]
-)
+@pytest.mark.parametrize("name", slow_if(SLOW.__contains__, sorted(subjects())))
 def test_odd_values_are_taken_or_refused_in_one_line(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subject = subjects()[name]
