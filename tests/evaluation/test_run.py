@@ -108,7 +108,7 @@ def test_known_answers_hold_on_real_digits(whole):
 def test_interrupted_it_goes_on_with_the_same_figures(whole, digits_models, tmp_path):
     folder, options, summary = whole
     autoencoder, classifier = digits_models
-    parts = ("surrogate", "saliency", "coherence", "sanity")
+    parts = ("surrogate", "saliency", "coherence")
 
     def stop_at_the_second(images, part):
         for i, image in enumerate(images):

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,23 +66,34 @@ def options(where, *more):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """One training by one process and one by two, of the same autoencoder."""
+    """One training of an autoencoder by one process, and one by two: started by torchrun, stopped, and resumed."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    for part in ("first", "then"):
+        (two / part).mkdir()
     train(AUTOENCODER, [*options(one), "--model.shift=0.1", *callback(Probe, folder=one)])
-    said = finished(command(AUTOENCODER, *options(two), "--model.shift=0.1", *TWO, *callback(Probe, folder=two)))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "abele_py.cli", "train"]
+    same = [AUTOENCODER, *options(two), "--model.shift=0.1", *TWO]
+    first, then = ([*same, *callback(Probe, folder=two / part)] for part in ("first", "then"))
+    said = [
+        finished(command(*first, *callback(Stop), program=(sys.executable, *torchrun))),
+        finished(command(*then, "--resume")),
+    ]
     return one, two, said
 
 
-def steps(folder):
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("?.json"))]
+def steps(*folders):
+    """What each process has seen of its steps, folder after folder."""
+    parts = [[json.loads(path.read_text()) for path in sorted(folder.glob("?.json"))] for folder in folders]
+    return [list(chain(*of_one)) for of_one in zip(*parts, strict=True)]
 
 
 @pytest.mark.slow
 def test_two_processes_end_with_one_checkpoint(shared):
-    one, two, (out, err) = shared
-    assert out.count("checkpoint: ") == 1
-    assert "Traceback" not in err
-    whole, halves = steps(one), steps(two)
+    one, two, said = shared
+    for out, err in said:
+        assert out.count("checkpoint: ") == 1
+        assert "Traceback" not in err
+    whole, halves = steps(one), steps(two / "first", two / "then")
     assert (len(whole), len(halves)) == (1, 2)
     assert len(whole[0]) == len(halves[0]) == len(halves[1]) == 3 * 4
     first, second = (read_manifest(folder / "digits" / "checkpoint") for folder in (one, two))
@@ -94,23 +106,20 @@ def test_two_processes_end_with_one_checkpoint(shared):
 @pytest.mark.slow
 def test_both_processes_hold_the_same_network_after_each_step_and_draw_their_own_noise(shared):
     _, two, _ = shared
-    for a, b in zip(*steps(two), strict=True):
+    both = steps(two / "first", two / "then")
+    for a, b in zip(*both, strict=True):
         assert a["parameters"] == b["parameters"]
         assert a["images"] == b["images"] == 15
         assert a["noise"] != b["noise"]
-    assert steps(two)[0][0]["parameters"] != steps(two)[0][-1]["parameters"]
+    assert both[0][0]["parameters"] != both[0][-1]["parameters"]
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_processes_and_a_resumed_training_goes_on_with_two(tmp_path):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "abele_py.cli", "train"]
-    few = [CNN, *options(tmp_path), *TWO, *callback(Probe, folder=tmp_path)]
-    out, _ = finished(command(*few, *callback(Stop), program=(sys.executable, *launch)))
-    assert out.count("checkpoint: ") == 1
-    assert [len(taken) for taken in steps(tmp_path)] == [4, 4]
-    finished(command(*few, "--resume"))
-    assert [len(taken) for taken in steps(tmp_path)] == [8, 8]
-    assert torch.load(tmp_path / "digits-cnn" / LAST, weights_only=True)["epoch"] == 2
+def test_a_training_that_torchrun_started_is_resumed_by_two_processes(shared):
+    _, two, _ = shared
+    assert [len(taken) for taken in steps(two / "first")] == [4, 4]
+    assert [len(taken) for taken in steps(two / "then")] == [8, 8]
+    assert torch.load(two / "digits" / LAST, weights_only=True)["epoch"] == 2
 
 
 @pytest.mark.slow

@@ -9,11 +9,9 @@ import torch
 import yaml
 from support.marks import slow_if
 from support.paths import ROOT
-from support.real_data import data_dir_of
 from torch.nn import functional
 
 from abele_py.datasets.catalog import DATASETS
-from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import ImageSet
 from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.models.checkpoints import load_autoencoder, load_classifier, read_manifest
@@ -61,10 +59,11 @@ def one_of_each_kind():
     return list(found.values())
 
 
-def few_of_split(*args):
-    """The real images, few of them: to measure on all of a test split takes longer than two steps."""
-    found = load_split(*args)
-    return ImageSet(found.images[:300], found.labels[:300], found.class_names)
+def noise(name, split, data_dir=None):
+    """Images of a data set's sizes and classes; the real ones take longer, and are read in the tests of data sets."""
+    record, generator = DATASETS[name], torch.Generator().manual_seed(len(split))
+    images = torch.randint(0, 256, (300, *record.image_shape), dtype=torch.uint8, generator=generator)
+    return ImageSet(images, torch.arange(300) % len(record.class_names), record.class_names)
 
 
 # The two parts
@@ -229,9 +228,10 @@ def test_recipe_is_parsed_and_builds_a_network_for_its_images(recipe):
 @pytest.mark.parametrize("recipe", one_of_each_kind(), ids=lambda path: path.stem)
 def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     options = yaml.safe_load(recipe.read_text())
-    monkeypatch.setattr("abele_py.training.finishing.load_split", few_of_split)
-    data_dir = data_dir_of(options["data"]["data_set"])
-    folder = train(recipe, small(tmp_path), data_dir=data_dir, out=tmp_path / "checkpoint")
+    monkeypatch.setattr("abele_py.training.finishing.load_split", noise)
+    monkeypatch.setattr("abele_py.training.data_module.load_split", noise)
+    monkeypatch.setattr("abele_py.training.data_module.prepare", lambda *_: None)
+    folder = train(recipe, small(tmp_path), out=tmp_path / "checkpoint")
     assert folder == tmp_path / "checkpoint"
     found = read_manifest(folder)
     assert found.name == options["name"]
