@@ -88,6 +88,14 @@ def test_a_note_names_the_label_that_is_most_frequent():
     assert note.text.startswith("always answering class 1 is right more often (0.990) than the surrogate (0.605)")
 
 
+@pytest.mark.parametrize(
+    ("held_out", "words"), [(0.699, "is right more often (0.700) than"), (0.7, "is right as often as")]
+)
+def test_a_constant_answer_that_is_as_good_is_not_called_better(held_out, words):
+    (note,) = notes(held_out=held_out)
+    assert words in note.text
+
+
 @pytest.mark.parametrize(("n", "own", "share"), [(1000, 1, 0.0), (1000, 101, 100 / 999), (11, 1, 0.0), (1, 1, 0.0)])
 def test_the_image_itself_is_no_neighbor_with_its_label(n, own, share):
     trust = dataclasses.replace(FINE, n_neighbors=n, other_fraction=(n - own) / n)
