@@ -46,8 +46,11 @@ def check_regular(path: str | Path, most: int = MOST_CONTENT) -> None:
 def read_regular(path: str | Path, most: int = MOST_CONTENT) -> bytes:
     """The bytes of a file; raises as :func:`open_regular`."""
     with open_regular(path, most) as file:
-        content = file.read(most + 1)
-    if len(content) > most:  # it has grown
+        size = min(os.fstat(file.fileno()).st_size, most)
+        content = file.read(size + 1)  # what is asked for is taken from memory at once: no more than the file has
+        if len(content) > size:  # it has grown
+            content += file.read(most)
+    if len(content) > most:
         raise ValueError(f"it has more than {in_words(most)}")
     return content
 

@@ -5,7 +5,9 @@ import json
 import os
 import socket
 import time
+import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +71,26 @@ def test_a_pipe_in_a_checkpoint_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "manifest.json")
     with pytest.raises(AbeleError, match="a pipe, not a file"):
         load_autoencoder(tmp_path)
+
+
+def test_a_small_file_takes_little_memory(tmp_path):
+    """Not the 8 GB that it might have: where there are fewer, every file was refused."""
+    (tmp_path / "x").write_bytes(b"abc")
+    tracemalloc.start()
+    assert read_regular(tmp_path / "x") == b"abc"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
+
+
+def test_a_file_that_grows_is_read_up_to_the_size(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"abc")
+    before = SimpleNamespace(st_size=1, st_mode=os.stat(tmp_path / "x").st_mode)
+    monkeypatch.setattr("abele_py.reading.check_regular", lambda path, most: None)
+    monkeypatch.setattr(os, "fstat", lambda descriptor: before)
+    assert read_regular(tmp_path / "x") == b"abc"
+    with pytest.raises(ValueError, match="it has more than 2 bytes"):
+        read_regular(tmp_path / "x", 2)
 
 
 def test_files_are_read_up_to_a_size(tmp_path):

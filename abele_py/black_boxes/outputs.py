@@ -6,6 +6,7 @@ as it gives them.
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -313,6 +314,8 @@ def _array(value: Any, n: int) -> Any:
             items = [plain(v) for v in array.ravel().tolist()]
             if all(isinstance(v, str) for v in items):
                 return np.array(items, object).reshape(array.shape)
+            if not all(isinstance(v, (str, Number)) for v in items):  # numpy would unpack a range, however long
+                raise TypeError(f"an array of {', '.join(sorted({type(v).__name__ for v in items}))}")
             array = np.array(items).reshape(array.shape) if array.dtype.kind == "O" else array
         kinds = {"i": np.int64, "u": np.int64, "f": np.float64}  # torch has not all of numpy's sizes and byte orders
         return torch.as_tensor(array.astype(kinds.get(array.dtype.kind, array.dtype)))

@@ -170,8 +170,6 @@ def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
     places = ordered(row["at"] for row in rows)
     page = _page(summary, rows, (11, 4.8), "Where the surrogate tree says what the black box says")
     axes = page.subplots()
-    # Runs of schema 1 know the share of the image's label alone.
-    baselines = [name for name in ("constant", "always_image_label") if any(row["figure"] == name for row in rows)]
     bars = {"agreement": (-0.2, "#D55E00"), "balanced_agreement": (0.2, "#0072B2")}
     for row in rows:
         x = places.index(row["at"])
@@ -185,12 +183,12 @@ def _surrogate(summary: Summary, metrics: Metrics) -> "Page | None":
             axes.text(
                 x + shift, 0.02, f"{row['mean']:.2f}", ha="center", fontsize=8.5, color="white", fontweight="bold"
             )
-        elif row["figure"] in baselines:
+        elif row["figure"] == "constant":
             axes.hlines(row["mean"], x - 0.39, x - 0.01, color="black", linewidth=2.4)
     for metric, (_, color) in bars.items():
         axes.plot([], [], "s", ms=11, color=color, alpha=0.85, label=label(metrics, "figure", metric))
-    for name in baselines:
-        axes.plot([], [], color="black", linewidth=2.4, label=label(metrics, "figure", name))
+    if any(row["figure"] == "constant" for row in rows):  # in runs of schema 1 it is not, see summary.py
+        axes.plot([], [], color="black", linewidth=2.4, label=label(metrics, "figure", "constant"))
     axes.set_xticks(range(len(places)), [textwrap.fill(str(at), 11) for at in places], fontsize=9)
     axes.set(ylim=(0, 1.03), ylabel="share of the points")
     _quiet(axes, "y")

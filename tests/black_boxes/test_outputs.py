@@ -495,3 +495,30 @@ def test_a_filled_batch_is_explained():
         with pytest.raises(BlackBoxError) as caught:
             BlackBox(module)(IMAGES[:3])
         assert words in str(caught.value)
+
+
+class Endless:
+    """A sequence that says it has billions of items, as a ``range`` can: unpacked, they would fill the memory."""
+
+    def __init__(self):
+        self.read = 0
+
+    def __len__(self):
+        return 10**9
+
+    def __getitem__(self, place):
+        self.read += 1
+        if self.read > 100:
+            raise MemoryError
+        return place
+
+
+def test_objects_in_an_array_are_not_unpacked():
+    """Found by `make fuzz`: of an array of objects one was a long range, and the process was killed for its memory."""
+    endless, answer = Endless(), np.empty(2, object)
+    answer[:] = [endless, endless]
+    with pytest.raises(BlackBoxError, match=r"got an answer of shape \(2,\)"):
+        BlackBox(lambda images: answer)(torch.zeros(2, 1, 1, 2))
+    assert endless.read == 0
+    answer[:] = [np.int64(3), torch.tensor(1)]  # numbers are read
+    assert BlackBox(lambda images: answer)(torch.zeros(2, 1, 1, 2)).labels.tolist() == [3, 1]

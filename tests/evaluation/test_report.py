@@ -382,6 +382,17 @@ def test_what_was_not_measured_is_not_drawn():
     assert "| LIME | – |" in report({**SUMMARY, "rows": nothing, "curves": {}}, METRICS)
 
 
+def test_a_constant_answer_that_was_not_measured_is_no_entry_of_the_legend():
+    """As in runs of schema 1, which hold the share of the image's label in its place."""
+    names = {}
+    for figure in ("constant", "always_image_label"):
+        rows = [entry | ({"figure": figure} if entry["figure"] == "constant" else {}) for entry in SUMMARY["rows"]]
+        (legend,) = plots({**SUMMARY, "rows": rows}, METRICS)["surrogate"].legends
+        names[figure] = [text.get_text() for text in legend.get_texts()]
+    assert "Constant answer" in names["constant"]
+    assert names["always_image_label"] == [name for name in names["constant"] if name != "Constant answer"]
+
+
 def test_curves_with_gaps_and_unknown_layers_are_drawn(tmp_path):
     rows = [row("sanity", "abele", "layer", "rank_correlation", 0.1), row("exemplars", "abele", 1, "x", 0.4, None, 0.5)]
     summary = {**SUMMARY, "rows": rows, "curves": {"lime": {"deletion_mean": [0.5, None, 0.2]}}}
