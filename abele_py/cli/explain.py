@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..explanation.explanation import Explanation
 
 # Those of latent.neighborhood.STRATEGIES, which loads torch; a test holds them equal.
-NEIGHBORHOODS = ("local", "random", "genetic", "genetic-score", "hybrid", "mixture")
+NEIGHBORHOODS = ("local", "random", "genetic", "genetic-score", "hybrid", "mixture", "between")
 _SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json", "page": ".html"}
 
 

@@ -54,7 +54,7 @@ def import_images(
         path: the folder or file.
         out: the prepared file, ``.npz``; an earlier one is replaced, and nothing else is.
         size: pixels a side of the prepared images, 4 to 256: bilinear, antialiased, stretched to a square, which is
-            what ``abele explain --resize`` does too. None keeps the size, if it is one for all and at most 64.
+            what ``abele explain --resize`` does too. None keeps the size, if it is one for all and at most 128.
         colour: "grey", "rgb", or "auto": grey where no picture has colours, colour where no picture is stored in grey.
         splits: shares of train, val and test, drawn class by class.
         seed: of the draw.

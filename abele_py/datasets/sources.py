@@ -18,7 +18,7 @@ from ..images import range_hint, read_picture, scaled, white_of
 from .folders import SUFFIXES, Left, is_hidden, leave_beside, pictures_in, visible_folders
 from .prepared_images import TEST, TRAIN, VAL
 
-LARGEST_KEPT = 64  # pixels a side that are kept without being asked for: the recipes are made for small images
+LARGEST_KEPT = 128  # pixels a side that are kept without being asked for: the recipes are made for small images
 SIZES = (4, 256)
 OPEN = -1  # the split of an image that is in none yet
 _SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}

@@ -46,8 +46,9 @@ class Abele:
         black_box: any callable from images (N, C, H, W) in [0, 1] to (N,) integer labels or (N, K) scores; a torch
             module; or a fitted scikit-learn classifier. See :class:`~abele_py.BlackBox`.
         autoencoder: keeps the protocol :class:`~abele_py.Autoencoder`, trained on images of the same kind.
-        neighborhood: ``"local"``, ``"random"``, ``"genetic"``, ``"genetic-score"``, ``"hybrid"``, ``"mixture"``
-            (where the autoencoder has one), or a strategy of ``abele_py.latent.neighborhood`` with options of its own.
+        neighborhood: ``"local"``, ``"between"``, ``"random"``, ``"genetic"``, ``"genetic-score"``, ``"hybrid"``,
+            ``"mixture"`` (where the autoencoder has one), or a strategy of ``abele_py.latent.neighborhood`` with
+            options of its own. None: local, but between of more than 32 latent coordinates.
         n_samples: number of neighbors, the image's code among them; 1,000.
         random_state: seed of all randomness; the same seed gives the same explanation, whatever was explained before.
         n_exemplars: number of exemplars looked for.

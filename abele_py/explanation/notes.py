@@ -10,9 +10,10 @@ NOT_TYPICAL = 0.05  # as many of the images that the autoencoder was checked wit
 
 
 def notes_on(e: Explanation, blank: bool = False, inverted: bool = False) -> Iterator[Note]:
-    """What could not be found or kept. Codes: ``label-not-preserved``, ``code-not-valid``, ``not-typical``,
-    ``one-label``, ``min-class-fraction``, ``own-label-fraction``, ``no-rule``, ``few-neighbors``, ``below-constant``,
-    ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``; and of the image itself, ``blank``, ``inverted``.
+    """What could not be found or kept. Codes: ``label-not-preserved``, ``not-drawn``, ``code-not-valid``,
+    ``not-typical``, ``one-label``, ``min-class-fraction``, ``own-label-fraction``, ``no-rule``, ``few-neighbors``,
+    ``below-constant``, ``few-exemplars``, ``target-not-found``, ``no-counter-exemplars``; and of the image itself,
+    ``blank``, ``inverted``.
 
     Args:
         e: the explanation.
@@ -39,6 +40,12 @@ def notes_on(e: Explanation, blank: bool = False, inverted: bool = False) -> Ite
             "label-not-preserved",
             f"the black box predicts {name(reconstruction)} for the reconstruction of the image: the autoencoder "
             "loses what decides here, and the explanation may be about another image",
+        )
+    if not trust.is_drawn:
+        yield Note(
+            "not-drawn",
+            f"the reconstruction shows only {max(0.0, trust.explained_variance or 0.0):.0%} of what varies within the "
+            "image: the autoencoder cannot draw it, and what is shown in its place is hardly this image",
         )
     if not trust.code_valid:
         yield Note(

@@ -4,12 +4,14 @@ import math
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
-from ..latent.neighborhood import Hybrid, Local, Strategy, strategy
+from ..latent.neighborhood import Between, Hybrid, Local, Strategy, strategy
 from ..parameters import Count, Number, Positive, Seed, Share, between, checked
 
 Saliency = Literal["mosaic", "contrast", "median"]
 Splits = Literal["oblique", "axis"]
 Preset = Literal["default", "paper"]
+
+MOST_FOR_A_BALL = 32  # latent coordinates; of more, a ball is empty (docs/experiments.md)
 
 Samples = Annotated[int, between(10, 10**6)]
 Exemplars = Annotated[int, between(1, 10**4)]
@@ -69,7 +71,8 @@ PRESETS: dict[Preset, Options] = {
 def options_of(preset: Preset, latent_dim: Count, **given: Any) -> Options:
     """A preset's options, and in place of them those that are given and not None.
 
-    The width of the paper's kernel is ``0.75 sqrt(k)`` (Guidotti et al. 2018, as LORE has it).
+    Two depend on the number of coordinates k: the width of the paper's kernel is ``0.75 sqrt(k)`` (Guidotti et al.
+    2018, as LORE has it), and the default neighborhood of more than 32 coordinates is ``Between``.
 
     Args:
         preset: a key of ``PRESETS``.
@@ -81,4 +84,6 @@ def options_of(preset: Preset, latent_dim: Count, **given: Any) -> Options:
     """
     if preset == "paper" and given.get("kernel_width") is None:
         given["kernel_width"] = 0.75 * math.sqrt(latent_dim)
+    if preset == "default" and given.get("neighborhood") is None and latent_dim > MOST_FOR_A_BALL:
+        given["neighborhood"] = Between()
     return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from torch import Tensor
+
 from ..latent.counter_exemplars import CounterExemplars
 from ..latent.space import Points
 from ..surrogate.fidelity import Fidelity
@@ -17,6 +19,7 @@ HEADLINES: dict[Grade, str] = {
     "care": "With care",
     "bad": "Do not rely on the rule",
 }
+HALF = 0.5  # of an image's variance; with less, a person sees a blur in its place
 ANSWERS: dict[Grade, str] = {"good": "yes", "near": "near only", "care": "with care", "bad": "no"}
 
 
@@ -38,6 +41,8 @@ class Trust(Fidelity):
         map_fit: how well the map predicts the black box where areas of the image are replaced, see
             :class:`~abele_py.explanation.saliency.MeasuredMap`: at most 1, and 0 for a map that predicts nothing. None
             for maps that are no such prediction, or where the answers do not vary, and in files of a time without it.
+        explained_variance: share of what varies within the image that its reconstruction shows, at most 1; 0 for one
+            that is no better than the mean colour. None for an image of one colour, and in files of a time without it.
     """
 
     label_preserved: bool
@@ -50,6 +55,12 @@ class Trust(Fidelity):
     counter_exemplar_agreement: float | None
     typicality: float | None = None
     map_fit: float | None = field(default=None, kw_only=True)
+    explained_variance: float | None = field(default=None, kw_only=True)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the reconstruction shows at least half of what varies within the image, as far as that is known."""
+        return self.explained_variance is None or self.explained_variance >= HALF
 
     @property
     def own_fraction(self) -> float:
@@ -110,4 +121,10 @@ def judge(
         counter_exemplar_agreement=None if agreement is None else float(agreement.mean()),
         typicality=typicality,
         map_fit=map_fit,
+        explained_variance=_explained_variance(anchor.images[0], reconstruction.images[0]),
     )
+
+
+def _explained_variance(image: Tensor, reconstruction: Tensor) -> float | None:
+    varies = float((image - image.mean(dim=(1, 2), keepdim=True)).square().sum())
+    return 1 - float((image - reconstruction).square().sum()) / varies if varies > 0 else None

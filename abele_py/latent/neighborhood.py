@@ -1,8 +1,8 @@
 """Neighborhoods: latent points around the code of the explained image, valid, labelled by the black box, in batches.
 
-Five ways to propose points: ``Random``, ``Genetic`` and ``Hybrid`` as the paper defines them (Guidotti et al. 2019,
-section 4.1), ``FromMixture``, and ``Local``. Row 0 is always the image's own code, with the image itself and its own
-label.
+Six ways to propose points: ``Random``, ``Genetic`` and ``Hybrid`` as the paper defines them (Guidotti et al. 2019,
+section 4.1), ``FromMixture``, ``Local``, and ``Between``. Row 0 is always the image's own code, with the image itself
+and its own label.
 """
 
 import math
@@ -136,6 +136,36 @@ class Local:
 
 @checked
 @dataclass(frozen=True)
+class Between:
+    """Points on the straight ways from the code to the nearest codes of real images, anywhere between the two.
+
+    As in SMOTE (Chawla et al. 2002, section 4.2), whatever the labels. Of many coordinates nearly all directions lead
+    where no image lies, and a ball around a code holds one label or none that is valid; these ways lead from image to
+    image, and cross the boundaries that matter.
+
+    Attributes:
+        nearest: number of real codes, of the autoencoder's reference codes.
+        rounds: as of ``Random``.
+    """
+
+    nearest: Count = 100
+    rounds: Rounds = 10
+
+    def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
+        center = anchor.latents[0]
+        distances = (space.reference_latents - center).norm(dim=1)
+        order = distances.argsort(stable=True)
+        ends = space.reference_latents[order[distances[order] > 0][: self.nearest]]
+
+        def draw() -> Tensor:
+            rows = torch.randint(len(ends), (n,), generator=generator)
+            return center + torch.rand(n, 1, generator=generator) * (ends[rows] - center)
+
+        return _drawn(draw, self.rounds, space, anchor, n, n_other)
+
+
+@checked
+@dataclass(frozen=True)
 class Hybrid:
     """Half random, half genetic: the best of the paper."""
 
@@ -155,6 +185,7 @@ STRATEGIES: dict[str, Strategy] = {
     "genetic-score": Genetic(similarity="score"),
     "hybrid": Hybrid(),
     "mixture": FromMixture(),
+    "between": Between(),
 }
 
 

@@ -1,5 +1,6 @@
 """The adversarial autoencoder's networks. Training lives in ``training``, files in ``checkpoints``."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,6 +15,7 @@ from ..batching import padded
 from ..errors import ParameterError
 from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from .mixture import N_QUANTILES, Mixture
+from .principal import PrincipalComponents
 
 
 class AdversarialAutoencoder(nn.Module):
@@ -23,13 +25,15 @@ class AdversarialAutoencoder(nn.Module):
         image_shape: (C, H, W).
         latent_dim: k, number of latent coordinates.
         architecture: ``"mlp"`` or ``"conv"`` for encoder and decoder; ``"conv-mlp"``: a convolutional encoder, and a
-            decoder of linear layers, which is what an explanation calls a thousand times.
+            decoder of linear layers, which is what an explanation calls a thousand times; ``"pca"``: principal
+            components, and linear layers that learn what is better than these, see ``start_from``.
         hidden: widths of the hidden layers; convolutional parts use the last one, between convolutions and code.
         channels: channels of the stride-2 convolutions; ``"mlp"`` has none.
         discriminator_hidden: widths of the discriminator's hidden layers.
         n_references: number of reference codes that ``calibrate`` has stored.
         n_components: components of the mixture that ``calibrate`` has stored; 0 without one.
         refinement: steps by which ``encode`` improves the encoder's answer; 0 takes it as it is.
+        n_features: principal components that the encoder of ``"pca"`` is given, k or more of them.
     """
 
     @checked
@@ -37,16 +41,17 @@ class AdversarialAutoencoder(nn.Module):
         self,
         image_shape: Shape = (1, 28, 28),
         latent_dim: Size = 8,
-        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
+        architecture: Literal["mlp", "conv", "conv-mlp", "pca"] = "mlp",
         hidden: Annotated[Sequence[Size], NotEmpty()] = (512, 512),
         channels: Sequence[Size] = (32, 64),
         discriminator_hidden: Annotated[Sequence[Size], NotEmpty()] = (256, 256),
         n_references: Annotated[int, between(0, 10**6)] = 0,
         n_components: Annotated[int, between(0, 10**4)] = 0,
         refinement: Annotated[int, between(0, 10**4)] = 0,
+        n_features: Annotated[int, between(0, 2**20)] = 0,
     ) -> None:
         super().__init__()
-        widths = [hidden, discriminator_hidden, *([channels] if architecture != "mlp" else [])]
+        widths = [hidden, discriminator_hidden, *([channels] if "conv" in architecture else [])]
         sizes = [latent_dim, *image_shape, *(size for row in widths for size in row)]
         if len(image_shape) != 3 or not all(widths) or not all(isinstance(s, int) and s >= 1 for s in sizes):
             raise ParameterError(
@@ -71,24 +76,25 @@ class AdversarialAutoencoder(nn.Module):
             "n_components": n_components,
             "refinement": refinement,
         }
-        parts = {"mlp": ("mlp", "mlp"), "conv": ("conv", "conv"), "conv-mlp": ("conv", "mlp")}
-        if architecture not in parts:
-            raise ParameterError(f"got architecture {architecture!r}; expected one of: {', '.join(parts)}")
-        to_code, to_image = parts[architecture]
-        shape = self.image_shape
-        encoder = (
-            _mlp_encoder(shape, latent_dim, hidden)
-            if to_code == "mlp"
-            else _conv_encoder(shape, latent_dim, hidden[-1], channels)
-        )
-        self.decoder = (
-            _mlp_decoder(shape, latent_dim, hidden)
-            if to_image == "mlp"
-            else _conv_decoder(shape, latent_dim, hidden[-1], channels)
-        )
-        # Standardised codes: mean 0 and variance 1 per coordinate come for free, the discriminator only has to see to
-        # the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
-        self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(latent_dim, affine=False))
+        shape, k = self.image_shape, latent_dim
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if architecture == "pca":
+            if not k <= n_features <= math.prod(shape):
+                raise ParameterError(
+                    f"got n_features={n_features} and latent_dim={k} for {math.prod(shape)} pixels; expected as many "
+                    "features as coordinates or more, and no more than pixels"
+                )
+            self.config["n_features"] = n_features
+            self.encoder, self.decoder = _PcaEncoder(shape, k, n_features, hidden), _PcaDecoder(shape, k, hidden)
+        else:
+            to_code, to_image = {"conv-mlp": ("conv", "mlp")}.get(architecture, (architecture, architecture))
+            conv = shape, k, hidden[-1], channels
+            encoder = _mlp_encoder(shape, k, hidden) if to_code == "mlp" else _conv_encoder(*conv)
+            # Standardised codes: mean 0 and variance 1 per coordinate come for free, the discriminator only has to see
+            # to the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
+            self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(k, affine=False))
+            self.decoder = _mlp_decoder(shape, k, hidden) if to_image == "mlp" else _conv_decoder(*conv)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions of few channels take half the time on processors
         self.discriminator = nn.Sequential(
             *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
@@ -97,9 +103,37 @@ class AdversarialAutoencoder(nn.Module):
         self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
         self.register_buffer("_reference_latents", torch.zeros(n_references, latent_dim))
         # None has no place in the state: a checkpoint without a mixture looks as if there were no such thing.
-        m, k = n_components, latent_dim
+        m = n_components
         for name, size in {"weights": (m,), "means": (m, k), "factors": (m, k, k), "quantiles": (N_QUANTILES,)}.items():
             self.register_buffer(f"_mixture_{name}", torch.zeros(size, dtype=torch.float64) if m else None)
+
+    def start_from(self, components: PrincipalComponents) -> None:
+        """Become principal component analysis: what is trained from here on is what is better than that.
+
+        Codes are the coordinates of the first k components in units of their standard deviations, whose covariance is
+        I, and decoded images are what these components draw. Coordinates without a component are 0.
+
+        Raises:
+            ParameterError: another architecture than ``"pca"``.
+        """
+        if not isinstance(self.encoder, _PcaEncoder) or not isinstance(self.decoder, _PcaDecoder):
+            raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
+        self.encoder.start_from(components)
+        self.decoder.start_from(components)
+
+    def without_residuals(self) -> "AdversarialAutoencoder":
+        """The principal component analysis that the training of this network has started from; itself is kept.
+
+        Raises:
+            ParameterError: another architecture than ``"pca"``.
+        """
+        linear = copy.deepcopy(self)
+        for part in (linear.encoder, linear.decoder):
+            if not isinstance(part, (_PcaEncoder, _PcaDecoder)):
+                raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
+            _silence(part.residual)
+        linear.config["refinement"] = 0  # projections are the best codes already
+        return linear
 
     @property
     def validity_threshold(self) -> float:
@@ -196,6 +230,75 @@ def _mlp_encoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> 
 def _mlp_decoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
     layers = _layers([k, *reversed(hidden)], nn.ReLU)
     return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), _Sigmoid(), nn.Unflatten(1, shape))
+
+
+class _PcaEncoder(nn.Module):
+    """k coordinates of principal components, and what an MLP that is given n_features of them adds.
+
+    The MLP is given these and not the pixels, which all vary together where brightness does: a step of Adam, as large
+    for each weight, then moves all codes along that one direction, on which they collapse.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], k: int, n_features: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.k = k
+        self.mean = nn.Parameter(torch.zeros(math.prod(shape)), requires_grad=False)
+        self.components = nn.Linear(math.prod(shape), n_features, bias=False).requires_grad_(False)
+        self.residual = nn.Sequential(*_layers([n_features, *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
+
+    @torch.no_grad()
+    def start_from(self, found: PrincipalComponents) -> None:
+        n = min(len(found), self.components.out_features)
+        # the first k vary alike, the others as much less as they do in the images: rounding and noise stay small
+        scale = 1 / torch.maximum(found.variances[:n], found.variances[: self.k][-1:]).sqrt()
+        self.components.weight.zero_()[:n] = found.directions[:n] * scale[:, None]
+        self.mean.copy_(found.mean)
+        _silence(self.residual)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.components(images.flatten(1) - self.mean)
+        return features[:, : self.k] + self.residual(features)
+
+
+class _PcaDecoder(nn.Module):
+    """What principal components draw, and what an MLP adds to it."""
+
+    def __init__(self, shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.components = nn.Linear(k, math.prod(shape)).requires_grad_(False)
+        self.residual = nn.Sequential(*_layers([k, *reversed(hidden)], nn.ReLU), nn.Linear(hidden[0], math.prod(shape)))
+
+    @torch.no_grad()
+    def start_from(self, found: PrincipalComponents) -> None:
+        n = min(len(found), self.components.in_features)
+        self.components.weight.zero_()[:, :n] = (found.directions[:n] * found.variances[:n, None].sqrt()).T
+        self.components.bias.copy_(found.mean)
+        _silence(self.residual)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        drawn: Tensor = _Clamp.apply(self.components(latents) + self.residual(latents))
+        return drawn.unflatten(1, self.shape)
+
+
+class _Clamp(torch.autograd.Function):
+    """To [0, 1], with the gradient of the identity: a pixel beyond the range can still be called back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+@torch.no_grad()
+def _silence(residual: nn.Sequential) -> None:
+    """Let it add nothing, and still learn."""
+    last: Any = residual[-1]
+    last.weight.zero_()
+    last.bias.zero_()
 
 
 def _conv_sizes(shape: tuple[int, int, int], channels: Sequence[int]) -> list[tuple[int, int]]:

@@ -47,6 +47,9 @@ class Manifest:
         files: file name -> sha256; filled in by ``save_checkpoint``.
         schema: version of this record.
         test_counts: number of test images of each class, in the order of the labels; empty where it was not recorded.
+        floor: of an autoencoder that has started from principal components: ``metrics`` of these alone.
+        latent_sizes: number of principal components, as text -> balanced share of the labels that they keep of ``val``;
+            empty where no number was chosen by them.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     test_counts: list[Number] = field(default_factory=list)
+    floor: dict[str, float] = field(default_factory=dict)
+    latent_sizes: dict[str, float] = field(default_factory=dict)
 
 
 def _files(folder: Path) -> set[str]:
@@ -96,6 +101,11 @@ def read_manifest(name_or_folder: str | Path) -> Manifest:
 def list_checkpoints() -> list[Manifest]:
     """Manifests of the shipped checkpoints, by name."""
     return [_read_manifest(folder) for _, folder in sorted(_shipped().items())]
+
+
+def is_checkpoint(name_or_folder: str | Path) -> bool:
+    """Whether there is a checkpoint of that name, or in that folder."""
+    return name_or_folder in _shipped() or os.path.isfile(os.path.join(name_or_folder, MANIFEST))
 
 
 def find_checkpoint(name_or_folder: str | Path) -> Path:
@@ -174,7 +184,8 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     if schema != SCHEMA:
         raise CheckpointError(f"got schema {schema!r} in {path}; expected {SCHEMA}; {again}")
-    data.setdefault("test_counts", [])  # checkpoints of abele_py 0.1.0 do not have it
+    for name, nothing in (("test_counts", []), ("floor", {}), ("latent_sizes", {})):
+        data.setdefault(name, nothing)  # checkpoints of earlier versions do not have it
     names = {f.name for f in fields(Manifest)}
     if differing := sorted(names ^ set(data)):
         raise CheckpointError(

@@ -97,7 +97,7 @@ def fit_mixture(
     seed: SmallSeed = 0,
     components: Sequence[Count] = COMPONENTS,
 ) -> Mixture:
-    """Fit mixtures of several sizes; the one under which the validation codes are likeliest.
+    """Fit mixtures of more and more components, until the validation codes become less likely; the likeliest is taken.
 
     Expectation maximisation with full covariances, by scikit-learn. A component needs codes to be fitted to: a size
     for which there are no k + 1 each is left out, but for one component.
@@ -128,13 +128,15 @@ def fit_mixture(
             f"most {most}"
         )
     fits: list[tuple[float, GaussianMixture]] = []
-    for n in sizes:
+    for n in sorted(sizes):
         found = GaussianMixture(n, reg_covar=REGULARISATION, tol=TOLERANCE, random_state=seed)
         with warnings.catch_warnings():
             # an early end of the fit, or fewer different codes than components, only makes a size lose
             warnings.simplefilter("ignore", ConvergenceWarning)
             found.fit(train.numpy())
         fits.append((float(found.score(val.numpy())), found))
+        if len(fits) > 1 and fits[-1][0] < fits[-2][0]:
+            break  # more would be fitted more closely to the training codes alone, and take longer each
     _, best = max(fits, key=lambda fit: fit[0])
     parts = (best.weights_, best.means_, best.covariances_)
     weights, means, covariances = (torch.from_numpy(part).double() for part in parts)

@@ -38,7 +38,7 @@ def verdict(manifest: Manifest) -> list[str]:
 
 
 def _on_autoencoder(manifest: Manifest) -> list[str]:
-    m, options = manifest.metrics, option_of(manifest)
+    m = manifest.metrics
     sentences = []
     if "label_preservation" in m:
         share = m["label_preservation"]
@@ -56,18 +56,37 @@ def _on_autoencoder(manifest: Manifest) -> list[str]:
                 "take care with explanations of them."
             )
         if grade < 2:
-            sentences.append(
-                f"To keep more: train for more epochs (--trainer.max_epochs, here {options('trainer', 'max_epochs')}), "
-                f"with more latent coordinates (--model.latent_dim, here {manifest.config.get('latent_dim')}), or with "
-                "more images."
-            )
+            sentences.append(_to_keep_more(manifest, alike))
         sentences += _uncertainty(share, manifest, unclear=_grade(low) != _grade(high))
     else:
         sentences.append(
-            "Whether labels survive encoding and decoding is not known, because no classifier judged it: before "
-            "explaining with this autoencoder, train it with --black-box CLASSIFIER."
+            "Whether labels survive encoding and decoding is not known, because no classifier judged it, or one that "
+            "gives all test images the same label: before explaining with this autoencoder, train it with --black-box "
+            "CLASSIFIER."
         )
     return [*sentences, _on_discriminator(manifest)]
+
+
+def _to_keep_more(manifest: Manifest, kept: float) -> str:
+    """What to change, and what it is expected to bring, where that was measured."""
+    k, epochs = manifest.config.get("latent_dim"), option_of(manifest)("trainer", "max_epochs")
+    sizes = {int(size): share for size, share in manifest.latent_sizes.items()}
+    more = [size for size in sizes if isinstance(k, int) and size > k and sizes[size] > max(kept, sizes.get(k, 0.0))]
+    if more:
+        best = max(more, key=lambda size: (sizes[size], -size))
+        return (
+            f"To keep more: train with more latent coordinates, --model.latent_dim {best} (here {k}). As many "
+            f"principal components alone keep {_of_100(sizes[best])} of 100 labels of val, each label counted alike."
+        )
+    if sizes:
+        return (
+            "To keep more: train with more images. More latent coordinates than these were not found to keep more "
+            f"labels, and more epochs (--trainer.max_epochs, here {epochs}) add little to principal components."
+        )
+    return (
+        f"To keep more: train for more epochs (--trainer.max_epochs, here {epochs}), with more latent coordinates "
+        f"(--model.latent_dim, here {k}), or with more images."
+    )
 
 
 def _on_discriminator(manifest: Manifest) -> str:

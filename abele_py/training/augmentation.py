@@ -8,7 +8,8 @@ from torch.nn import functional
 
 
 def jitter(images: Tensor, shift: float, rotation: float, scale: float, flip: bool = False) -> Tensor:
-    """Move, turn, scale and mirror each image of a batch by its own random amounts; what comes in from outside is 0.
+    """Move, turn, scale and mirror each image of a batch by its own random amounts; what comes in from outside goes on
+    as the border is: black there would be drawn by an autoencoder and looked at by a classifier, as frames.
 
     Args:
         images: (N, C, H, W).
@@ -29,7 +30,7 @@ def jitter(images: Tensor, shift: float, rotation: float, scale: float, flip: bo
         side = uniform(1).sign()
         rows[0], rows[3] = rows[0] * side, rows[3] * side
     grid = functional.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def crop(images: Tensor, margin: int) -> Tensor:

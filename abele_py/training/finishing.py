@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
+from lightning_fabric.utilities.rank_zero import rank_zero_info  # type: ignore[attr-defined]
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
 from ..provenance import versions
 from . import pictures
+from .latent_size import LatentSizes
 from .model_card import card
 
 N_REFERENCES = 2000
@@ -36,9 +38,12 @@ _PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "
 
 
 def finalize(
-    module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float
-) -> Path:
+    module: pl.LightningModule, config: Namespace, out: Path, black_box: nn.Module | None, seconds: float,
+    sizes: LatentSizes | None = None,
+) -> Path:  # fmt: skip
     """Calibrate on ``val``, measure on ``test``, write the checkpoint.
+
+    An autoencoder that has started from principal components and has not become better than these is written as these.
 
     Beside the run's logs, ``reconstructions.png`` shows images of the data set; the checkpoint holds none.
 
@@ -48,6 +53,7 @@ def finalize(
         out: folder of the checkpoint.
         black_box: judges whether an autoencoder preserves labels.
         seconds: time of the training.
+        sizes: what the number of latent coordinates was chosen by.
 
     Returns:
         The folder.
@@ -63,12 +69,19 @@ def finalize(
             parameter.copy_(parameter.half())
     data = dataset_of(config.data.data_set)
     test = load_split(config.data.data_set, "test", config.data_dir)
-    shareable = {}
+    shareable: dict[str, bytes] = {}
+    floor: dict[str, float] = {}
     if isinstance(network, AdversarialAutoencoder):
         train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
         rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_CODES]
-        codes = in_batches(network.encode, train_images[rows])
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
+        if network.config["architecture"] == "pca":
+            linear = network.without_residuals()
+            floor = _faithfulness(linear, test.images, black_box)
+            if not _is_better(network, linear, val, black_box):
+                rank_zero_info("the training has not become better than principal components: these are kept")
+                network = linear
+        codes = in_batches(network.encode, train_images[rows])
         val_codes = in_batches(network.encode, val)
         network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
         test_codes = in_batches(network.encode, test.images)
@@ -94,6 +107,8 @@ def finalize(
         metrics={name: round(value, 6) for name, value in metrics.items()},
         licence=data.licence,
         test_counts=torch.bincount(test.labels, minlength=len(data.class_names)).tolist(),
+        floor={name: round(value, 6) for name, value in floor.items()},
+        latent_sizes={} if sizes is None else {str(k): round(share, 6) for k, share in sizes.kept.items()},
     )
     try:
         save_checkpoint(out, network, manifest, shareable, card)
@@ -152,16 +167,7 @@ def measure_autoencoder(
         latents: (N, k) their codes.
         black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the metrics of labels.
     """
-    originals = to_unit(images.images)
-    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
-    metrics = {}
-    if black_box is not None:
-        labels, labels_again = (
-            torch.cat([black_box(part).argmax(dim=1) for part in x.split(1000)]) for x in (originals, decoded)
-        )
-        metrics["label_preservation"] = label_preservation(labels, labels_again)
-        metrics["label_preservation_balanced"] = label_preservation_balanced(labels, labels_again)
-    metrics["rmse_255"] = rmse(originals, decoded)
+    metrics = _of_decoded(network, images.images, latents, black_box)
     answers = network.discriminate(latents)
     prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     metrics["discriminator_codes"] = discriminator_mean(answers)
@@ -169,6 +175,39 @@ def measure_autoencoder(
     metrics["valid"] = valid_share(answers, network.validity_threshold)
     metrics["kurtosis"] = mardia_kurtosis(latents)
     return metrics
+
+
+@torch.no_grad()
+def _of_decoded(
+    network: AdversarialAutoencoder, images: Tensor, latents: Tensor, black_box: nn.Module | None
+) -> dict[str, float]:
+    """How decoded codes compare with their images, uint8: labels kept, if there are several to keep, and pixels."""
+    labels, again, errors = [], [], []
+    for batch, codes in zip(unit_batches(images, 1000), latents.split(1000), strict=True):
+        decoded = network.decode(codes)
+        errors.append(rmse(batch, decoded) ** 2 * len(batch))
+        if black_box is not None:
+            labels.append(black_box(batch).argmax(dim=1))
+            again.append(black_box(decoded).argmax(dim=1))
+    metrics = {}
+    if labels and len((whole := torch.cat(labels)).unique()) > 1:
+        metrics["label_preservation"] = label_preservation(whole, torch.cat(again))
+        metrics["label_preservation_balanced"] = label_preservation_balanced(whole, torch.cat(again))
+    metrics["rmse_255"] = (sum(errors) / len(images)) ** 0.5
+    return metrics
+
+
+def _faithfulness(network: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None) -> dict[str, float]:
+    return _of_decoded(network, images, in_batches(network.encode, images), black_box)
+
+
+def _is_better(
+    network: AdversarialAutoencoder, linear: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None
+) -> bool:
+    """Whether a trained network draws unseen images no worse than what it started from, and keeps no fewer labels."""
+    trained, start = (_faithfulness(part, images, black_box) for part in (network, linear))
+    kept = "label_preservation_balanced"
+    return trained["rmse_255"] <= start["rmse_255"] and trained.get(kept, 1.0) >= start.get(kept, 1.0)
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:

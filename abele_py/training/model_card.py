@@ -175,7 +175,7 @@ def shape_of(manifest: Manifest) -> str:
     """The kind of network and its sizes, in few words."""
     c = manifest.config
     if manifest.kind == "autoencoder":
-        sizes = [*([c["channels"]] if c["architecture"] != "mlp" else []), c["hidden"]]
+        sizes = [*([c["channels"]] if "conv" in c["architecture"] else []), c["hidden"]]
         return f"{c['architecture']} {' '.join('-'.join(map(str, row)) for row in sizes)}, k = {c['latent_dim']}"
     if "n_trees" in c:
         return f"forest of {c['n_trees']} trees"

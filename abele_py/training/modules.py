@@ -19,9 +19,10 @@ from ..errors import ParameterError
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import load_classifier
 from ..models.classifiers import ConvolutionalClassifier, Forest
+from ..models.principal import principal_components
 from ..parameters import Count, NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from .augmentation import blur, crop, jitter
-from .data_module import Batch
+from .data_module import Batch, ImageData
 from .losses import LatentLabels, edge_loss, mmd_loss
 
 
@@ -38,8 +39,9 @@ class AutoencoderModule(pl.LightningModule):
     Args:
         image_shape: (C, H, W); given by the data set.
         n_classes: K; given by the data set, used with a ``label_weight`` only.
-        latent_dim: k.
-        architecture: ``"mlp"``, ``"conv"`` or ``"conv-mlp"``.
+        latent_dim: k. ``"auto"``: ``abele train`` chooses it, see ``latent_size``; nothing else knows the word.
+        architecture: ``"mlp"``, ``"conv"``, ``"conv-mlp"`` or ``"pca"``, which starts from principal components of the
+            training images.
         hidden: widths of the hidden layers, see ``AdversarialAutoencoder``.
         channels: channels of the convolutions, of the convolutional parts.
         discriminator_hidden: widths of the discriminator.
@@ -56,6 +58,7 @@ class AutoencoderModule(pl.LightningModule):
             gives to the points there, see ``LatentLabels.consistency``: what a black box predicts becomes simpler to
             describe around an image. Needs a ``label_weight``, and costs reconstruction and twice the time.
         refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
+        n_features: of ``"pca"``: principal components that the encoder is given, of as many as there are.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
         shift, rotation, scale: as in ``jitter``, for small data sets.
@@ -68,8 +71,8 @@ class AutoencoderModule(pl.LightningModule):
         self,
         image_shape: Shape = (1, 28, 28),
         n_classes: Size = 10,
-        latent_dim: Size = 12,
-        architecture: Literal["mlp", "conv", "conv-mlp"] = "mlp",
+        latent_dim: Size | Literal["auto"] = 12,
+        architecture: Literal["mlp", "conv", "conv-mlp", "pca"] = "mlp",
         hidden: Annotated[Sequence[Size], NotEmpty()] = (512, 512),
         channels: Sequence[Size] = (32, 64),
         discriminator_hidden: Annotated[Sequence[Size], NotEmpty()] = (256, 256),
@@ -84,11 +87,16 @@ class AutoencoderModule(pl.LightningModule):
         shift: Share = 0.0,
         rotation: Annotated[float, between(0, 360)] = 0.0,
         scale: Share = 0.0,
+        n_features: Size = 384,
     ) -> None:
         super().__init__()
+        if isinstance(latent_dim, str):
+            raise ParameterError("got latent_dim='auto'; expected a whole number; choose one, or call abele train")
+        given = max(latent_dim, min(n_features, math.prod(image_shape))) if architecture == "pca" else 0
         self.network = AdversarialAutoencoder(
-            image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement
-        )
+            image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement,
+            n_features=given,
+        )  # fmt: skip
         if consistency_weight and not label_weight:
             raise ParameterError(
                 f"got consistency_weight={consistency_weight} and label_weight=0; expected both: images are made "
@@ -102,6 +110,14 @@ class AutoencoderModule(pl.LightningModule):
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.jitter = (shift, rotation, scale)
+
+    def setup(self, stage: str) -> None:
+        """Start from the principal components of the training images, unless a state is going to be restored."""
+        config = self.network.config
+        if config["architecture"] == "pca" and stage == "fit" and self.trainer.ckpt_path is None:
+            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
+            images = data.splits["train"].images
+            self.network.start_from(principal_components(images, config["n_features"], data.seed))
 
     def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss of encoder and decoder, the error in it, codes, decoded images; the discriminator gets no gradient."""

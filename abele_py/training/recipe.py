@@ -32,6 +32,7 @@ from ..parameters import Count, NotEmpty, Number, SmallSeed, checked, fit
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options
+from .latent_size import choose_latent_dim
 from .modules import ForestModule
 from .recipe_file import read_recipe
 from .run_folder import (
@@ -126,6 +127,7 @@ class RecipeCli(LightningCLI):
     def instantiate_classes(self) -> None:
         for name, kind in _OWN_OPTIONS.items():
             fit(f"--{name}", kind, self.config[name])
+        self.latent_sizes = choose_latent_dim(self.config, _run_folder(self.config))
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -273,7 +275,7 @@ def _train_into(run: Path, out: Path, cli: RecipeCli) -> Path:
             best = torch.load(run / BEST, map_location=module.device, weights_only=True)
             module.on_load_checkpoint(best)  # a forest takes the size of the best one
             module.load_state_dict(best["state_dict"])
-        finalize(module, config, out, black_box, seconds)
+        finalize(module, config, out, black_box, seconds, cli.latent_sizes)
         commit(run)
     try:
         trainer.strategy.barrier()  # what follows in any process finds the checkpoint

@@ -180,6 +180,15 @@ def _outside(run: Path, out: Path) -> bool:
     return out.absolute() != (run / "checkpoint").absolute()
 
 
+def latent_dim_of(run: Path) -> int | None:
+    """The number of latent coordinates that a training was begun with; None where its options cannot be read."""
+    try:
+        found = read_json(run / OPTIONS)["model"]["init_args"]["latent_dim"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, int) else None
+
+
 def check_options(run: Path, options: Mapping[str, Any]) -> None:
     """Refuse to go on with other options than those that the training was begun with.
 

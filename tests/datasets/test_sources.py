@@ -101,9 +101,9 @@ def test_sizes_that_differ_need_a_word(pictures):
 
 
 def test_large_pictures_need_a_word(tmp_path):
-    root = draw_shapes(tmp_path / "shapes", 5, side=65)
-    refused(root, r"got pictures of 65x65 pixels .*expected 4 to 64 a side; pass --data.size 28")
-    assert imported(root, size=65).images.shape[2:] == (65, 65)
+    root = draw_shapes(tmp_path / "shapes", 5, side=129)
+    refused(root, r"got pictures of 129x129 pixels .*expected 4 to 128 a side; pass --data.size 28")
+    assert imported(root, size=129).images.shape[2:] == (129, 129)
 
 
 def test_a_picture_too_large_to_be_meant_is_unreadable(pictures, monkeypatch):
@@ -150,7 +150,7 @@ def test_options_that_cannot_be(pictures, options, match):
         ({"images": np.zeros((10, 4, 8, 8), np.uint8)}, "with 1 or 3 channels"),
         ({"images": np.zeros((10, 64), np.uint8)}, r"of shape \(10, 64\)"),
         ({"images": np.zeros((0, 8, 8), np.uint8)}, r"of shape \(0, 1, 8, 8\)"),
-        ({"images": np.zeros((10, 80, 80), np.uint8)}, "got pictures of 80x80 pixels"),
+        ({"images": np.zeros((10, 200, 200), np.uint8)}, "got pictures of 200x200 pixels"),
         ({"images": np.zeros((10, 8, 8), np.uint8)}, "got 0 different images"),
     ],
 )

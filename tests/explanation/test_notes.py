@@ -9,7 +9,7 @@ import torch
 from abele_py import Abele
 from abele_py.class_names import name_of
 from abele_py.explanation.notes import notes_on
-from abele_py.explanation.trust import Trust
+from abele_py.explanation.trust import Trust, _explained_variance
 
 FINE = Trust(
     held_out=0.95,
@@ -63,6 +63,8 @@ def test_an_image_that_is_typical_or_of_which_that_is_not_known_needs_no_note(ty
     ("code", "changes"),
     [
         ("label-not-preserved", {"label_preserved": False}),
+        ("not-drawn", {"explained_variance": 0.499}),
+        ("not-drawn", {"explained_variance": -1.0}),
         ("code-not-valid", {"code_valid": False}),
         ("not-typical", {"typicality": 0.049}),
         ("not-typical", {"typicality": 0.0}),
@@ -125,3 +127,16 @@ def test_what_can_be_seen_on_the_image_itself_comes_first(digits_models, digit_i
     assert first["inverted"] == ["inverted"]
     assert first["nearly black"] == first["white"] == ["blank"]
     assert not {"blank", "inverted"} & set(first["as it is"])
+
+
+@pytest.mark.parametrize("share", [None, 0.5, 1.0])
+def test_an_image_that_is_drawn_or_has_one_colour_needs_no_note(share):
+    assert codes(explained_variance=share) == []
+
+
+@pytest.mark.parametrize(("drawn", "share"), [("itself", 1.0), ("its mean", 0.0), ("nothing", None)])
+def test_what_a_reconstruction_shows_of_an_image(drawn, share):
+    image = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0)) * (0 if drawn == "nothing" else 1)
+    mean = image.mean(dim=(1, 2), keepdim=True).expand_as(image)
+    found = _explained_variance(image, mean if drawn == "its mean" else image)
+    assert found is None if share is None else found == pytest.approx(share, abs=1e-6)

@@ -11,7 +11,7 @@ from support.worlds import Identity, hard, image
 from abele_py import Abele
 from abele_py.errors import ParameterError, UnknownNameError
 from abele_py.explanation.options import PRESETS, Options, options_of
-from abele_py.latent.neighborhood import Hybrid, Local, Random
+from abele_py.latent.neighborhood import Between, Hybrid, Local, Random
 
 
 def test_the_defaults_are_the_default_preset_and_none_takes_the_presets_value():
@@ -19,6 +19,13 @@ def test_the_defaults_are_the_default_preset_and_none_takes_the_presets_value():
     assert Abele(hard, Identity()).options == options_of("default", 2, validity_threshold=0.5)
     given = {field.name: None for field in dataclasses.fields(Options) if field.name != "preset"}
     assert options_of("paper", 4, **given) == options_of("paper", 4)
+
+
+@pytest.mark.parametrize(("k", "expected"), [(2, Local()), (32, Local()), (33, Between()), (256, Between())])
+def test_of_many_coordinates_the_neighborhood_lies_between_images(k, expected):
+    assert options_of("default", k).neighborhood == expected
+    assert options_of("default", k, neighborhood="random").neighborhood == Random()
+    assert options_of("paper", k).neighborhood == Hybrid()
 
 
 def test_the_papers_preset_is_the_papers_definitions():

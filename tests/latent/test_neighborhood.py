@@ -24,6 +24,7 @@ from abele_py.errors import NeighborhoodError, ParameterError, UnknownNameError
 from abele_py.latent.genetic import Genetic
 from abele_py.latent.neighborhood import (
     STRATEGIES,
+    Between,
     FromMixture,
     Hybrid,
     Local,
@@ -290,3 +291,20 @@ def test_weights_are_positive_even_for_points_far_away_and_equal_ones():
 def test_the_default_kernel_has_the_same_weights_at_every_scale():
     latents = torch.randn(50, 3, generator=seeded())
     torch.testing.assert_close(kernel_weights(latents * 64), kernel_weights(latents))
+
+
+def test_points_lie_between_the_code_and_the_nearest_real_codes():
+    space = space_of(soft)
+    anchor = anchor_of(space, 0.6, 0.5)
+    center = anchor.latents[0]
+    points = Between(nearest=3).points(space, anchor, 200, 20, seeded()).latents
+    ends = space.reference_latents[(space.reference_latents - center).norm(dim=1).argsort()[:3]] - center
+    steps = points - center
+    share = steps @ ends.T / ends.square().sum(dim=1)
+    off = (steps[:, None] - share[:, :, None] * ends).norm(dim=2)
+    on = off.argmin(dim=1)
+    assert float(off.amin(dim=1).max()) < 1e-6
+    assert on.unique().tolist() == [0, 1, 2]
+    lengths = share[torch.arange(len(share)), on]
+    assert 0 <= float(lengths.min()) < 0.1
+    assert 0.9 < float(lengths.max()) <= 1

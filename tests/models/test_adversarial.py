@@ -9,11 +9,12 @@ from abele_py.models.autoencoder import Autoencoder
 from abele_py.models.mixture import fit_mixture
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
-ARCHITECTURES = ["mlp", "conv", "conv-mlp"]
+ARCHITECTURES = ["mlp", "conv", "conv-mlp", "pca"]
 
 
 def network(architecture="mlp", shape=(1, 28, 28), k=5, **options):
     torch.manual_seed(0)
+    options |= {"n_features": 20} if architecture == "pca" else {}
     return AdversarialAutoencoder(shape, k, architecture, hidden=(32, 16), channels=(4, 8), **options).eval()
 
 
@@ -145,3 +146,15 @@ def test_calibrating_without_a_mixture_removes_it():
 def test_impossible_options_are_refused(options):
     with pytest.raises(ParameterError, match="expected"):
         AdversarialAutoencoder(**options)
+
+
+@pytest.mark.parametrize("n_features", [4, 7 * 9 + 1])
+def test_an_encoder_is_given_as_many_components_as_can_be(n_features):
+    with pytest.raises(ParameterError, match=f"got n_features={n_features} and latent_dim=5 for 63 pixels"):
+        AdversarialAutoencoder((1, 7, 9), 5, "pca", n_features=n_features)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv", "conv-mlp"])
+def test_only_one_architecture_starts_from_principal_components(architecture):
+    with pytest.raises(ParameterError, match="expected 'pca'"):
+        network(architecture).without_residuals()

@@ -382,3 +382,48 @@ def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
     best = torch.load(tmp_path / "x" / "best.ckpt", weights_only=True)["state_dict"]
     found = load_autoencoder(folder).state_dict()
     assert torch.equal(found["decoder.0.weight"], best["network.decoder.0.weight"].half().float())
+
+
+SIZES = {"8": 0.5, "16": 0.82, "32": 0.94, "64": 0.97, "128": 0.96}
+
+
+@pytest.mark.parametrize(
+    ("k", "kept", "advice"),
+    [
+        (
+            16,
+            0.83,
+            "train with more latent coordinates, --model.latent_dim 64 (here 16). As many principal components alone "
+            "keep 97 of 100",
+        ),
+        (64, 0.90, "train with more images"),
+        (32, 0.93, "train with more latent coordinates, --model.latent_dim 64 (here 32)"),
+    ],
+)
+def test_what_would_keep_more_labels_is_told_with_what_it_was_measured_to_bring(k, kept, advice):
+    metrics = {"label_preservation": kept, "label_preservation_balanced": kept}
+    found = replace(reaching(**metrics), latent_sizes=SIZES)
+    text = " ".join(verdict(replace(found, config=found.config | {"latent_dim": k})))
+    assert f"To keep more: {advice}" in text
+
+
+def test_nothing_is_advised_where_enough_labels_are_kept():
+    assert "To keep more" not in " ".join(verdict(replace(reaching(label_preservation=0.96), latent_sizes=SIZES)))
+
+
+def test_labels_of_a_black_box_that_knows_one_label_only_are_no_evidence():
+    """All are kept, whatever is drawn."""
+
+    class Always(nn.Module):
+        def forward(self, images):
+            return torch.tensor([[0.1, 0.9]]).expand(len(images), 2)
+
+    torch.manual_seed(0)
+    network = AdversarialAutoencoder((1, 4, 4), 2, hidden=(4,)).eval()
+    network.calibrate(torch.randn(20, 2), torch.randn(20, 2))
+    images = image_set([10, 90, 170, 250], [0, 0, 1, 1])
+    codes = in_batches(network.encode, images.images)
+    found = measure_autoencoder(network, images, codes, Always())
+    assert next(iter(found)) == "rmse_255"
+    assert "label_preservation" not in found
+    assert next(iter(measure_autoencoder(network, images, codes, Scores()))) == "label_preservation"

@@ -43,6 +43,12 @@ SMALLEST = {
     "model_cards": Smallest("--out OUT", ("digits/MODEL_CARD.md", "mnist-cnn/MODEL_CARD.md"), slow=False),
     "models_table": Smallest("--out OUT", ("README.md", "digits-cnn.yaml"), slow=False),
     "mutation": Smallest("draw --n 7", ("mutants.json",)),
+    "own_images": Smallest(
+        "shapes --images 1 --second false --place OUT/place --out OUT/own.json --options "
+        '["--trainer.max_epochs=1","--data.min_steps=2","--data.size=16","--autoencoder.model.latent_dim=4"]',
+        ("own.json",),
+    ),
+    "own_images_page": Smallest("--out OUT", ("docs/own-images.md",), slow=False),
     "page": Smallest("--out OUT --reports digits-forest", ("README.md", "docs/results.md")),
     "pictures": Smallest("--out OUT", ("overview.png", "saliency.png")),
     "quality": Smallest(
@@ -65,8 +71,11 @@ SMALLEST = {
     ),
 }
 # scripts that write what the repository holds: where their files stand there
-GENERATED = {"data_sets": "", "model_cards": "checkpoints", "models_table": "training", "page": "", "sweep_page": "",
-             "table": ""}  # fmt: skip
+GENERATED = {
+    **dict.fromkeys(("data_sets", "own_images_page", "page", "sweep_page", "table"), ""),
+    "model_cards": "checkpoints",
+    "models_table": "training",
+}
 
 
 @pytest.fixture

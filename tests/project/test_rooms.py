@@ -176,7 +176,8 @@ DOCUMENTED = {
     "linear_machine": "linear_machine",
     "metrics": "Metric metric metric_of",
     "mixture": "Mixture fit_mixture",
-    "neighborhood": "FromMixture Genetic Hybrid Local Neighborhood Random STRATEGIES Strategy generate kernel_weights",
+    "neighborhood": "Between FromMixture Genetic Hybrid Local Neighborhood Random STRATEGIES Strategy generate "
+    "kernel_weights",
     "own_images": "import_images",
     "plots": "plot_explanation",
     "prepared": "OwnImages read_own_images",

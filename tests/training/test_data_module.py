@@ -79,6 +79,11 @@ def test_jitter_of_nothing_is_the_image(images):
     assert not torch.allclose(moved, images, atol=0.05)
 
 
+def test_jitter_brings_no_black_frame_in():
+    flat = torch.full((20, 3, 8, 8), 0.7)
+    torch.testing.assert_close(jitter(flat, 0.3, 40, 0.3, True), flat)
+
+
 def test_blur_of_nothing_is_the_image_and_of_one_colour_changes_nothing(images):
     assert torch.equal(blur(images, 0.0), images)
     flat = torch.full((3, 2, 8, 8), 0.3)

@@ -60,10 +60,11 @@ def one_of_each_kind():
 
 
 def noise(name, split, data_dir=None):
-    """Images of a data set's sizes and classes; the real ones take longer, and are read in the tests of data sets."""
+    """Colours in noise, of a data set's sizes and classes; real images, read in other tests, take longer."""
     record, generator = DATASETS[name], torch.Generator().manual_seed(len(split))
-    images = torch.randint(0, 256, (300, *record.image_shape), dtype=torch.uint8, generator=generator)
-    return ImageSet(images, torch.arange(300) % len(record.class_names), record.class_names)
+    colours = torch.rand(300, record.image_shape[0], 1, 1, generator=generator)
+    images = 200 * colours + 55 * torch.rand(300, *record.image_shape, generator=generator)
+    return ImageSet(images.to(torch.uint8), torch.arange(300) % len(record.class_names), record.class_names)
 
 
 # The two parts
@@ -256,6 +257,31 @@ AUTOENCODER = ROOT / "training" / "digits-autoencoder.yaml"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ruined", [False, True])
+def test_an_autoencoder_is_never_worse_than_what_it_started_from(ruined, tmp_path, caplog, monkeypatch):
+    def ruin(module, checkpoint):
+        """The best state is read once more after the training."""
+        checkpoint["state_dict"]["network.decoder.residual.4.bias"] += 0.2
+
+    if ruined:
+        monkeypatch.setattr(AutoencoderModule, "on_load_checkpoint", ruin)
+    options = ["--data.data_set=digits", "--black_box=digits-cnn", "--model.latent_dim=12", "--data.min_steps=100"]
+    options += ["--trainer.max_epochs=6", f"--runs={tmp_path}", "--trainer.enable_progress_bar=false", "--threads=1"]
+    folder = main([str(ROOT / "training" / "folder-autoencoder.yaml"), *options])
+    found = read_manifest(folder)
+    assert set(found.floor) == {"label_preservation", "label_preservation_balanced", "rmse_255"}
+    kept = "label_preservation_balanced"
+    if ruined:
+        assert {name: found.metrics[name] for name in found.floor} == pytest.approx(found.floor)
+        assert found.config["refinement"] == 0
+        assert "principal components: these are kept" in caplog.text
+        assert load_autoencoder(folder).config == found.config
+    else:
+        assert found.metrics["rmse_255"] < 0.95 * found.floor["rmse_255"]
+        assert found.metrics[kept] >= found.floor[kept]
+
+
+@pytest.mark.slow
 def test_any_option_can_be_overridden(tmp_path):
     folder = main(
         [
@@ -271,13 +297,20 @@ def test_any_option_can_be_overridden(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["digits-autoencoder", "digits-cnn"])
-def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, tmp_path):
+@pytest.mark.parametrize(
+    ("recipe", "given"),
+    [
+        ("digits-autoencoder", []),
+        ("digits-cnn", []),
+        ("folder-autoencoder", ["--data.data_set=digits", "--black_box=digits-cnn", "--model.hidden=[16]"]),
+    ],
+)
+def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, given, tmp_path):
     """Stopped after the first of three epochs, as by a kill: the state of the last epoch is all that is left."""
     path = ROOT / "training" / f"{recipe}.yaml"
 
     def options(where, *more):
-        return [*small(tmp_path / where), "--trainer.max_epochs=3", "--name=x", *more]
+        return [*small(tmp_path / where), "--trainer.max_epochs=3", "--name=x", *given, *more]
 
     whole = train(path, options("whole"))
 
