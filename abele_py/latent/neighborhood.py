@@ -156,6 +156,8 @@ class Between:
         distances = (space.reference_latents - center).norm(dim=1)
         order = distances.argsort(stable=True)
         ends = space.reference_latents[order[distances[order] > 0][: self.nearest]]
+        if not len(ends):  # all real codes are this one: there are no ways
+            return space.classify(ends)
 
         def draw() -> Tensor:
             rows = torch.randint(len(ends), (n,), generator=generator)

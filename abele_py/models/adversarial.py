@@ -116,10 +116,9 @@ class AdversarialAutoencoder(nn.Module):
         Raises:
             ParameterError: another architecture than ``"pca"``.
         """
-        if not isinstance(self.encoder, _PcaEncoder) or not isinstance(self.decoder, _PcaDecoder):
-            raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
-        self.encoder.start_from(components)
-        self.decoder.start_from(components)
+        encoder, decoder = self._pca_parts()
+        encoder.start_from(components)
+        decoder.start_from(components)
 
     def without_residuals(self) -> "AdversarialAutoencoder":
         """The principal component analysis that the training of this network has started from; itself is kept.
@@ -128,12 +127,15 @@ class AdversarialAutoencoder(nn.Module):
             ParameterError: another architecture than ``"pca"``.
         """
         linear = copy.deepcopy(self)
-        for part in (linear.encoder, linear.decoder):
-            if not isinstance(part, (_PcaEncoder, _PcaDecoder)):
-                raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
+        for part in linear._pca_parts():
             _silence(part.residual)
         linear.config["refinement"] = 0  # projections are the best codes already
         return linear
+
+    def _pca_parts(self) -> "tuple[_PcaEncoder, _PcaDecoder]":
+        if not (isinstance(self.encoder, _PcaEncoder) and isinstance(self.decoder, _PcaDecoder)):
+            raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
+        return self.encoder, self.decoder
 
     @property
     def validity_threshold(self) -> float:

@@ -308,3 +308,11 @@ def test_points_lie_between_the_code_and_the_nearest_real_codes():
     lengths = share[torch.arange(len(share)), on]
     assert 0 <= float(lengths.min()) < 0.1
     assert 0.9 < float(lengths.max()) <= 1
+
+
+def test_where_all_real_codes_are_the_image_itself_there_is_nothing_between():
+    space = space_of(soft)
+    anchor = anchor_of(space, 0.6, 0.5)
+    space.reference_latents = anchor.latents.expand(5, 2)
+    with pytest.raises(NeighborhoodError, match="got 0 valid neighbors"):
+        generate(Between(), space, anchor, 100, 0.1, seeded())
