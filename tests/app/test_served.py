@@ -25,8 +25,9 @@ from abele_py.models.checkpoints import find_checkpoint
 pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror=alert(1)>"
 GUARDED = """
-import socket, sys
+import signal, socket, sys
 from abele_py.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored by what a script starts in its background
 HERE = ("127.0.0.1", "::1", "localhost", "0.0.0.0", None, "")
 def guarded(function, host):
     def call(*args, **kwargs):
