@@ -142,7 +142,7 @@ def _randomised(
         for owner in owners:
             for tensor in _learned(current.get_submodule(owner)):
                 places = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
-                values = tensor.flatten()
+                values = tensor.flatten().clone()  # flattened, a tensor may share its memory in another order
                 values[places] = values[places.roll(1)]  # one cycle: no value keeps its place, not even in a short bias
                 tensor.copy_(values.view_as(tensor))
         yield layer, current

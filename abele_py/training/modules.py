@@ -244,7 +244,6 @@ class ClassifierModule(pl.LightningModule):
         self.network = ConvolutionalClassifier(image_shape, n_classes, channels, hidden, dropout, convolutions)
         if start is not None:
             self.network.load_state_dict(_weights_of(start, self.network))
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.jitter, self.blur, self.crop = (shift, rotation, scale, flip), blur, crop
         self.label_smoothing = label_smoothing

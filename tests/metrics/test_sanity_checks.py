@@ -99,6 +99,16 @@ def test_the_same_seed_gives_the_same_weights_and_global_random_state_is_left(cr
     assert all(changed(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_weights_in_any_order_of_memory_are_randomised_alike():
+    """A convolution of one channel, of which a flat view in channels-last memory would be written while it is read."""
+    image = torch.rand(1, 6, 6)
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(8, 2))
+    other = deepcopy(plain).to(memory_format=torch.channels_last)
+    assert other[0].weight.stride() != plain[0].weight.stride()
+    for (_, a), (_, b) in zip(sanity.cascade(plain, image, 0), sanity.cascade(other, image, 0), strict=True):
+        assert not changed(a, b)
+
+
 def test_steps_are_independent_copies(crossed):
     steps = sanity.cascade(crossed, X, seed=0)
     _, kept = next(steps)
