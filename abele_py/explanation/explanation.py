@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 from ..files import read_npz, same_arrays, write_bytes, write_npz
 from ..parameters import checked
+from ..provenance import merged
 from ..reading import parse_json
 from .options import Options
 from .serialization import decode, encode, lists, with_schema
@@ -96,13 +97,9 @@ class Explanation:
         """A copy whose ``provenance`` says more, such as ``time=now(), image={"name": "7.png"}``.
 
         Args:
-            more: what JSON can say. A dictionary is added to the one of that name.
+            more: what JSON can say. A dictionary is added to the one of that name, part by part.
         """
-        told = dict(self.provenance or {})
-        for name, value in more.items():
-            known = told.get(name)
-            told[name] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
-        return replace(self, provenance=told)
+        return replace(self, provenance=merged(self.provenance or {}, more))
 
     @property
     def fidelity(self) -> float:

@@ -191,6 +191,8 @@ def test_several_images_are_compared_in_one_figure(pictures):
     assert len(over) == 3
     assert over.params["random_state"] == 3
     assert over.images[0].equal(over.images[2])
+    assert [told["specification"] for told in over.provenance["images"]] == ["seven.png", "digits:test:8", "seven.npy"]
+    assert over.provenance["command"] == shlex.join(["abele", *arguments, "--out", "over"])
     assert all(over.maps[name].equal(plain.maps[name]) for name in ("rise", "random-order"))
     pixels = [Path(out, "seven-and-2-more-comparison.png").read_bytes() for out in ("over", "plain")]
     assert pixels[0] != pixels[1]
