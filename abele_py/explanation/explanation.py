@@ -31,6 +31,7 @@ from ..parameters import checked
 from ..provenance import merged
 from ..reading import parse_json
 from .options import Options
+from .others import other_labels
 from .serialization import decode, encode, lists, with_schema
 from .summary import summary_of
 
@@ -255,7 +256,8 @@ class Explanation:
         return f" (probability {probability}{'' if score == probability else f', score {score}'})"
 
     def __str__(self) -> str:
-        t = self.trust
+        t, others = self.trust, other_labels(self)
+        found = [self.name(y) for y in self.counter_exemplars.labels.tolist() if y in others.shown]
         always = self.label if t.constant_label is None else t.constant_label
         lines = [
             f"label {self.name(self.label)}{self._certainty()}",
@@ -267,9 +269,9 @@ class Explanation:
                 else [f"typicality {t.typicality:.2f}, from 0 (hardly an image like it) to 1"]
             ),
             f"rule: {self.rule.words(self.name)}",
-            *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
-            f"{len(self.exemplars)} exemplars; counter-exemplars: "
-            + (", ".join(self.name(y) for y in self.counter_exemplars.labels.tolist()) or "none"),
+            *(f"counterfactual rule: {c.words(self.name)}" for c in others.rules),
+            f"{len(self.exemplars)} exemplars; counter-exemplars: {', '.join(found) or 'none'}",
+            *([others.hint] if others.hint else []),
             *(f"can I believe this? {HEADLINES[whole.grade]}" for whole in self.verdicts[:1]),
             *(f"{verdict.part}: {ANSWERS[verdict.grade]}. {verdict.text}" for verdict in self.verdicts[1:]),
             *(f"note: {note.text}" for note in self.notes),
