@@ -43,7 +43,7 @@ def explained(page: Page, index: int) -> float:
 
     def explain() -> None:
         page.get_by_role("button", name="Explain").click()
-        page.locator("h2", has_text=f"in digits:test:{index}").wait_for()
+        page.locator("h2", has_text=f"for digits:test:{index}").wait_for()
         page.frame_locator(f"iframe[title$='digits:test:{index}']").locator("h1").wait_for()
 
     return seconds(explain)

@@ -196,7 +196,7 @@ def farther_labels(e: Explanation, others: OtherLabels) -> Html:
             tag(
                 "tr",
                 tag("th", name, scope="row"),
-                tag("td", end, style="min-width:5rem"),
+                tag("td", end, style="min-width:5rem;max-width:5rem"),
                 tag("td", tag("p", facts, "."), _if(e, label)),
             )
         )
@@ -262,7 +262,8 @@ def _if(e: Explanation, label: int) -> Html | None:
     rule = next((rule for rule in e.counterfactual_rules if rule.label == label), None)
     if rule is None:
         n, of = int((e.neighborhood.labels == label).sum()), len(e.neighborhood)
-        return tag("p", f"No rule leads to it: of the {of} images the rules were learned from, {n} have this label.")
+        told = f"No rule leads to it: of the {of} images the rules were learned from, {n}"
+        return tag("p", f"{told} {'has' if n == 1 else 'have'} this label.")
     shown = {c.axis for c in e.rule.conditions} if e.traversals is None else _walked(e)
     conditions: list[Content] = []
     for c in rule.changes:
