@@ -1,4 +1,4 @@
-"""A Python that has imported the libraries before: what it starts is forked, and begins at once instead of after seconds.
+"""A Python that has imported the libraries before: what it starts is forked, and begins at once, not after seconds.
 
 The process that is forked has imported, and done nothing else: it has no threads, and no state of any test. Who starts
 it sees an executable like Python's own: arguments, environment, folder, streams, exit code and signals are those of the
@@ -58,7 +58,7 @@ def serve(address: str, executable: str, modules: Sequence[str]) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
-        print("ready", flush=True)
+        os.write(1, b"ready\n")
         watching: set[int] = set()
         while True:
             connection, _ = listening.accept()
@@ -75,7 +75,7 @@ def serve(address: str, executable: str, modules: Sequence[str]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -121,7 +121,8 @@ def start(address: str, arguments: list[str]) -> None:
         connection.sendall(json.dumps(asked).encode() + b"\n")
         code = int(connection.makefile().readline() or 1)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        if -code != signal.SIGKILL:  # which nobody can answer
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -55,8 +55,8 @@ def command(python, *arguments, program=(Path(sys.executable).parent / "abele", 
     environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK")}
     path = os.pathsep.join([str(ROOT / "tests"), environment.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [*map(str, (python, *program, *arguments))], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-        env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
+        [*map(str, (python, *program, *arguments))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
     )  # fmt: skip
 
 
