@@ -62,9 +62,9 @@ def one_of_each_kind():
 def noise(name, split, data_dir=None):
     """Colours in noise, of a data set's sizes and classes; real images, read in other tests, take longer."""
     record, generator = DATASETS[name], torch.Generator().manual_seed(len(split))
-    colours = torch.rand(300, record.image_shape[0], 1, 1, generator=generator)
-    images = 200 * colours + 55 * torch.rand(300, *record.image_shape, generator=generator)
-    return ImageSet(images.to(torch.uint8), torch.arange(300) % len(record.class_names), record.class_names)
+    colours = torch.rand(120, record.image_shape[0], 1, 1, generator=generator)
+    images = 200 * colours + 55 * torch.rand(120, *record.image_shape, generator=generator)
+    return ImageSet(images.to(torch.uint8), torch.arange(120) % len(record.class_names), record.class_names)
 
 
 # The two parts
