@@ -34,6 +34,9 @@ from .latent_size import LatentSizes
 from .model_card import card
 
 N_REFERENCES = 2000
+_VALUES = (
+    10**6
+)  # of the codes that the mixture is fitted to: more coordinates take longer, each code and each component
 _PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn", "python")
 
 
@@ -73,16 +76,16 @@ def finalize(
     floor: dict[str, float] = {}
     if isinstance(network, AdversarialAutoencoder):
         train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
-        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_CODES]
+        n_codes = min(N_CODES, max(N_REFERENCES, _VALUES // network.latent_dim))
+        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:n_codes]
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
         if network.config["architecture"] == "pca":
             linear = network.without_residuals()
-            floor = _faithfulness(linear, test.images, black_box)
-            if not _is_better(network, linear, val, black_box):
-                rank_zero_info("the training has not become better than principal components: these are kept")
-                network = linear
+            floor = _of_decoded(linear, test.images, in_batches(linear.encode, test.images), black_box)
+            network, val_codes = _better(network, linear, val, black_box)
+        else:
+            val_codes = in_batches(network.encode, val)
         codes = in_batches(network.encode, train_images[rows])
-        val_codes = in_batches(network.encode, val)
         network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
         test_codes = in_batches(network.encode, test.images)
         metrics = measure_autoencoder(network, test, test_codes, black_box)
@@ -197,17 +200,20 @@ def _of_decoded(
     return metrics
 
 
-def _faithfulness(network: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None) -> dict[str, float]:
-    return _of_decoded(network, images, in_batches(network.encode, images), black_box)
-
-
-def _is_better(
+def _better(
     network: AdversarialAutoencoder, linear: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None
-) -> bool:
-    """Whether a trained network draws unseen images no worse than what it started from, and keeps no fewer labels."""
-    trained, start = (_faithfulness(part, images, black_box) for part in (network, linear))
+) -> tuple[AdversarialAutoencoder, Tensor]:
+    """The trained network if it draws unseen images no worse than what it started from, and keeps no fewer labels; else
+    the start. With it, the codes that it gives to these images.
+    """
+    codes, start_codes = (in_batches(part.encode, images) for part in (network, linear))
+    trained = _of_decoded(network, images, codes, black_box)
+    start = _of_decoded(linear, images, start_codes, black_box)
     kept = "label_preservation_balanced"
-    return trained["rmse_255"] <= start["rmse_255"] and trained.get(kept, 1.0) >= start.get(kept, 1.0)
+    if trained["rmse_255"] <= start["rmse_255"] and trained.get(kept, 1.0) >= start.get(kept, 1.0):
+        return network, codes
+    rank_zero_info("the training has not become better than principal components: these are kept")
+    return linear, start_codes
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
