@@ -22,7 +22,8 @@ from .run_folder import latent_dim_of
 SIZES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 KEPT = 0.95  # share of the labels, each counted alike; from here on `verdict` calls an autoencoder good
 _SEEN = 0.5  # share of an image's variance without which it cannot be recognised; of all but one image in twenty
-_IMAGES = 2000  # that are judged
+_IMAGES = 2000  # that are judged, and fewer of large ones: each is drawn and judged once for every size
+_VALUES = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def latent_sizes(
 
     Args:
         train_images: uint8 (N, C, H, W).
-        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; the first 2,000 are judged.
+        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; the first 2,000 are judged, fewer of
+            more than 6,000 values.
         black_box: (N, C, H, W) in [0, 1] to (N, K) scores.
         seed: of the random part of the training images that is looked at.
         wanted: share of the labels to be kept.
@@ -73,11 +75,12 @@ def latent_sizes(
     found = principal_components(train_images, SIZES[-1], seed)
     sizes = [k for k in SIZES if k <= len(found)] or [max(1, len(found))]
     shape: tuple[int, int, int] = (images.shape[1], images.shape[2], images.shape[3])
+    most = min(_IMAGES, max(1, _VALUES // images[0].numel()))
     labels: list[Tensor] = []
     again: dict[int, list[Tensor]] = {k: [] for k in sizes}
     left: dict[int, list[Tensor]] = {k: [] for k in sizes}
     with torch.no_grad():
-        for batch in unit_batches(images[:_IMAGES], 250):
+        for batch in unit_batches(images[:most], 250):
             labels.append(black_box(batch).argmax(dim=1))
             coordinates = found.coordinates(batch)
             variance = (batch - batch.mean(dim=(2, 3), keepdim=True)).square().sum(dim=(1, 2, 3))

@@ -1,7 +1,5 @@
 """Words for options: which ones each effort means, and who wins."""
 
-from types import SimpleNamespace
-
 import pytest
 import yaml
 from support.paths import ROOT
@@ -100,13 +98,13 @@ def test_an_effort_reaches_both_trainings_and_what_the_user_gives_wins(given):
 
 @pytest.mark.parametrize("effort", ["fast", "best"])
 def test_what_an_effort_means_is_what_a_training_is_given_and_records(given, effort):
-    step, (recipe, *options) = "autoencoder", given(f"--{effort}")[1]
+    recipe, *options = given(f"--{effort}")[1]
     config = parse([f"--config={recipe}", *options, "--black_box=digits-cnn", "--model.latent_dim=2"]).config
     wanted = yaml.safe_load(FOLDER.read_text())["efforts"][effort]
     recorded = trained_options(config, "x")
-    for name, value in (wanted["trainer"] | wanted.get(step, {}).get("trainer", {})).items():
-        assert recorded["trainer"][name] == value
-        assert type(recorded["trainer"][name]) is type(value), "1.0 is all batches, 1 is one"
+    for part, name, value in [(p, n, v) for p in ("trainer", "data") for n, v in wanted.get(p, {}).items()]:
+        assert recorded[part][name] == value
+        assert type(recorded[part][name]) is type(value), "1.0 is all batches, 1 is one"
 
 
 def test_two_efforts_are_refused_before_anything_is_read(given, tmp_path):
@@ -115,8 +113,9 @@ def test_two_efforts_are_refused_before_anything_is_read(given, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_epoch_is_bounded_however_many_images_there_are():
-    for step in STEPS:
-        trainer = SimpleNamespace(**yaml.safe_load((FOLDER.parent / f"folder-{step}.yaml").read_text())["trainer"])
-        assert isinstance(trainer.limit_train_batches, int), "batches, not a share of them"
-        assert isinstance(trainer.limit_val_batches, int)
+def test_an_epoch_of_the_recipes_is_bounded_however_many_images_there_are():
+    options = [yaml.safe_load((FOLDER.parent / f"folder-{step}.yaml").read_text()) for step in STEPS]
+    for data, trainer in ((step["data"], step["trainer"]) for step in options):
+        assert 30 <= data["max_values"] // (data["batch_size"] * 3 * 64 * 64) <= 40, "15,000 images in 5 minutes"
+        assert data["max_values"] // (data["batch_size"] * 3 * 32 * 32) >= 123, "all traffic signs"
+        assert isinstance(trainer["limit_val_batches"], int), "batches, not a share of them"
