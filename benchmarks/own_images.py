@@ -3,12 +3,16 @@
     python benchmarks/own_images.py signs --data_dir DIR --seed 0
 
 ``signs`` and ``cells`` are folders of colour pictures (docs/own-images.md: ``abele train training/folder.yaml``),
-``shapes`` are drawn here; another name is a data set, whose autoencoder is trained by ``folder-autoencoder.yaml``.
-A second classifier of other widths and another seed judges counter-exemplars. Figures are of the test split, the images
-that are explained drawn at random; they are added to ``results/own-images.json``.
+``shapes`` and ``many-shapes`` (15,000) are drawn here; another name is a data set, whose autoencoder is trained by
+``folder-autoencoder.yaml``. A second classifier of other widths and another seed judges counter-exemplars. Figures are
+of the test split, the images that are explained drawn at random; they are added to ``results/own-images.json``.
+What an effort takes and reaches, with nothing explained:
+
+    python benchmarks/own_images.py many-shapes --effort fast
 """
 
 import json
+import resource
 import subprocess
 import sys
 import tarfile
@@ -35,6 +39,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "own-images.json"
 TOP = 0.15  # share of the pixels that are blurred
 JUDGES = {"pneumoniamnist": "pneumoniamnist-cnn", "cifar10-jpeg": "cifar10-jpeg-cnn"}
+
+DRAWN = {"shapes": 200, "many-shapes": 5000}  # pictures of each kind
 
 
 def draw_shapes(folder: Path, n: int = 200, side: int = 64) -> None:
@@ -64,14 +70,16 @@ def pictures_of(name: str, data_dir: Path, place: Path) -> Path | None:
             archive.extractall(place, filter="data")
     elif name == "cells" and not folder.exists():
         subprocess.run([sys.executable, data_dir / "cells" / "prepare.py", folder, "48"], check=True)
-    elif name == "shapes" and not folder.exists():
-        draw_shapes(folder)
-    return folder if name in ("signs", "cells", "shapes") else None
+    elif name in DRAWN and not folder.exists():
+        draw_shapes(folder, DRAWN[name])
+    return folder if name in ("signs", "cells", *DRAWN) else None
 
 
-def train(name: str, data_dir: Path, place: Path, seed: int, options: list[str]) -> tuple[str, Path, str, float]:
+def train(
+    name: str, run: str, data_dir: Path, place: Path, seed: int, options: list[str]
+) -> tuple[str, Path, str, float]:
     """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; what is there is not trained again."""
-    runs, run = place / "runs", f"{name}-{seed}"
+    runs = place / "runs"
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={runs}", f"--seed_everything={seed}", *options]
     folder, start = pictures_of(name, data_dir, place), time.process_time()
     autoencoder = runs / run / "checkpoint"
@@ -153,38 +161,46 @@ def explain(
 
 def run(
     name: str, data_dir: str = "../shared/data", seed: int = 0, images: int = 40, place: str = "runs/own-images",
-    second: bool = True, out: str = str(RESULTS), options: list[str] = [],  # noqa: B006 - never changed
+    second: bool = True, effort: str | None = None, out: str = str(RESULTS),
+    options: list[str] = [],  # noqa: B006 - never changed
 ) -> None:  # fmt: skip
     """Train, measure, add to the results.
 
     Args:
-        name: signs, cells, shapes, pneumoniamnist or cifar10-jpeg.
+        name: signs, cells, shapes, many-shapes, pneumoniamnist or cifar10-jpeg.
         data_dir: folder of the data sets.
         seed: of splits, trainings and images.
         images: number of test images that are explained.
         place: where pictures and trainings are kept.
         second: judge counter-exemplars by a second classifier, which is trained for that.
+        effort: fast, good or best, of a folder of pictures: the training alone is measured, nothing is explained.
         out: file of the results.
         options: further options of the training.
     """
     torch.set_num_threads(1)
     where, folder = Path(data_dir), Path(place)
     folder.mkdir(parents=True, exist_ok=True)
-    data, checkpoint, judge, seconds = train(name, where, folder, seed, options)
+    key = f"{name}-{seed}" if effort is None else f"{name}-{seed}-{effort}"
+    options = options if effort is None else [f"--{effort}", *options]
+    data, checkpoint, judge, seconds = train(name, key, where, folder, seed, options)
     manifest = read_manifest(checkpoint)
-    judges = second_classifier(data, where, folder, f"{name}-{seed}", seed) if second else None
-    explained = explain(data, where, load_autoencoder(checkpoint), load_classifier(judge), judges, images, seed)
     row = {
         "k": manifest.config["latent_dim"],
         "training_seconds": manifest.training_seconds,
         "cpu_seconds": round(seconds, 1),
         "autoencoder": manifest.metrics,
         "principal_components": manifest.floor,
-        "explanations": {key: round(value, 4) for key, value in explained.items()},
     }
+    if effort is None:
+        judges = second_classifier(data, where, folder, key, seed) if second else None
+        explained = explain(data, where, load_autoencoder(checkpoint), load_classifier(judge), judges, images, seed)
+        row["explanations"] = {part: round(value, 4) for part, value in explained.items()}
+    else:
+        row["accuracy"] = read_manifest(judge).metrics["accuracy"]
+        row["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     path = Path(out)
     rows = json.loads(path.read_text()) if path.exists() else {}
-    rows[f"{name}-{seed}"] = row
+    rows[key] = row
     write_json(path, dict(sorted(rows.items())))
     print(json.dumps(row, indent=1))
 

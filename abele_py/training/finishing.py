@@ -1,5 +1,6 @@
 """What follows a training: calibrate on ``val``, measure on ``test``, write the checkpoint folder and its pictures."""
 
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -34,9 +35,7 @@ from .latent_size import LatentSizes
 from .model_card import card
 
 N_REFERENCES = 2000
-_VALUES = (
-    10**6
-)  # of the codes that the mixture is fitted to: more coordinates take longer, each code and each component
+_VALUES = 25_000_000  # of the images that a mixture is fitted to: refining the codes of large ones takes longer
 _PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn", "python")
 
 
@@ -76,7 +75,7 @@ def finalize(
     floor: dict[str, float] = {}
     if isinstance(network, AdversarialAutoencoder):
         train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
-        n_codes = min(N_CODES, max(N_REFERENCES, _VALUES // network.latent_dim))
+        n_codes = min(N_CODES, max(N_REFERENCES, _VALUES // math.prod(data.image_shape)))
         rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:n_codes]
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
         if network.config["architecture"] == "pca":

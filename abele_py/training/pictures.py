@@ -19,6 +19,7 @@ from ..models.adversarial import AdversarialAutoencoder
 from ..models.mixture import Mixture
 
 COLUMNS = 11
+WALKS = 64  # coordinates that a picture shows; more would take long, and nobody looks at so many
 REACH = 3.0  # of a walk along one axis: 99.7 % of the prior lies within
 
 # pixels
@@ -58,6 +59,9 @@ def samples(network: AdversarialAutoencoder) -> bytes:
 def traversals(network: AdversarialAutoencoder) -> bytes:
     """What each latent coordinate changes: from one generated image, one coordinate at a time goes from -3 to 3.
 
+    Of more than 64 coordinates the first 64 are shown; those of the architecture ``pca`` begin as the
+    largest principal components.
+
     The walks start from a sample of the mixture, or of the prior where there is none (of several, the one at the most
     usual distance from the origin), not from the origin itself: a normal distribution of many coordinates has next to
     nothing there, and its image is a blur of all classes.
@@ -66,11 +70,12 @@ def traversals(network: AdversarialAutoencoder) -> bytes:
     distances = candidates.norm(dim=1)
     start = candidates[(distances - distances.median()).abs().argmin()]
     steps = torch.linspace(-REACH, REACH, COLUMNS)
-    walks = start.repeat(network.latent_dim, COLUMNS, 1)
-    for axis in range(network.latent_dim):
+    shown = min(WALKS, network.latent_dim)
+    walks = start.repeat(shown, COLUMNS, 1)
+    for axis in range(shown):
         walks[axis, :, axis] = steps
     images = network.decode(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
-    rows = [f"z{axis} ({value:+.1f})" for axis, value in enumerate(start.tolist())]
+    rows = [f"z{axis} ({value:+.1f})" for axis, value in enumerate(start[:shown].tolist())]
     title = "One coordinate at a time from -3 to 3, the others as in one generated image (their values: left)"
     return drawn([Block(images, title, rows, [f"{round(step, 1) + 0.0:.1f}" for step in steps.tolist()])])
 

@@ -295,6 +295,13 @@ def test_walks_change_one_coordinate_at_a_time(network, blocks):
         torch.testing.assert_close(block.images[axis], network.decode(latents), atol=0.02, rtol=0)
 
 
+def test_of_many_coordinates_the_first_ones_walk(network, blocks, monkeypatch):
+    monkeypatch.setattr(pictures, "WALKS", 2)
+    pictures.traversals(network)
+    assert blocks[0].images.shape == (2, 11, 1, 8, 8)
+    assert [name.partition(" ")[0] for name in blocks[0].rows] == ["z0", "z1"]
+
+
 def test_samples_show_the_mixture_where_there_is_one(network, blocks):
     pictures.samples(network)
     assert [block.title for block in blocks] == ["Samples of the prior N(0, I)"]

@@ -306,12 +306,11 @@ def test_any_option_can_be_overridden(tmp_path):
     ("recipe", "given"),
     [
         ("digits-autoencoder", []),
-        ("digits-cnn", []),
-        ("folder-autoencoder", ["--data.data_set=digits", "--black_box=digits-cnn", "--model.hidden=[16]"]),
         (
             "digits-cnn",
             ["--trainer.limit_train_batches=1.0", "--data.batch_size=10", f"--data.max_values={40 * 28**2}"],
         ),
+        ("folder-autoencoder", ["--data.data_set=digits", "--black_box=digits-cnn", "--model.hidden=[16]"]),
     ],
 )
 def test_resumed_training_ends_where_an_uninterrupted_one_ends(recipe, given, tmp_path):
