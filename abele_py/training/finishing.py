@@ -31,6 +31,7 @@ from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
 from ..provenance import versions
 from . import pictures
+from .data_module import EVALUATED
 from .latent_size import LatentSizes
 from .model_card import card
 
@@ -185,7 +186,7 @@ def _of_decoded(
 ) -> dict[str, float]:
     """How decoded codes compare with their images, uint8: labels kept, if there are several to keep, and pixels."""
     labels, again, errors = [], [], []
-    for batch, codes in zip(unit_batches(images, 1000), latents.split(1000), strict=True):
+    for batch, codes in zip(unit_batches(images, EVALUATED), latents.split(EVALUATED), strict=True):
         decoded = network.decode(codes)
         errors.append(rmse(batch, decoded) ** 2 * len(batch))
         if black_box is not None:
@@ -215,7 +216,7 @@ def _better(
     return linear, start_codes
 
 
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = EVALUATED) -> Tensor:
     """What a function of float images (N, C, H, W) in [0, 1] answers to uint8 images, without gradients."""
     with torch.no_grad():
         return torch.cat([function(batch) for batch in unit_batches(images, size)])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.mixture import Mixture
+from .data_module import EVALUATED
 
 COLUMNS = 11
 WALKS = 64  # coordinates that a picture shows; more would take long, and nobody looks at so many
@@ -100,13 +101,13 @@ def reconstructions(
         black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities.
         class_names: K names.
     """
-    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
+    decoded = torch.cat([network.decode(part) for part in latents.split(EVALUATED)])
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: 3 * COLUMNS].sort().values
     errors = (decoded - images).square().flatten(1).mean(dim=1).sqrt()
     words = [f"error\n{255 * error:.0f} of 255" for error in errors.tolist()]
     worst, title = errors.argsort(descending=True), "The largest errors"
     if black_box is not None:
-        scores, again = (torch.cat([black_box(part) for part in x.split(1000)]) for x in (images, decoded))
+        scores, again = (torch.cat([black_box(part) for part in x.split(EVALUATED)]) for x in (images, decoded))
         labels, labels_again = scores.argmax(dim=1), again.argmax(dim=1)
         names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}." for name in class_names]
         words = [f"{names[a]}\n\u2192 {names[b]}" for a, b in zip(labels.tolist(), labels_again.tolist(), strict=True)]
