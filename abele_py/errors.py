@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST_NAME = 100  # letters of a name in an error
+MOST_NAMES = 50  # in an error; there may be a thousand classes
 
 
 class AbeleError(Exception):
@@ -71,7 +72,9 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNam
     close = difflib.get_close_matches(given.casefold(), folded, n=1)
     hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
     shown = repr(given) + "…" * (len(str(name)) > LONGEST_NAME)
-    return UnknownNameError(f"got {kind} {shown}; expected one of: {', '.join(names) or 'none'}.{hint}")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    listed = f"{', '.join(names[:MOST_NAMES]) or 'none'}{more}"
+    return UnknownNameError(f"got {kind} {shown}; expected one of: {listed}.{hint}")
 
 
 def missing_extra(error: ModuleNotFoundError, needed_by: str, extra: str) -> MissingExtraError:

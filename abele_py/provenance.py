@@ -50,6 +50,20 @@ def origin_of(model: Any) -> dict[str, Any]:
     return found | {"files": hashes_of(*_source_of(type(model)))}
 
 
+def origin_of_image(image: Any) -> dict[str, Any]:
+    """What an image is, as JSON: ``shape`` and ``sha256`` of the tensor."""
+    return {"shape": list(image.shape), "sha256": hash_of_array(image)}
+
+
+def merged(known: Any, more: Any) -> Any:
+    """What is known with what more is told: dictionaries and lists of one length part by part, all else replaced."""
+    if isinstance(known, Mapping) and isinstance(more, Mapping):
+        return {**known, **{name: merged(known.get(name), value) for name, value in more.items()}}
+    if isinstance(known, list) and isinstance(more, list) and len(known) == len(more):
+        return [merged(*both) for both in zip(known, more, strict=True)]
+    return more
+
+
 def hash_of_array(values: Any) -> str:
     """The sha256 of an array's or tensor's shape, type and bytes, row by row."""
     array = values.detach().cpu().contiguous() if hasattr(values, "detach") else values

@@ -9,7 +9,6 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def explained(page: Page, index: int) -> float:
 
     def explain() -> None:
         page.get_by_role("button", name="Explain").click()
-        page.locator("h2", has_text=f"in digits:test:{index}").wait_for()
+        page.locator("h2", has_text=f"for digits:test:{index}").wait_for()
         page.frame_locator(f"iframe[title$='digits:test:{index}']").locator("h1").wait_for()
 
     return seconds(explain)
@@ -67,7 +66,7 @@ def served(images: Sequence[int]) -> tuple[float, float, list[float]]:
             opened = time.perf_counter() - start
             return told, opened, [explained(page, index) for index in images]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # Ctrl+C is ignored by what a script starts in its background
             process.wait(30)
             browser.close()
 

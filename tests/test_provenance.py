@@ -8,7 +8,7 @@ import torch
 from sklearn.tree import DecisionTreeClassifier
 from support.worlds import soft
 
-from abele_py.provenance import hash_of_array, hashes_of, now, origin_of, remember, versions
+from abele_py.provenance import hash_of_array, hashes_of, merged, now, origin_of, remember, versions
 
 
 def test_a_network_is_told_by_its_weights():
@@ -68,3 +68,12 @@ def test_time_and_versions():
         "torch": torch.__version__.partition("+")[0],
         "no-such-package": None,
     }
+
+
+def test_more_is_told_part_by_part():
+    known = {"a": 1, "images": [{"x": 1}, {"x": 2}], "box": {"name": "b"}}
+    told = merged(known, {"a": 3, "images": [{"y": 4}, {"x": 5}], "box": {"files": {}}, "time": "t"})
+    images = [{"x": 1, "y": 4}, {"x": 5}]
+    assert told == {"a": 3, "images": images, "box": {"name": "b", "files": {}}, "time": "t"}
+    assert known == {"a": 1, "images": [{"x": 1}, {"x": 2}], "box": {"name": "b"}}
+    assert merged({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -29,7 +29,7 @@ from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
 from ..parameters import ClassNames, Count, Number, SmallSeed, between, checked
-from ..provenance import versions
+from ..provenance import merged, origin_of, origin_of_image, versions
 from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Comparison:
             are read from one explanation, and each has the time of the whole explanation.
         left_out: methods without maps, and why.
         params: seed and versions.
+        provenance: what was compared, as JSON: ``black_box``, ``autoencoder`` and, in a list, ``images``; as of an
+            :class:`~abele_py.Explanation`. None in files of a time when none was noted.
     """
 
     images: Tensor
@@ -64,9 +66,14 @@ class Comparison:
     seconds: dict[str, Tensor]
     left_out: dict[str, str]
     params: dict[str, Any]
+    provenance: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def with_provenance(self, **more: Any) -> "Comparison":
+        """A copy whose ``provenance`` says more, as of an :class:`~abele_py.Explanation`."""
+        return replace(self, provenance=merged(self.provenance or {}, more))
 
     @checked
     def predicted(self, index: Number, width: Count = 60) -> str:
@@ -134,7 +141,7 @@ class Comparison:
         """
         arrays = self._arrays()
         arrays |= {f"seconds.{name}": values for name, values in self.seconds.items()}
-        rest = {name: getattr(self, name) for name in ("class_names", "titles", "left_out", "params")}
+        rest = {name: getattr(self, name) for name in ("class_names", "titles", "left_out", "params", "provenance")}
         path = Path(path)
         write_npz(path, arrays, {"comparison": {"schema": SCHEMA, "methods": list(self.maps), **rest}})
         return path
@@ -259,6 +266,11 @@ def compare(
             "black_box_answers": box.answers,
             "sources": {name: method.source for name, method in chosen.items()},
             "versions": versions("abele-py", "torch", "numpy", "scikit-learn", "captum", "scikit-image"),
+        },
+        provenance={
+            "black_box": origin_of(black_box),
+            "autoencoder": origin_of(autoencoder),
+            "images": [origin_of_image(image) for image in batch],
         },
     )
 

@@ -19,7 +19,7 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import check_out, free_name, has_array, told, write_block, write_figure, writing_to
+from .results import check_out, free_name, has_array, of_command, renamed, write_block, write_figure, writing_to
 
 if TYPE_CHECKING:
     from ..attribution.comparison import Comparison
@@ -70,7 +70,7 @@ def run_compare(options: Namespace, write: Write) -> None:
         batch_size=options.batch_size,
         class_names=names_in(options.class_names) or class_names,
         progress=True,
-    )
+    ).with_provenance(images=[one.origin for one in given], **of_command(options))
     wanted = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
     out = Path(options.out)
     with writing_to(out):
@@ -78,7 +78,7 @@ def run_compare(options: Namespace, write: Write) -> None:
         figure, maps = (out / f"{name}-comparison{suffix}" for suffix in (".png", ".npz"))
         comparison.save(maps)
         write_figure(figure, comparison.plot(options.overlay))
-    lines = [str(comparison), *told(wanted, name, out)]
+    lines = [str(comparison), *renamed(wanted, name, out)]
     write_block(", ".join(names), "\n".join(lines), {"figure": figure, "maps": maps}, write)
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -21,7 +21,17 @@ from .options import (
     image_of,
     names_in,
 )
-from .results import check_out, free_name, has_array, told, write_block, write_figure, write_text, writing_to
+from .results import (
+    check_out,
+    free_name,
+    has_array,
+    of_command,
+    renamed,
+    write_block,
+    write_figure,
+    write_text,
+    writing_to,
+)
 
 if TYPE_CHECKING:
     from ..explanation.explanation import Explanation
@@ -77,7 +87,9 @@ def run_explain(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         preset=options.preset,
     )
-    explained = ((one.name, _told(explainer.explain(one.image, options.target), options, one.origin)) for one in given)
+    explained = (
+        (one.name, explainer.explain(one.image, options.target).with_provenance(image=one.origin)) for one in given
+    )
     _report(explained, options, options.html, write)
 
 
@@ -107,21 +119,11 @@ def run_demo(options: Namespace, write: Write) -> None:
     generator = torch.Generator().manual_seed(options.seed)
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
     explained = (
-        (f"digits-test-{i}", _told(explainer.explain(to_unit(images.images[i])), options, {"specification": spec}))
+        (f"digits-test-{i}", explanation.with_provenance(image={"specification": f"digits:test:{i}"}))
         for i in chosen
-        for spec in [f"digits:test:{i}"]
+        for explanation in [explainer.explain(to_unit(images.images[i]))]
     )
     _report(explained, options, True, write)
-
-
-def _told(explanation: "Explanation", options: Namespace, origin: dict[str, Any]) -> "Explanation":
-    """The explanation, whose provenance says too where the image comes from, when, and by which command."""
-    from ..provenance import command_of, now, versions
-
-    packages = versions("abele-py", "python", "torch", "numpy", "scipy", "scikit-learn", "pillow")
-    return explanation.with_provenance(
-        image=origin, time=now(), command=command_of(options.arguments), versions=packages
-    )
 
 
 def _report(explained: "Iterable[tuple[str, Explanation]]", options: Namespace, html: bool, write: Write) -> None:
@@ -134,7 +136,8 @@ def _report(explained: "Iterable[tuple[str, Explanation]]", options: Namespace, 
 
     out, in_short = Path(options.out), options.get("json") == "summary"
     found: dict[str, Explanation] = {}
-    for wanted, explanation in explained:
+    for wanted, told in explained:
+        explanation = told.with_provenance(**of_command(options))
         with writing_to(out):
             endings = [f"-explanation{_SUFFIXES[kind]}" for kind in ("explanation", "figure", "JSON", "page")]
             name = free_name(out, wanted, endings, partial(_holds, explanation), tuple(found))
@@ -147,7 +150,7 @@ def _report(explained: "Iterable[tuple[str, Explanation]]", options: Namespace, 
                 explanation.to_html(files["page"], title=name)
             else:
                 del files["page"]
-        write_block(name, "\n".join([str(explanation), *told(wanted, name, out, tuple(found))]), files, write)
+        write_block(name, "\n".join([str(explanation), *renamed(wanted, name, out, tuple(found))]), files, write)
         found[name] = explanation
     if html and len(found) > 1:
         with writing_to(out):

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
 
 from ..errors import AbeleError, ParameterError, PlaceError
 from ..places import alone
@@ -98,7 +100,15 @@ def has_array(path: Path, name: str, array: "Tensor") -> bool:
         return False
 
 
-def told(name: str, found: str, out: Path, taken: Sequence[str] = ()) -> list[str]:
+def of_command(options: Namespace) -> dict[str, Any]:
+    """What the provenance of a result says of the command that made it: when, which, by which versions."""
+    from ..provenance import command_of, now, versions
+
+    packages = versions("abele-py", "python", "torch", "numpy", "scipy", "scikit-learn", "pillow")
+    return {"time": now(), "command": command_of(options.arguments), "versions": packages}
+
+
+def renamed(name: str, found: str, out: Path, taken: Sequence[str] = ()) -> list[str]:
     """What to say of a name that got a number because another run has left results under it."""
     return [] if found == name or name in taken else [f"{name} in {out} is another result, which is kept"]
 

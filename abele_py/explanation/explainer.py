@@ -25,7 +25,7 @@ from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
-from ..provenance import hash_of_array, origin_of, versions
+from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import NOT_TYPICAL, notes_on
@@ -230,7 +230,7 @@ class Abele:
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
             traversals=traversals,
-            provenance=self._origin | {"image": {"shape": list(x.shape), "sha256": hash_of_array(x)}},
+            provenance=self._origin | {"image": origin_of_image(x)},
         )
         noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(x, z))))
         return replace(noted, verdicts=verdicts_on(noted))

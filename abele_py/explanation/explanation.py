@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 from ..files import read_npz, same_arrays, write_bytes, write_npz
 from ..parameters import checked
+from ..provenance import merged
 from ..reading import parse_json
 from .options import Options
+from .others import other_labels
 from .serialization import decode, encode, lists, with_schema
 from .summary import summary_of
 
@@ -96,13 +98,9 @@ class Explanation:
         """A copy whose ``provenance`` says more, such as ``time=now(), image={"name": "7.png"}``.
 
         Args:
-            more: what JSON can say. A dictionary is added to the one of that name.
+            more: what JSON can say. A dictionary is added to the one of that name, part by part.
         """
-        told = dict(self.provenance or {})
-        for name, value in more.items():
-            known = told.get(name)
-            told[name] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
-        return replace(self, provenance=told)
+        return replace(self, provenance=merged(self.provenance or {}, more))
 
     @property
     def fidelity(self) -> float:
@@ -258,7 +256,8 @@ class Explanation:
         return f" (probability {probability}{'' if score == probability else f', score {score}'})"
 
     def __str__(self) -> str:
-        t = self.trust
+        t, others = self.trust, other_labels(self)
+        found = [self.name(y) for y in self.counter_exemplars.labels.tolist() if y in others.shown]
         always = self.label if t.constant_label is None else t.constant_label
         lines = [
             f"label {self.name(self.label)}{self._certainty()}",
@@ -270,9 +269,9 @@ class Explanation:
                 else [f"typicality {t.typicality:.2f}, from 0 (hardly an image like it) to 1"]
             ),
             f"rule: {self.rule.words(self.name)}",
-            *(f"counterfactual rule: {c.words(self.name)}" for c in self.counterfactual_rules),
-            f"{len(self.exemplars)} exemplars; counter-exemplars: "
-            + (", ".join(self.name(y) for y in self.counter_exemplars.labels.tolist()) or "none"),
+            *(f"counterfactual rule: {c.words(self.name)}" for c in others.rules),
+            f"{len(self.exemplars)} exemplars; counter-exemplars: {', '.join(found) or 'none'}",
+            *([others.hint] if others.hint else []),
             *(f"can I believe this? {HEADLINES[whole.grade]}" for whole in self.verdicts[:1]),
             *(f"{verdict.part}: {ANSWERS[verdict.grade]}. {verdict.text}" for verdict in self.verdicts[1:]),
             *(f"note: {note.text}" for note in self.notes),

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..explanation.others import OtherLabels, other_labels
 from ..explanation.trust import ANSWERS
 from ..surrogate.rules import Condition
 from . import sentences
@@ -154,15 +155,12 @@ def counter_exemplar_card(e: Explanation, label: int) -> Html:
         none = tag("p", "No image with this label was found.")
         return tag("article", heading, _if(e, label), none, class_="card", id=f"to-{label}")
     i, n = rows[0], c.path_labels.shape[1]
-    facts = [f"Distance {float(c.distances[i]):.2f} in the latent space"]
-    facts += [] if c.scores is None else [f"probability {sentences.score(e.probabilities(c.scores)[i, label])}"]
-    facts += [] if (t := e.counter_exemplar_typicality) is None else [f"typicality {float(t[i]):.2f}"]
     since = n - int((c.path_labels[i] == label).flip(0).long().cumprod(0).sum())
     end = picture(e, c.images[i], f"Counter-exemplar: predicted as {name}")
     return tag(
         "article",
         heading,
-        tag("p", ", ".join(facts), f". Predicted as {name} from step {since} of {n - 1} on."),
+        tag("p", _facts(e, i, label), f". Predicted as {name} from step {since} of {n - 1} on."),
         _if(e, label),
         tag(
             "div",
@@ -183,6 +181,42 @@ def counter_exemplar_card(e: Explanation, label: int) -> Html:
         class_="card",
         id=f"to-{label}",
     )
+
+
+def farther_labels(e: Explanation, others: OtherLabels) -> Html:
+    """The labels that have no card, folded away: of each a picture and the rule, without the way, which takes room."""
+    c, room = e.counter_exemplars, _room(e)
+    found = {label: i for i, label in enumerate(c.labels.tolist())}
+    rows = []
+    for label in others.rest:
+        name, i = e.name(label), found.get(label)
+        end = None if i is None else picture(e, c.images[i], f"Counter-exemplar: predicted as {name}", room)
+        facts = "No image with this label was found" if i is None else _facts(e, i, label)
+        rows.append(
+            tag(
+                "tr",
+                tag("th", name, scope="row"),
+                tag("td", end, style="min-width:5rem;max-width:5rem"),
+                tag("td", tag("p", facts, "."), _if(e, label)),
+            )
+        )
+    held = "The explanation holds the ways to these counter-exemplars too (counter_exemplars.paths)."
+    return tag(
+        "details",
+        tag("summary", f"Show {others.more}, farther away"),
+        tag("p", held, class_="hint"),
+        tag("table", rows, class_="checks"),
+        id="farther",
+    )
+
+
+def _facts(e: Explanation, i: int, label: int) -> str:
+    """How far a counter-exemplar is, and how much it is one."""
+    c = e.counter_exemplars
+    facts = [f"Distance {float(c.distances[i]):.2f} in the latent space"]
+    facts += [] if c.scores is None else [f"probability {sentences.score(e.probabilities(c.scores[i])[label])}"]
+    facts += [] if (t := e.counter_exemplar_typicality) is None else [f"typicality {float(t[i]):.2f}"]
+    return ", ".join(facts)
 
 
 def _frames(
@@ -228,8 +262,9 @@ def _if(e: Explanation, label: int) -> Html | None:
     rule = next((rule for rule in e.counterfactual_rules if rule.label == label), None)
     if rule is None:
         n, of = int((e.neighborhood.labels == label).sum()), len(e.neighborhood)
-        return tag("p", f"No rule leads to it: of the {of} images the rules were learned from, {n} have this label.")
-    shown = {c.axis for c in e.rule.conditions} | (set() if e.traversals is None else set(e.traversals.axes.tolist()))
+        told = f"No rule leads to it: of the {of} images the rules were learned from, {n}"
+        return tag("p", f"{told} {'has' if n == 1 else 'have'} this label.")
+    shown = {c.axis for c in e.rule.conditions} if e.traversals is None else _walked(e)
     conditions: list[Content] = []
     for c in rule.changes:
         text = tag("code", c.words(e.name))
@@ -262,5 +297,13 @@ def _scores(e: Explanation, i: int, label: int) -> Html | None:
 
 def _room(e: Explanation) -> int:
     """Bytes for each picture, so that all together stay below :data:`FULL`."""
-    frames = e.counter_exemplars.path_labels.numel() + (0 if e.traversals is None else e.traversals.labels.numel())
-    return min(40_000, FULL // (frames + len(e.exemplars) + 3 * len(e.counter_exemplars) + 20))
+    c, t, others = e.counter_exemplars, e.traversals, other_labels(e)
+    shown = sum(label in others.shown for label in c.labels.tolist())
+    frames = shown * c.path_labels.shape[1] + (0 if t is None else len(_walked(e)) * t.labels.shape[1])
+    return min(40_000, FULL // (frames + len(e.exemplars) + 3 * shown + len(c) - shown + 20))
+
+
+def _walked(e: Explanation) -> set[int]:
+    """The coordinates with a strip on the page: those of the rule, and of rules for the labels that are shown."""
+    conditions = [*e.rule.conditions, *(c for rule in other_labels(e).rules for c in rule.changes)]
+    return {c.axis for c in conditions}

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..explanation.others import other_labels
 from .components import section
 from .html import Html, tag
 from .sentences import percent
@@ -25,9 +26,9 @@ def neighborhood_map(e: Explanation) -> Html:
     groups = [(e.name(y), i, points[n.labels == y]) for i, y in enumerate(own)]
     if rest:
         groups.append(("other labels", -1, points[torch.isin(n.labels, torch.tensor(rest))]))
-    c = e.counter_exemplars
+    c, others = e.counter_exemplars, other_labels(e)
     ends = (c.latents.double() - center) @ basis
-    marks = [(e.name(int(y)), end) for y, end in zip(c.labels, ends, strict=True)]
+    marks = [(e.name(y), end) for y, end in zip(c.labels.tolist(), ends, strict=True) if y in others.shown]
     told = f"Map of {len(n)} similar images around this one, marked by a star: " + ", ".join(
         f"{name} {len(p)}" for name, _, p in groups
     )
@@ -53,7 +54,8 @@ def neighborhood_map(e: Explanation) -> Html:
             "p",
             f"The black box was queried for {len(n)} images around this one. The map is the flat view of their "
             f"{n.latents.shape[1]}-dimensional latent space in which the labels lie farthest apart. {kept}; what is "
-            "near here may be far apart there. Star: this image. Rings: counter-exemplars.",
+            "near here may be far apart there. Star: this image. "
+            f"Rings: {'the nearest ' * bool(others.rest)}counter-exemplars.",
             tag("span", " A label's button shows it alone.", class_="scripted"),
         ),
         tag(

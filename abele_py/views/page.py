@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation.explanation import Explanation
+from ..explanation.others import other_labels
 from ..explanation.trust import ANSWERS
 from ..parameters import checked
 from . import sentences
@@ -17,6 +18,7 @@ from .components import (
     bars,
     counter_exemplar_card,
     document,
+    farther_labels,
     highest,
     legend,
     link,
@@ -177,9 +179,9 @@ def _no_strips() -> Html:
 
 
 def _further(e: Explanation) -> Html | None:
-    """Strips of coordinates that only counterfactual rules use."""
+    """Strips of coordinates that only counterfactual rules use; of the labels that are shown."""
     known = {c.axis for c in e.rule.conditions}
-    changes = [c for rule in e.counterfactual_rules for c in rule.changes if c.axis not in known]
+    changes = [c for rule in other_labels(e).rules for c in rule.changes if c.axis not in known]
     if not changes or e.traversals is None:
         return None
     axes = dict.fromkeys(c.axis for c in changes)
@@ -230,8 +232,8 @@ def _typical(values: Tensor | None, i: int) -> Html | None:
 
 
 def _others(e: Explanation) -> Html:
-    rules = [rule.label for rule in e.counterfactual_rules]
-    labels = list(dict.fromkeys([*e.counter_exemplars.labels.tolist(), *rules]))
+    others = other_labels(e)
+    labels = others.shown
     return section(
         "change",
         "What would change the prediction",
@@ -241,8 +243,15 @@ def _others(e: Explanation) -> Html:
             " For each label: the way from this image to a counter-exemplar, which is a near image that the black box "
             "predicts as that label, and what the black box predicts on the way.",
         ),
-        tag("p", "Go to: ", (link(f"#to-{label}", e.name(label)) for label in labels), class_="jump"),
+        tag(
+            "p",
+            "Go to: ",
+            (link(f"#to-{label}", e.name(label)) for label in labels),
+            link("#farther", others.more) if others.rest else None,
+            class_="jump",
+        ),
         tag("div", (counter_exemplar_card(e, label) for label in labels), class_="cards"),
+        farther_labels(e, others) if others.rest else None,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..attribution.comparison import Comparison
 from ..explanation.explanation import Explanation
+from ..explanation.others import other_labels
 from ..explanation.trust import ANSWERS, HEADLINES
 from ..parameters import between, checked
 from .sentences import belief, parts, percent
@@ -222,17 +223,17 @@ def _draw_exemplars(figure: SubFigure, e: Explanation) -> None:
 
 
 def _draw_counter_exemplars(figure: SubFigure, e: Explanation) -> None:
-    c = e.counter_exemplars
+    c, shown = e.counter_exemplars, other_labels(e).shown
     if len(c) == 0:
         return _heading(figure, "No counter-exemplars found")
-    found = "Counter-exemplars: near images that are predicted as another label"
+    rows = [(i, label) for i, label in enumerate(c.labels.tolist()) if label in shown]
+    some = f", the nearest {len(rows)} of {len(c)}" if len(rows) < len(c) else ""
+    found = f"Counter-exemplars: near images that are predicted as another label{some}"
     _heading(figure, f"{found}; below, what gets brighter (red) or darker (blue)")
-    images, maps = _row(figure, 2)
-    for i in range(min(len(c), COLUMNS)):
-        label = int(c.labels[i])
+    for images, maps, (i, label) in zip(*_row(figure, 2), rows, strict=False):
         score = "" if c.scores is None else f" ({float(e.probabilities(c.scores)[i, label]):.2f})"
-        show_image(images[i], c.images[i], f"{_short(e.name(label))}{score}")
-        show_saliency(maps[i], e.image, c.saliency[i])
+        show_image(images, c.images[i], f"{_short(e.name(label))}{score}")
+        show_saliency(maps, e.image, c.saliency[i])
 
 
 def _short(name: str, width: int = 13) -> str:
@@ -247,6 +248,8 @@ def _row(figure: SubFigure, rows: int) -> np.ndarray:
 
 
 def _rule_lines(e: Explanation) -> list[str]:
+    others = other_labels(e)
     lines = [f"Rule: {e.rule.words(e.name)}"]
-    lines += [f"It would be {c.words(e.name)}" for c in e.counterfactual_rules]
+    lines += [f"It would be {c.words(e.name)}" for c in others.rules]
+    lines += [others.hint] if others.hint else []
     return [part for line in lines for part in textwrap.wrap(line, 140, subsequent_indent="      ")]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..explanation import verdicts
 from ..explanation.explanation import Explanation
+from ..explanation.others import other_labels
 from ..explanation.trust import ANSWERS, Grade, Verdict
 from ..explanation.trust import HEADLINES as HEADLINES
 from ..explanation.verdicts import counted as counted
@@ -79,10 +80,12 @@ def evidence(e: Explanation) -> str:
 
 
 def change(e: Explanation) -> str:
-    """What would change the prediction: the labels of the counter-exemplars."""
-    names = [e.name(y) for y in e.counter_exemplars.labels.tolist()]
+    """What would change the prediction: the labels of the nearest counter-exemplars."""
+    found, shown = e.counter_exemplars.labels.tolist(), other_labels(e).shown
+    names = [e.name(y) for y in found if y in shown]
     if not names:
         return "No similar image with another label was found."
+    names += [f"{len(found) - len(names)} more"] if len(names) < len(found) else []
     more = f" Farther away: {enumeration(names[1:])}." if names[1:] else ""
     return f"The nearest image found with another label is predicted as {names[0]}.{more}"
 

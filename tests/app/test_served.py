@@ -78,7 +78,10 @@ def address(folder):
         pytest.fail(f"{line}{process.communicate()[1]}")
     yield found[1]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 0
     assert out == "abele app: ended\n"
     assert "foreign" not in err
@@ -259,7 +262,7 @@ def test_a_drawing_is_explained_for_a_target_and_its_code_is_moved(page):
 
     chosen(page, "What would make it ...", "3")
     page.get_by_role("button", name="Explain").click()
-    page.locator("h2", has_text="in drawing").wait_for()
+    page.locator("h2", has_text="for drawing").wait_for()
     frame.locator("#change >> text=predicted as 3").first.wait_for()
     page.wait_for_function("document.querySelectorAll('iframe.report').length == 1")
     with page.expect_download() as download:

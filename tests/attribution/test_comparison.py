@@ -191,6 +191,17 @@ def test_what_is_saved_is_read_back_exactly(tmp_path_factory, n, m, channels, sc
     assert content(Comparison.load(path)) == content(c)
 
 
+def test_a_comparison_tells_what_was_compared(tmp_path, comparison):
+    told = comparison.provenance
+    assert told["black_box"]["name"] == "support.worlds.soft"
+    assert told["autoencoder"]["type"] == "support.worlds.Identity"
+    assert told["images"] == [Abele(soft, Identity()).explain(image(0.6, 0.5)).provenance["image"]]
+    more = comparison.with_provenance(images=[{"specification": "a.png"}])
+    assert more.provenance["images"] == [told["images"][0] | {"specification": "a.png"}]
+    assert Comparison.load(more.save(tmp_path / "c.npz")).provenance == more.provenance
+    assert more.repeats(comparison), "the same question and answer"
+
+
 def test_arrays_stand_in_the_file_under_their_own_names(tmp_path, comparison):
     with np.load(comparison.save(tmp_path / "new" / "c.npz"), allow_pickle=False) as archive:
         assert set(archive.files) == {"comparison", "images", "labels", "scores"} | {

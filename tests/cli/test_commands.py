@@ -191,6 +191,8 @@ def test_several_images_are_compared_in_one_figure(pictures):
     assert len(over) == 3
     assert over.params["random_state"] == 3
     assert over.images[0].equal(over.images[2])
+    assert [told["specification"] for told in over.provenance["images"]] == ["seven.png", "digits:test:8", "seven.npy"]
+    assert over.provenance["command"] == shlex.join(["abele", *arguments, "--out", "over"])
     assert all(over.maps[name].equal(plain.maps[name]) for name in ("rise", "random-order"))
     pixels = [Path(out, "seven-and-2-more-comparison.png").read_bytes() for out in ("over", "plain")]
     assert pixels[0] != pixels[1]
@@ -353,9 +355,9 @@ def test_the_names_in_a_light_help_are_those_of_the_tables():
 @pytest.mark.slow
 def test_the_installed_command(here):
     command = Path(sys.executable).with_name("abele")
-    good = subprocess.run([command, "models"], capture_output=True, text=True, check=False)
+    good = subprocess.run([command, *EXPLAIN, *PAIR, *FEW], capture_output=True, text=True, check=False)
     assert good.returncode == 0, good.stderr
-    assert "digits-cnn" in good.stdout
+    written(here / "abele_out", "digits-test-7")
     bad = subprocess.run([command, "explain", "nowhere.png", *PAIR], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
     assert bad.stdout == ""

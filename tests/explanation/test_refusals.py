@@ -5,7 +5,7 @@ import torch
 from support.worlds import Counting, Identity, IdentityModule, image, soft
 
 from abele_py import Abele, compare
-from abele_py.errors import AutoencoderError, BlackBoxError, ImageError, ParameterError, UnknownNameError
+from abele_py.errors import AutoencoderError, BlackBoxError, ImageError, ParameterError, UnknownNameError, unknown_name
 from abele_py.models.autoencoder import Autoencoder
 
 
@@ -54,6 +54,15 @@ def test_impossible_options_are_refused_at_once(options):
 def test_unknown_names_are_refused_at_once(options):
     with pytest.raises(UnknownNameError, match="expected one of"):
         Abele(soft, Identity(), **options)
+
+
+def test_of_a_thousand_names_some_are_listed_and_the_closest_is_still_found():
+    names = [f"class-{i}" for i in range(1000)]
+    few, many = str(unknown_name("target", "Class-777", names[:50])), str(unknown_name("target", "Class-777", names))
+    assert all(name in few for name in names[:50])
+    assert "more" not in few
+    assert "class-49 and 950 more. Did you mean 'class-777'?" in many
+    assert "class-50" not in many
 
 
 def test_unknown_options_are_refused():

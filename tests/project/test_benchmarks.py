@@ -37,6 +37,9 @@ SMALLEST = {
     "app": Smallest("--images 7"),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
     "golden": Smallest("make OUT --parts smallest", ("golden.json",)),
+    "memory_format": Smallest(
+        "--classifiers ['digits-cnn'] --images 16 --turns 1 --out OUT/memory.json", ("memory.json",), slow=False
+    ),
     "mixture": Smallest(
         "--autoencoder digits --classifier digits-cnn --images 100 --out OUT", ("mixture-digits.json",)
     ),

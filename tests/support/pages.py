@@ -52,4 +52,4 @@ class Reader(html.parser.HTMLParser):
 def explained(black_box=quarters, pixels=(0.6, 0.8), autoencoder=None, **options):
     autoencoder = autoencoder or Identity()
     x = autoencoder.decode(torch.tensor([pixels]))[0]
-    return Abele(black_box, autoencoder, n_samples=100, **options).explain(x)
+    return Abele(black_box, autoencoder, **{"n_samples": 100, **options}).explain(x)

@@ -14,6 +14,7 @@ from support.worlds import Identity, always_one, hard, image, quarters
 
 from abele_py import Abele, Explanation, write_pages
 from abele_py.errors import ParameterError
+from abele_py.explanation.others import MOST_SHOWN, other_labels
 from abele_py.views import sentences
 from abele_py.views.components import document
 from abele_py.views.index import write_index
@@ -250,3 +251,63 @@ def test_an_index_of_an_explanation_without_counter_exemplars(tmp_path):
     e = Abele(always_one, Identity(), n_samples=50, class_names=HOSTILE).explain(image(0.6, 0.5))
     page = check(write_index({"x": e}, tmp_path).read_text(encoding="utf-8"))
     assert "No other label found." in page.text
+
+
+@pytest.fixture(scope="module")
+def many():
+    """36 labels, the squares of a board: rules for them have boundaries of many directions."""
+    return explained(
+        lambda x: ((x[:, 0, 0] * 5.99).long() * torch.tensor([6, 1])).sum(dim=1),
+        class_names=[f"square {i}" for i in range(36)],
+        n_samples=200,
+        neighborhood="mixture",
+    )
+
+
+def test_of_many_labels_the_nearest_have_cards_and_the_rest_are_folded_away(many):
+    others, c = other_labels(many), many.counter_exemplars
+    text = many.to_html()
+    page, (above, folded) = check(text, many), text.split('<details id="farther">')
+    folded = folded.partition("</details>")[0]
+    cards = [a["id"] for a in page.all("article")]
+    assert cards == [f"to-{y}" for y in others.shown]
+    assert above.count('href="#farther"') == 1
+    assert [a["href"] for a in page.all("a")].count(f"#to-{others.shown[-1]}") == 1
+    rest = Reader(folded)
+    assert [line for line in rest.lines().splitlines() if line in map(many.name, others.rest)] == [
+        many.name(y) for y in others.rest
+    ]
+    images = [a["alt"] for a in rest.all("img")]
+    assert images == [f"Counter-exemplar: predicted as {many.name(y)}" for y in c.labels.tolist() if y in others.rest]
+    assert f"Show {others.more}" in rest.text
+    assert all(c.words(many.name) in page.text for rule in many.counterfactual_rules for c in rule.changes)
+
+
+def test_of_many_labels_only_what_is_shown_takes_room(many):
+    """Ways, strips and rings are of the nearest labels; links lead to strips that are there (see check)."""
+    others, c = other_labels(many), many.counter_exemplars
+    page = check(many.to_html(), many)
+    alts = [picture["alt"] for picture in page.all("img")]
+    shown = sum(y in others.shown for y in c.labels.tolist())
+    assert 0 < shown < len(c)
+    assert sum(alt.startswith("step ") for alt in alts) == shown * c.path_labels.shape[1]
+    assert len([a for a in page.all("circle") if a.get("class") == "mark"]) == shown
+    axes = {x.axis for x in many.rule.conditions} | {x.axis for rule in others.rules for x in rule.changes}
+    assert axes < set(many.traversals.axes.tolist())
+    changes = {f"#c{x.axis}" for rule in others.rules for x in rule.changes}
+    assert changes <= {a["href"] for a in page.all("a")}
+    assert {a["id"] for a in page.all("div") if a.get("class") == "strip"} == {f"c{axis}" for axis in axes}
+    assert "Rings: the nearest counter-exemplars." in page.text
+
+
+def test_the_sentence_on_changes_names_the_nearest_and_counts_the_others(many):
+    names = [many.name(y) for y in many.counter_exemplars.labels.tolist()]
+    farther = ", ".join(names[1:MOST_SHOWN])
+    assert sentences.change(many).endswith(
+        f"predicted as {names[0]}. Farther away: {farther} and {len(names) - MOST_SHOWN} more."
+    )
+
+
+def test_a_page_of_few_labels_has_nothing_folded_away(digit_explanation):
+    assert "farther" not in {a.get("id") for a in Reader(digit_explanation.to_html()).all("details")}
+    assert "more label" not in digit_explanation.to_html()

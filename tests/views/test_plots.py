@@ -16,7 +16,8 @@ from support.paths import GOLDEN
 from support.worlds import Identity, always_one, hard, image, quarters
 
 from abele_py import Abele
-from abele_py.views.plots import show_image, show_saliency
+from abele_py.explanation.others import MOST_SHOWN, other_labels
+from abele_py.views.plots import COLUMNS, show_image, show_saliency
 
 
 def png(figure, dpi=60):
@@ -115,6 +116,20 @@ def test_notes_are_in_the_figure():
     text = " ".join(" ".join(texts(e.plot())).split())
     assert e.notes
     assert all(note.text in text for note in e.notes)
+
+
+def test_of_many_labels_the_figure_shows_the_nearest_and_says_so():
+    e = KINDS["30 classes"]()
+    others, c, found = other_labels(e), e.counter_exemplars, texts(e.plot())
+    shown = [y for y in c.labels.tolist() if y in others.shown]
+    assert MOST_SHOWN <= COLUMNS, "all have a place in the row"
+    assert any(f"the nearest {len(shown)} of {len(c)};" in text for text in found)
+    assert others.hint in found
+    assert sum(text.startswith("It would be ") for text in found) == len(others.rules) < len(e.counterfactual_rules)
+
+
+def test_of_few_labels_the_figure_says_nothing_of_more(figure):
+    assert not [text for text in texts(figure) if "more label" in text or "the nearest 1 of" in text]
 
 
 @pytest.mark.slow
