@@ -34,8 +34,9 @@ class ImageData(pl.LightningDataModule):
         seed: decides the order of the images, together with the number of the epoch.
         limit: use only the first images of each split.
         min_steps: an epoch passes over the images until there are at least this many batches; for small data sets.
-        max_values: an epoch ends once its batches hold this many values, colours of pixels, for large data sets: other
-            images follow in the next one. Time is bounded by values, not by steps: one of large images takes longer.
+        max_values: an epoch ends once its batches hold this many values, colours of pixels, and are at least
+            ``min_steps``, for large data sets: other images follow in the next one. Time is bounded by values, not by
+            steps: one of large images takes longer.
     """
 
     @checked
@@ -107,7 +108,7 @@ class EpochBatches(Sampler[Tensor]):
         seed: None keeps the order of the images, in batches of at most ``batch_size``.
         rank, world_size: number of this process and of all; each takes its share of every batch.
         min_steps: an epoch shuffles and passes over all images, and does so again until it has this many batches.
-        max_steps: and ends after this many, if there are more.
+        max_steps: and ends after this many, or ``min_steps`` where that is more.
 
     Raises:
         ParameterError: a batch is too small to be shared by the processes, or (shuffled) to be normalised by each.
@@ -129,7 +130,7 @@ class EpochBatches(Sampler[Tensor]):
         self.in_a_pass = math.ceil(n / batch_size) if seed is None else max(1, n // batch_size)
         self.passes = math.ceil(min_steps / self.in_a_pass)
         whole = self.passes * self.in_a_pass
-        self.steps = whole if max_steps is None else min(whole, max_steps)
+        self.steps = whole if max_steps is None else min(whole, max(min_steps, max_steps))
         smallest, needed = n // self.in_a_pass, world_size * (1 if seed is None else 2)
         if smallest < needed:
             raise ParameterError(

@@ -1,7 +1,7 @@
 """How many latent coordinates images need: as many as principal components that keep the black box's labels."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -34,16 +34,22 @@ class LatentSizes:
         kept: number -> balanced label preservation, in [0, 1].
         seen: number -> share of the images of which more than half of the variance is left, in [0, 1].
         wanted: the share to be reached.
+        errors: number -> standard error of ``kept``, for it is an estimate from finitely many images.
     """
 
     kept: dict[int, float]
     seen: dict[int, float]
     wanted: float = KEPT
+    errors: dict[int, float] = field(default_factory=dict)
 
     @property
     def chosen(self) -> int:
-        """The smallest number that keeps the wanted share and shows the images; else the one that keeps most."""
-        enough = [k for k in self.kept if self.kept[k] >= self.wanted and self.seen[k] >= KEPT]
+        """The smallest number that keeps the wanted share and shows the images; else the one that keeps most.
+
+        A share counts less its standard error: one that is reached by luck would be missed on other images.
+        """
+        sure = {k: share - self.errors.get(k, 0.0) for k, share in self.kept.items()}
+        enough = [k for k in sure if sure[k] >= self.wanted and self.seen[k] >= KEPT]
         return enough[0] if enough else max(self.kept, key=lambda k: (self.kept[k], -k))
 
     def __str__(self) -> str:
@@ -89,8 +95,13 @@ def latent_sizes(
                 again[k].append(black_box(drawn).argmax(dim=1))
                 left[k].append((drawn - batch).square().sum(dim=(1, 2, 3)) <= _SEEN * variance)
     whole = torch.cat(labels)
-    kept = {k: label_preservation_balanced(whole, torch.cat(again[k])) for k in sizes}
-    return LatentSizes(kept, {k: float(torch.cat(left[k]).float().mean()) for k in sizes}, wanted)
+    drawn_as = {k: torch.cat(again[k]) for k in sizes}
+    return LatentSizes(
+        {k: label_preservation_balanced(whole, drawn_as[k]) for k in sizes},
+        {k: float(torch.cat(left[k]).float().mean()) for k in sizes},
+        wanted,
+        {k: _standard_error(whole, drawn_as[k]) for k in sizes},
+    )
 
 
 def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
@@ -127,6 +138,12 @@ def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
     options.latent_dim = sizes.chosen
     rank_zero_info(str(sizes))
     return sizes
+
+
+def _standard_error(labels: Tensor, again: Tensor) -> float:
+    """Of the mean over labels of the shares that are kept, each share a binomial one."""
+    kept = [(again[labels == label] == label).double() for label in labels.unique()]
+    return math.sqrt(sum(float(share.var(correction=0)) / len(share) for share in kept)) / len(kept)
 
 
 def _down(share: float) -> str:

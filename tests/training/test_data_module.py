@@ -63,12 +63,11 @@ def test_large_data_sets_end_an_epoch_early_and_see_other_images_in_the_next():
     assert len(EpochBatches(10, 4, seed=1, min_steps=5, max_steps=5)) == 5, "in the middle of a pass"
 
 
-@pytest.mark.parametrize(("values", "steps"), [(None, 20), (4 * 50 * 28 * 28, 4), (5 * 50 * 28 * 28 - 1, 4), (1, 1)])
+@pytest.mark.parametrize(("values", "steps"), [(None, 20), (4 * 50 * 28 * 28, 4), (5 * 50 * 28 * 28 - 1, 4), (1, 3)])
 def test_an_epoch_is_bounded_by_the_values_of_its_images(values, steps):
-    data = ImageData("digits", 50, min_steps=20, max_values=values, limit=200)
+    data = ImageData("digits", 50, min_steps=3, max_values=values, limit=1000)
     data.setup("fit")
     assert len(data.train_dataloader()) == steps
-    assert len(data.val_dataloader()) == 1
 
 
 @pytest.mark.parametrize(
