@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import unit_batches
 from ..errors import ParameterError
-from ..metrics.autoencoder import label_preservation_balanced
+from ..metrics.autoencoder import balanced_mean
 from ..models.checkpoints import is_checkpoint, load_classifier
 from ..models.principal import principal_components
 from ..parameters import Axes, Share, SmallSeed, checked
@@ -95,13 +95,9 @@ def latent_sizes(
                 again[k].append(black_box(drawn).argmax(dim=1))
                 left[k].append((drawn - batch).square().sum(dim=(1, 2, 3)) <= _SEEN * variance)
     whole = torch.cat(labels)
-    drawn_as = {k: torch.cat(again[k]) for k in sizes}
-    return LatentSizes(
-        {k: label_preservation_balanced(whole, drawn_as[k]) for k in sizes},
-        {k: float(torch.cat(left[k]).float().mean()) for k in sizes},
-        wanted,
-        {k: _standard_error(whole, drawn_as[k]) for k in sizes},
-    )
+    kept = {k: balanced_mean((torch.cat(again[k]) == whole).double(), whole) for k in sizes}
+    seen = {k: float(torch.cat(left[k]).float().mean()) for k in sizes}
+    return LatentSizes({k: share for k, (share, _) in kept.items()}, seen, wanted, {k: e for k, (_, e) in kept.items()})
 
 
 def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
@@ -138,12 +134,6 @@ def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
     options.latent_dim = sizes.chosen
     rank_zero_info(str(sizes))
     return sizes
-
-
-def _standard_error(labels: Tensor, again: Tensor) -> float:
-    """Of the mean over labels of the shares that are kept, each share a binomial one."""
-    kept = [(again[labels == label] == label).double() for label in labels.unique()]
-    return math.sqrt(sum(float(share.var(correction=0)) / len(share) for share in kept)) / len(kept)
 
 
 def _down(share: float) -> str:

@@ -55,12 +55,6 @@ def test_a_share_that_few_images_barely_reach_is_not_enough():
     assert LatentSizes(kept, seen, errors={8: 0.011, 16: 0.02}).chosen == 16
 
 
-def test_the_standard_error_of_a_balanced_share():
-    labels, again = torch.tensor([0] * 100 + [1] * 25), torch.tensor([0] * 80 + [1] * 20 + [1] * 25)
-    assert latent_size._standard_error(labels, again) == pytest.approx((0.8 * 0.2 / 100) ** 0.5 / 2)
-    assert latent_size._standard_error(labels, labels) == 0
-
-
 def test_shares_are_rounded_down():
     assert "8: 94.9" in str(LatentSizes({8: 0.94999}, {8: 1.0}))
 

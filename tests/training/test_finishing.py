@@ -1,0 +1,37 @@
+"""Which of two autoencoders is kept: the trained one where it is better than chance would make it."""
+
+import pytest
+import torch
+
+from abele_py.training.finishing import _Decoded, _is_better
+
+LABELS = torch.arange(2).repeat(200)  # 200 images of each label
+
+
+def decoded(rmse, wrong, labels=LABELS):
+    """An autoencoder that loses the labels of the first images."""
+    again = LABELS.clone()
+    again[:wrong] = 1 - again[:wrong]
+    return _Decoded(rmse, labels, again)
+
+
+@pytest.mark.parametrize(
+    ("rmse", "wrong", "better"),
+    [
+        (8.0, 20, True),  # pixels that are better to be seen, as many labels
+        (9.9, 20, False),  # pixels that are not
+        (9.9, 18, True),  # two labels more, and none less: its standard error is 1.4 labels
+        (9.9, 19, False),  # one label more: by chance
+        (8.0, 21, False),
+        (10.1, 0, False),
+        (10.0, 20, False),
+    ],
+)
+def test_the_trained_one_is_kept_where_it_is_better_by_no_chance(rmse, wrong, better):
+    assert _is_better(decoded(rmse, wrong), decoded(10.0, 20)) is better
+
+
+def test_without_labels_pixels_decide():
+    assert _is_better(decoded(9.9, 0, None), decoded(10.0, 0, None))
+    assert not _is_better(decoded(10.0, 0, None), decoded(10.0, 0, None))
+    assert not _is_better(decoded(0.0, 0), decoded(0.0, 0))
