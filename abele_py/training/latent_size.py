@@ -121,18 +121,17 @@ def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
             "got latent_dim='auto' and no black box; expected a classifier's checkpoint, whose labels are to be kept; "
             "pass --black-box, or a number"
         )
-    if config.resume and (earlier := latent_dim_of(run)) is not None:
-        options.latent_dim = earlier
-        return None
+    earlier = latent_dim_of(run) if config.resume else None
     if not is_checkpoint(config.black_box):  # not trained yet: options are checked before, and it is missed later
-        options.latent_dim = SIZES[0]
+        options.latent_dim = earlier or SIZES[0]
         return None
     data = config.data
     prepare(data.data_set, config.data_dir, config.download)
     train, val = (load_split(data.data_set, part, config.data_dir).images[: data.limit] for part in ("train", "val"))
     sizes = latent_sizes(train, val, load_classifier(config.black_box), config.seed_everything)
-    options.latent_dim = sizes.chosen
-    rank_zero_info(str(sizes))
+    options.latent_dim = earlier or sizes.chosen
+    if earlier is None:
+        rank_zero_info(str(sizes))
     return sizes
 
 

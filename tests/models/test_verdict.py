@@ -403,11 +403,12 @@ SIZES = {"8": 0.5, "16": 0.82, "32": 0.94, "64": 0.97, "128": 0.96}
         (
             16,
             0.83,
-            "train with more latent coordinates, --model.latent_dim 64 (here 16). As many principal components alone "
+            "train with more latent coordinates, --model.latent_dim 64 (here 16; for training/folder.yaml "
+            "--autoencoder.model.latent_dim 64). As many principal components alone "
             "keep 97 of 100",
         ),
         (64, 0.90, "train with more images"),
-        (32, 0.93, "train with more latent coordinates, --model.latent_dim 64 (here 32)"),
+        (32, 0.93, "train with more latent coordinates, --model.latent_dim 64 (here 32;"),
     ],
 )
 def test_what_would_keep_more_labels_is_told_with_what_it_was_measured_to_bring(k, kept, advice):

@@ -84,11 +84,11 @@ def test_without_a_black_box_there_are_no_labels_to_keep(tmp_path):
         choose_latent_dim(options(tmp_path, black_box=None), tmp_path)
 
 
-def test_a_resumed_training_keeps_its_number(tmp_path):
+def test_a_resumed_training_keeps_its_number_and_knows_what_others_would_keep(tmp_path):
     (tmp_path / "options.json").write_text('{"model": {"init_args": {"latent_dim": 77}}}')
     config = options(tmp_path, black_box="digits-cnn")
     config.resume = True
-    assert choose_latent_dim(config, tmp_path) is None
+    assert choose_latent_dim(config, tmp_path) == choose_latent_dim(options(tmp_path, black_box="digits-cnn"), tmp_path)
     assert config.model.init_args.latent_dim == 77
 
 
