@@ -29,10 +29,12 @@ from torch import Tensor, nn
 
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.attribution.baselines import baseline_of
+from abele_py.black_boxes.black_box import BlackBox
 from abele_py.cli.commands import main as abele
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
 from abele_py.files import write_json
+from abele_py.metrics.counter_exemplars import oracle_agreement
 from abele_py.models.checkpoints import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +97,7 @@ def train(
     return data, autoencoder, judge, time.process_time() - start
 
 
-def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: int) -> nn.Module:
+def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: int) -> BlackBox:
     """Of other widths, trained with another seed."""
     folder = place / "runs" / f"{name}-second" / "checkpoint"
     recipe = [str(ROOT / "training" / "folder-classifier.yaml"), f"--data.data_set={data}", f"--data_dir={data_dir}"]
@@ -103,7 +105,7 @@ def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: i
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={place / 'runs'}"]
     if not folder.exists() and abele(["train", *recipe, *options, *quiet]):
         raise SystemExit(2)
-    return load_classifier(folder)
+    return BlackBox(load_classifier(folder))
 
 
 def fall(
@@ -121,7 +123,7 @@ def fall(
 
 
 def explain(
-    data: str, data_dir: Path, autoencoder: Any, black_box: nn.Module, second: nn.Module | None, n: int, seed: int
+    data: str, data_dir: Path, autoencoder: Any, black_box: nn.Module, second: BlackBox | None, n: int, seed: int
 ) -> dict[str, float]:
     """Means over n random test images."""
     test = load_split(data, "test", data_dir)
@@ -143,18 +145,14 @@ def explain(
         }
         figures["map_fall"], figures["random_fall"] = fall(image, e.saliency, e.label, black_box, generator)
         if second is not None and len(counters):
-            with torch.no_grad():
-                figures["accepted"] = float((second(counters.images).argmax(1) == counters.labels).float().mean())
+            figures["accepted"] = oracle_agreement(second, counters.images, counters.labels)
         found.append(figures)
     seconds = (time.process_time() - start) / n
-    means = {key: float(np.mean([f[key] for f in found if key in f])) for key in found[0]}
+    keys = dict.fromkeys(key for figures in found for key in figures)
+    means = {key: float(np.mean([figures[key] for figures in found if key in figures])) for key in keys}
     if second is not None:
-        with torch.no_grad():
-            both = [
-                (second(part).argmax(1) == black_box(part).argmax(1)).float()
-                for part in to_unit(test.images).split(500)
-            ]
-        means["agreement_on_real"] = float(torch.cat(both).mean())
+        real = to_unit(test.images)
+        means["agreement_on_real"] = oracle_agreement(second, real, BlackBox(black_box)(real).labels)
         means["accepted_share"] = means["accepted"] / means["agreement_on_real"]
     return {**means, "images": float(n), "cpu_seconds": seconds}
 
