@@ -102,6 +102,31 @@ def read_pneumonia(split: Split, folder: Path) -> Arrays:
     return images[order][:, None], labels[order]
 
 
+def medmnist_reader(path: str) -> Callable[[Split, Path], Arrays]:
+    """A reader of a MedMNIST file, grey (N, H, W) or colour (N, H, W, 3), in its own splits and its own order.
+
+    Args:
+        path: of the npz file under the data folder.
+    """
+
+    def read(split: Split, folder: Path) -> Arrays:
+        with np.load(folder / path, allow_pickle=False) as file:
+            images, labels = file[f"{split}_images"], file[f"{split}_labels"].ravel()
+        return channels_first(images) if images.ndim == 4 else images[:, None], labels
+
+    return read
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (N, C, H, W) in the same memory, which is overwritten: a split of PathMNIST has a gigabyte."""
+    n, h, w, c = images.shape
+    moved = images.reshape(n, c, h, w)
+    for start in range(0, n, 1000):
+        some = slice(start, start + 1000)
+        moved[some] = images[some].transpose(0, 3, 1, 2).copy()  # a copy: it is written to where it is read from
+    return moved
+
+
 def read_cifar10(split: Split, folder: Path) -> Arrays:
     """CIFAR-10's binary version: records of one label and 3 x 32 x 32 pixels, channel after channel."""
     every = _cifar10_records(folder / "cifar-10-binary.tar.gz", split == "test")

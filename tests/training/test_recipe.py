@@ -306,7 +306,10 @@ def test_any_option_can_be_overridden(tmp_path):
     ("recipe", "given"),
     [
         ("digits-autoencoder", []),
-        ("digits-cnn", []),
+        (
+            "digits-cnn",
+            ["--trainer.limit_train_batches=1.0", "--data.batch_size=10", f"--data.max_values={40 * 28**2}"],
+        ),
         ("folder-autoencoder", ["--data.data_set=digits", "--black_box=digits-cnn", "--model.hidden=[16]"]),
     ],
 )
