@@ -1,15 +1,19 @@
 """Abele: explains one image by calling the stages in order. All state is what the constructor was given."""
 
 import math
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Any
+from functools import partial
+from itertools import islice
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
 from ..black_boxes.outputs import Answer, plain
-from ..errors import BlackBoxError, ParameterError, unknown_name
+from ..errors import AbeleError, BlackBoxError, ImageError, ParameterError, unknown_name
 from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
@@ -21,6 +25,7 @@ from ..latent.counter_exemplars import (
 )
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
+from ..latent.side_by_side import side_by_side
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
@@ -35,6 +40,8 @@ from .trust import judge
 from .verdicts import verdicts_on
 
 _ENOUGH = 256  # real codes whose images say how light those of the training were
+_TOGETHER = 32  # explanations side by side, at most: with more, calls are not much larger, and memory is
+_BYTES = 2**28  # of the images of their neighbors
 
 
 class Abele:
@@ -140,7 +147,8 @@ class Abele:
         """Explain the black box's decision on one image.
 
         Args:
-            image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape.
+            image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape; or a picture of Pillow's, or
+                the path of an image file, both as :func:`~abele_py.read_image` takes them.
             target: a class name, or a class as the black box has it (7, where its classes are 1, 4 and 7);
                 counter-exemplars are then looked for with this label only.
 
@@ -151,11 +159,79 @@ class Abele:
             NeighborhoodError: hardly any neighbor was valid.
             ParameterError, UnknownNameError: the target cannot be one.
         """
-        # With a count of its own: other threads may be at work with the same explainer.
-        space, o = self._space.counted(), self.options
+        (found,) = self._side_by_side([image], target)
+        if isinstance(found, AbeleError):
+            raise found
+        return found
+
+    @checked
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: Annotated[int | str | None, CheckedInside()] = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        *,
+        together: Count | None = None,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[Explanation | AbeleError]:
+        """Explain the black box's decisions on many images: one explanation after the other, in their order.
+
+        Each is the explanation that :meth:`explain` gives, to the byte where the black box answers each image by
+        itself, as those of torch (in batches filled up to 16), scikit-learn and files do. Several are made side by
+        side, and what they ask of autoencoder and black box goes there in common batches.
+
+        Args:
+            images: as of :meth:`explain`, (N, C, H, W) or any iterable; it is read as far as explanations are made.
+            target: of all of them, as of :meth:`explain`.
+            progress: called after each image with the number of those that are done, and of all of them, or None
+                where ``images`` has no length.
+            together: number of explanations made side by side: memory holds that many, with their neighbors. None: as
+                many as hold 256 MB of images of neighbors, but at most 32.
+            errors: ``"raise"``: the first image that cannot be explained ends it, after those before it were given.
+                ``"yield"``: its error comes in its place, and the others go on.
+
+        Raises:
+            ImageError, BlackBoxError, NeighborhoodError, ParameterError, UnknownNameError: as :meth:`explain`.
+        """
+        if isinstance(images, str | os.PathLike) or tuple(getattr(images, "shape", ())) == self._space.image_shape:
+            raise ImageError(
+                "got one image; expected several, (N, C, H, W) or an iterable of images; call explain(image), or pass "
+                "[image]"
+            )
+        n = len(images) if hasattr(images, "__len__") else None
+        size = together or max(
+            1, min(_TOGETHER, _BYTES // (4 * self.options.n_samples * math.prod(self._space.image_shape)))
+        )
+        return self._explained(iter(images), n, size, target, progress, errors == "raise")
+
+    def _explained(
+        self,
+        images: Iterator[Any],
+        n: int | None,
+        together: int,
+        target: int | str | None,
+        progress: Callable[[int, int | None], object] | None,
+        raising: bool,
+    ) -> Iterator[Explanation | AbeleError]:
+        done = 0
+        while some := list(islice(images, together)):
+            for found in self._side_by_side(some, target):
+                if raising and isinstance(found, AbeleError):
+                    raise found
+                done += 1
+                if progress is not None:
+                    progress(done, n)
+                yield found
+
+    def _side_by_side(self, images: list[Any], target: int | str | None) -> list[Explanation | AbeleError]:
+        return side_by_side(self._space, [partial(self._explain, image, target) for image in images])
+
+    def _explain(self, image: Any, target: int | str | None, space: LatentSpace) -> Explanation:
+        """One explanation, whose space counts what it queries."""
+        o = self.options
         generator = torch.Generator().manual_seed(o.random_state)
         x = check_image(image, space.image_shape)
-        answer = space.black_box(x[None])
+        answer = space.query(x[None])
         anchor = Points(space.encode(x[None]), x[None], *answer)
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = self._target(target, label)
@@ -200,8 +276,8 @@ class Abele:
             None if typicality is None else float(typicality),
             map_fit,
         )
-        if not agree(answer, space.black_box(x[None])):
-            others = space.black_box.images - 2
+        if not agree(answer, space.query(x[None])):
+            others = space.queried - 2
             raise BlackBoxError(
                 f"got another answer of the black box for the image after {others} other images; expected the same, "
                 "for an explanation is of one function; switch off what changes while it is queried: training, caches, "
@@ -226,25 +302,22 @@ class Abele:
             trust=trust,
             notes=(),
             params=self._params(target if target in (*self.class_names, str(wanted)) else wanted)
-            | {"black_box_answers": space.black_box.answers, "black_box_images": space.black_box.images},
+            | {"black_box_answers": space.black_box.answers, "black_box_images": space.queried},
             exemplar_typicality=space.typicality(exemplars.latents),
             counter_exemplar_typicality=space.typicality(counters.latents),
             traversals=traversals,
             provenance=self._origin | {"image": origin_of_image(x)},
         )
-        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(x, z))))
+        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(space, x, z))))
         return replace(noted, verdicts=verdicts_on(noted))
 
-    def _is_inverted(self, x: Tensor, z: Tensor) -> bool:
+    def _is_inverted(self, space: LatentSpace, x: Tensor, z: Tensor) -> bool:
         """Whether the image is none of those that the autoencoder knows, and its negative is one."""
-        if abs(float((1 - x).mean()) - self._lightness) >= abs(float(x.mean()) - self._lightness) or self._is_known(z):
+        if abs(float((1 - x).mean()) - self._lightness) >= abs(float(x.mean()) - self._lightness) or _is_known(
+            space, z
+        ):
             return False
-        return self._is_known(self._space.encode((1 - x)[None])[0])
-
-    def _is_known(self, z: Tensor) -> bool:
-        typicality = self._space.typicality(z[None])
-        typical = typicality is None or float(typicality) >= NOT_TYPICAL
-        return typical and bool(self._space.valid(z[None]))
+        return _is_known(space, space.encode((1 - x)[None])[0])
 
     def _saliency(
         self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
@@ -260,7 +333,7 @@ class Abele:
         others = points.images[points.labels != label]
         generator = torch.Generator().manual_seed(self.options.random_state)
 
-        return measured_mosaic_map(image, others, lambda images: space.black_box(images).probability(label), generator)
+        return measured_mosaic_map(image, others, lambda images: space.query(images).probability(label), generator)
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""
@@ -312,3 +385,9 @@ class Abele:
             "autoencoder": type(self._space.autoencoder).__name__,
             "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
         }
+
+
+def _is_known(space: LatentSpace, z: Tensor) -> bool:
+    typicality = space.typicality(z[None])
+    typical = typicality is None or float(typicality) >= NOT_TYPICAL
+    return typical and bool(space.valid(z[None]))

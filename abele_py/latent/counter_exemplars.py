@@ -137,7 +137,7 @@ def morph(
     missing = image - reconstruction.images[0]
     frames = (frames + (1 - share)[:, None, None, None] * missing).clamp(0, 1)
     frames[:, 0], frames[:, -1] = image, ends.images
-    answer = space.black_box(frames.flatten(0, 1))
+    answer = space.query(frames.flatten(0, 1))
     scores = None if answer.scores is None else answer.scores.unflatten(0, (len(ends), n_frames))
     return frames, answer.labels.unflatten(0, (len(ends), n_frames)), scores
 

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from functools import wraps
 from typing import Any, TypeVar
 
 import torch
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.modules import device_of, evaluating
+from ..black_boxes.outputs import Answer
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
 from ..parameters import checked
 
 P = TypeVar("P", bound="Points")
+T = TypeVar("T")
 
 _PROTOCOL = ("encode", "decode", "discriminate", "latent_dim", "image_shape", "validity_threshold", "reference_latents")
 
@@ -61,6 +64,19 @@ def concatenate(parts: list[Points]) -> Points:
     )
 
 
+Call = Callable[["LatentSpace", Tensor], Any]  # of N rows what is answered to each: N rows of a tensor, of points, ...
+
+
+def _asked(call: Callable[["LatentSpace", Tensor], T]) -> Callable[["LatentSpace", Tensor], T]:
+    """A method of rows, each answered by itself: where somebody is to be asked instead, they are given both."""
+
+    @wraps(call)
+    def asked(space: "LatentSpace", rows: Tensor) -> T:
+        return call(space, rows) if space._ask is None else space._ask(call, rows)
+
+    return asked
+
+
 class LatentSpace:
     """An autoencoder's latent space, labelled by a black box.
 
@@ -69,9 +85,15 @@ class LatentSpace:
         black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
         validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
 
+    Attributes:
+        queried: number of images for which the black box was queried, by ``classify`` and ``query``.
+
     Raises:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
+
+    queried = 0
+    _ask: Callable[[Call, Tensor], Any] | None = None
 
     @checked
     def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
@@ -97,10 +119,15 @@ class LatentSpace:
                 "call autoencoder.calibrate(validation_latents, reference_latents) after training"
             )
 
-    def counted(self) -> "LatentSpace":
-        """The same space, whose black box counts its own calls and images: for one explanation beside others."""
+    def seen_by(self, ask: Callable[[Call, Tensor], Any] | None = None) -> "LatentSpace":
+        """The same space for one explanation beside others, with a count of its own.
+
+        Args:
+            ask: is given every call that is made and its rows, and returns what ``call(space, rows)`` returns, now or
+                when others have asked too; None: nobody is asked.
+        """
         own = copy.copy(self)
-        own.black_box = self.black_box.counted()
+        own.queried, own._ask = 0, ask
         return own
 
     @property
@@ -133,10 +160,12 @@ class LatentSpace:
                 )
         self.black_box.probe(images)
 
+    @_asked
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, k)."""
         return self._apply(self.autoencoder.encode, images, (self.k,)).cpu()
 
+    @_asked
     def decode(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N, C, H, W)."""
         return self._decoded(latents).cpu()
@@ -151,10 +180,12 @@ class LatentSpace:
             )
         return images
 
+    @_asked
     def realism(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) float32: the discriminator's answer for the point; higher is more realistic."""
         return self._apply(self.autoencoder.discriminate, latents, ()).cpu()
 
+    @_asked
     def typicality(self, latents: Tensor) -> Tensor | None:
         """(N, k) -> (N,) float32 in [0, 1], or None: share of unseen images whose codes are no more likely.
 
@@ -193,11 +224,25 @@ class LatentSpace:
 
         The images go straight from the autoencoder's device to the black box's.
         """
+        self.queried += len(latents)
+        return self._classified(latents)
+
+    def query(self, images: Tensor) -> Answer:
+        """The black box's answer to images (N, C, H, W) that no code was decoded to."""
+        self.queried += len(images)
+        return self._answered(images)
+
+    @_asked
+    def _classified(self, latents: Tensor) -> Points:
         parts = []
         for batch in latents.split(self.black_box.batch_size):
             images = self._decoded(batch)
             parts.append(Points(batch, images.cpu(), *self.black_box(images)))
         return concatenate(parts)
+
+    @_asked
+    def _answered(self, images: Tensor) -> Answer:
+        return self.black_box(images)
 
     def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
         if len(rows) == 0:
