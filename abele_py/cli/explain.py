@@ -87,8 +87,9 @@ def run_explain(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         preset=options.preset,
     )
+    found = explainer.explain_many([one.image for one in given], options.target)
     explained = (
-        (one.name, explainer.explain(one.image, options.target).with_provenance(image=one.origin)) for one in given
+        (one.name, explanation.with_provenance(image=one.origin)) for one, explanation in zip(given, found, strict=True)
     )
     _report(explained, options, options.html, write)
 
@@ -120,8 +121,7 @@ def run_demo(options: Namespace, write: Write) -> None:
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
     explained = (
         (f"digits-test-{i}", explanation.with_provenance(image={"specification": f"digits:test:{i}"}))
-        for i in chosen
-        for explanation in [explainer.explain(to_unit(images.images[i]))]
+        for i, explanation in zip(chosen, explainer.explain_many(to_unit(images.images[chosen])), strict=True)
     )
     _report(explained, options, True, write)
 

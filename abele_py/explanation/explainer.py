@@ -2,18 +2,18 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
-from ..black_boxes.outputs import Answer, plain
-from ..errors import AbeleError, BlackBoxError, ImageError, ParameterError, unknown_name
+from ..black_boxes.outputs import Answer
+from ..errors import AbeleError, BlackBoxError, ImageError
 from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
@@ -36,6 +36,7 @@ from .explanation import Explanation
 from .notes import NOT_TYPICAL, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
 from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
+from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
 
@@ -164,6 +165,28 @@ class Abele:
             raise found
         return found
 
+    @overload
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: int | str | None = ...,
+        progress: Callable[[int, int | None], object] | None = ...,
+        *,
+        together: int | None = ...,
+        errors: Literal["raise"] = ...,
+    ) -> Iterator[Explanation]: ...
+
+    @overload
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: int | str | None = ...,
+        progress: Callable[[int, int | None], object] | None = ...,
+        *,
+        together: int | None = ...,
+        errors: Literal["yield"],
+    ) -> Iterator[Explanation | AbeleError]: ...
+
     @checked
     def explain_many(
         self,
@@ -198,30 +221,21 @@ class Abele:
                 "got one image; expected several, (N, C, H, W) or an iterable of images; call explain(image), or pass "
                 "[image]"
             )
-        n = len(images) if hasattr(images, "__len__") else None
-        size = together or max(
-            1, min(_TOGETHER, _BYTES // (4 * self.options.n_samples * math.prod(self._space.image_shape)))
-        )
-        return self._explained(iter(images), n, size, target, progress, errors == "raise")
+        n, pixels = len(images) if isinstance(images, Sized) else None, math.prod(self._space.image_shape)
+        size = together or max(1, min(_TOGETHER, _BYTES // (4 * self.options.n_samples * pixels)))
 
-    def _explained(
-        self,
-        images: Iterator[Any],
-        n: int | None,
-        together: int,
-        target: int | str | None,
-        progress: Callable[[int, int | None], object] | None,
-        raising: bool,
-    ) -> Iterator[Explanation | AbeleError]:
-        done = 0
-        while some := list(islice(images, together)):
-            for found in self._side_by_side(some, target):
-                if raising and isinstance(found, AbeleError):
-                    raise found
-                done += 1
-                if progress is not None:
-                    progress(done, n)
-                yield found
+        def explained() -> Iterator[Explanation | AbeleError]:
+            left, done = iter(images), 0
+            while some := list(islice(left, size)):
+                for found in self._side_by_side(some, target):
+                    if errors == "raise" and isinstance(found, AbeleError):
+                        raise found
+                    done += 1
+                    if progress is not None:
+                        progress(done, n)
+                    yield found
+
+        return explained()
 
     def _side_by_side(self, images: list[Any], target: int | str | None) -> list[Explanation | AbeleError]:
         return side_by_side(self._space, [partial(self._explain, image, target) for image in images])
@@ -234,7 +248,7 @@ class Abele:
         answer = space.query(x[None])
         anchor = Points(space.encode(x[None]), x[None], *answer)
         z, label = anchor.latents[0], int(anchor.labels)
-        wanted = self._target(target, label)
+        wanted = label_of(target, label, space.black_box, self.class_names)
 
         neighbors = generate(o.neighborhood, space, anchor, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
@@ -334,31 +348,6 @@ class Abele:
         generator = torch.Generator().manual_seed(self.options.random_state)
 
         return measured_mosaic_map(image, others, lambda images: space.query(images).probability(label), generator)
-
-    def _target(self, target: int | str | None, label: int) -> int | None:
-        """The target as a label, or an error."""
-        if target is None:
-            return None
-        black_box = self._space.black_box
-        n = len(black_box.classes or ()) or black_box.n_classes or len(self.class_names)
-        names = [*self.class_names] or [str(y) for y in range(n)]
-        given = plain(target)
-        if isinstance(target, bool) or not isinstance(given, int | str) or isinstance(target, float):
-            raise ParameterError(f"got the target {target!r}; expected a label (a whole number) or a class name")
-        own = {str(c): column for column, c in enumerate(black_box.classes or range(n))}
-        if str(given) in own and (isinstance(given, int) or given not in names):
-            target = own[str(given)]
-        elif given in names:
-            target = names.index(str(given))
-        elif black_box.classes is None and not n and str(given).isascii() and str(given).isdecimal():
-            target = int(given)  # of labels only, with names for none
-        else:
-            raise unknown_name("target", target, names)
-        if target == label:
-            raise ParameterError(
-                f"got target {names[target] if names else target}, the label the image has; expected another label"
-            )
-        return target
 
     def _counter_exemplars(
         self, space: LatentSpace, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
