@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.worlds import Identity, hard, soft
 
 from abele_py import Abele
 from abele_py.errors import ImageError, NeighborhoodError
 from abele_py.files import read_npz
-from tests.support.worlds import Identity, hard, soft
 
 FEW = {"n_samples": 100}
 IMAGES = torch.rand(7, 1, 1, 2, generator=torch.Generator().manual_seed(3))

@@ -4,12 +4,12 @@ from functools import partial
 
 import pytest
 import torch
+from support.worlds import Identity, hard, soft
 
 from abele_py.black_boxes.black_box import BlackBox
 from abele_py.errors import AbeleError, BlackBoxError, NeighborhoodError
 from abele_py.latent.side_by_side import side_by_side
 from abele_py.latent.space import LatentSpace
-from tests.support.worlds import Identity, hard, soft
 
 
 def walk(start, steps, space):
