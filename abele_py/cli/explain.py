@@ -17,6 +17,7 @@ from .options import (
     add_images,
     add_out,
     add_resize,
+    autoencoder_of,
     black_box_of,
     image_of,
     names_in,
@@ -71,10 +72,9 @@ def add_explain(commands: Commands) -> None:
 
 def run_explain(options: Namespace, write: Write) -> None:
     from ..explanation.explainer import Abele
-    from ..models.checkpoints import load_autoencoder
 
     check_out(options.out)
-    autoencoder = load_autoencoder(options.autoencoder)
+    autoencoder = autoencoder_of(options)
     given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
     black_box, class_names = black_box_of(options, autoencoder)
     explainer = Abele(
