@@ -3,12 +3,16 @@
     python benchmarks/own_images.py signs --data_dir DIR --seed 0
 
 ``signs`` and ``cells`` are folders of colour pictures (docs/own-images.md: ``abele train training/folder.yaml``),
-``shapes`` are drawn here; another name is a data set, whose autoencoder is trained by ``folder-autoencoder.yaml``.
-A second classifier of other widths and another seed judges counter-exemplars. Figures are of the test split, the images
-that are explained drawn at random; they are added to ``results/own-images.json``.
+``shapes`` and ``many-shapes`` (15,000) are drawn here; another name is a data set, whose autoencoder is trained by
+``folder-autoencoder.yaml``. A second classifier of other widths and another seed judges counter-exemplars. Figures are
+of the test split, the images that are explained drawn at random; they are added to ``results/own-images.json``.
+What an effort takes and reaches, with nothing explained:
+
+    python benchmarks/own_images.py many-shapes --effort fast
 """
 
 import json
+import resource
 import subprocess
 import sys
 import tarfile
@@ -25,16 +29,20 @@ from torch import Tensor, nn
 
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.attribution.baselines import baseline_of
+from abele_py.black_boxes.black_box import BlackBox
 from abele_py.cli.commands import main as abele
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
 from abele_py.files import write_json
+from abele_py.metrics.counter_exemplars import oracle_agreement
 from abele_py.models.checkpoints import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "own-images.json"
 TOP = 0.15  # share of the pixels that are blurred
 JUDGES = {"pneumoniamnist": "pneumoniamnist-cnn", "cifar10-jpeg": "cifar10-jpeg-cnn"}
+
+DRAWN = {"shapes": 200, "many-shapes": 5000}  # pictures of each kind
 
 
 def draw_shapes(folder: Path, n: int = 200, side: int = 64) -> None:
@@ -64,14 +72,16 @@ def pictures_of(name: str, data_dir: Path, place: Path) -> Path | None:
             archive.extractall(place, filter="data")
     elif name == "cells" and not folder.exists():
         subprocess.run([sys.executable, data_dir / "cells" / "prepare.py", folder, "48"], check=True)
-    elif name == "shapes" and not folder.exists():
-        draw_shapes(folder)
-    return folder if name in ("signs", "cells", "shapes") else None
+    elif name in DRAWN and not folder.exists():
+        draw_shapes(folder, DRAWN[name])
+    return folder if name in ("signs", "cells", *DRAWN) else None
 
 
-def train(name: str, data_dir: Path, place: Path, seed: int, options: list[str]) -> tuple[str, Path, str, float]:
+def train(
+    name: str, run: str, data_dir: Path, place: Path, seed: int, options: list[str]
+) -> tuple[str, Path, str, float]:
     """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; what is there is not trained again."""
-    runs, run = place / "runs", f"{name}-{seed}"
+    runs = place / "runs"
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={runs}", f"--seed_everything={seed}", *options]
     folder, start = pictures_of(name, data_dir, place), time.process_time()
     autoencoder = runs / run / "checkpoint"
@@ -87,7 +97,7 @@ def train(name: str, data_dir: Path, place: Path, seed: int, options: list[str])
     return data, autoencoder, judge, time.process_time() - start
 
 
-def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: int) -> nn.Module:
+def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: int) -> BlackBox:
     """Of other widths, trained with another seed."""
     folder = place / "runs" / f"{name}-second" / "checkpoint"
     recipe = [str(ROOT / "training" / "folder-classifier.yaml"), f"--data.data_set={data}", f"--data_dir={data_dir}"]
@@ -95,7 +105,7 @@ def second_classifier(data: str, data_dir: Path, place: Path, name: str, seed: i
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={place / 'runs'}"]
     if not folder.exists() and abele(["train", *recipe, *options, *quiet]):
         raise SystemExit(2)
-    return load_classifier(folder)
+    return BlackBox(load_classifier(folder))
 
 
 def fall(
@@ -113,7 +123,7 @@ def fall(
 
 
 def explain(
-    data: str, data_dir: Path, autoencoder: Any, black_box: nn.Module, second: nn.Module | None, n: int, seed: int
+    data: str, data_dir: Path, autoencoder: Any, black_box: nn.Module, second: BlackBox | None, n: int, seed: int
 ) -> dict[str, float]:
     """Means over n random test images."""
     test = load_split(data, "test", data_dir)
@@ -135,56 +145,60 @@ def explain(
         }
         figures["map_fall"], figures["random_fall"] = fall(image, e.saliency, e.label, black_box, generator)
         if second is not None and len(counters):
-            with torch.no_grad():
-                figures["accepted"] = float((second(counters.images).argmax(1) == counters.labels).float().mean())
+            figures["accepted"] = oracle_agreement(second, counters.images, counters.labels)
         found.append(figures)
     seconds = (time.process_time() - start) / n
-    means = {key: float(np.mean([f[key] for f in found if key in f])) for key in found[0]}
+    keys = dict.fromkeys(key for figures in found for key in figures)
+    means = {key: float(np.mean([figures[key] for figures in found if key in figures])) for key in keys}
     if second is not None:
-        with torch.no_grad():
-            both = [
-                (second(part).argmax(1) == black_box(part).argmax(1)).float()
-                for part in to_unit(test.images).split(500)
-            ]
-        means["agreement_on_real"] = float(torch.cat(both).mean())
+        real = to_unit(test.images)
+        means["agreement_on_real"] = oracle_agreement(second, real, BlackBox(black_box)(real).labels)
         means["accepted_share"] = means["accepted"] / means["agreement_on_real"]
     return {**means, "images": float(n), "cpu_seconds": seconds}
 
 
 def run(
     name: str, data_dir: str = "../shared/data", seed: int = 0, images: int = 40, place: str = "runs/own-images",
-    second: bool = True, out: str = str(RESULTS), options: list[str] = [],  # noqa: B006 - never changed
+    second: bool = True, effort: str | None = None, out: str = str(RESULTS),
+    options: list[str] = [],  # noqa: B006 - never changed
 ) -> None:  # fmt: skip
     """Train, measure, add to the results.
 
     Args:
-        name: signs, cells, shapes, pneumoniamnist or cifar10-jpeg.
+        name: signs, cells, shapes, many-shapes, pneumoniamnist or cifar10-jpeg.
         data_dir: folder of the data sets.
         seed: of splits, trainings and images.
         images: number of test images that are explained.
         place: where pictures and trainings are kept.
         second: judge counter-exemplars by a second classifier, which is trained for that.
+        effort: fast, good or best, of a folder of pictures: the training alone is measured, nothing is explained.
         out: file of the results.
         options: further options of the training.
     """
     torch.set_num_threads(1)
     where, folder = Path(data_dir), Path(place)
     folder.mkdir(parents=True, exist_ok=True)
-    data, checkpoint, judge, seconds = train(name, where, folder, seed, options)
+    key = f"{name}-{seed}" if effort is None else f"{name}-{seed}-{effort}"
+    options = options if effort is None else [f"--{effort}", *options]
+    data, checkpoint, judge, seconds = train(name, key, where, folder, seed, options)
     manifest = read_manifest(checkpoint)
-    judges = second_classifier(data, where, folder, f"{name}-{seed}", seed) if second else None
-    explained = explain(data, where, load_autoencoder(checkpoint), load_classifier(judge), judges, images, seed)
     row = {
         "k": manifest.config["latent_dim"],
         "training_seconds": manifest.training_seconds,
         "cpu_seconds": round(seconds, 1),
         "autoencoder": manifest.metrics,
         "principal_components": manifest.floor,
-        "explanations": {key: round(value, 4) for key, value in explained.items()},
     }
+    if effort is None:
+        judges = second_classifier(data, where, folder, key, seed) if second else None
+        explained = explain(data, where, load_autoencoder(checkpoint), load_classifier(judge), judges, images, seed)
+        row["explanations"] = {part: round(value, 4) for part, value in explained.items()}
+    else:
+        row["accuracy"] = read_manifest(judge).metrics["accuracy"]
+        row["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     path = Path(out)
     rows = json.loads(path.read_text()) if path.exists() else {}
-    rows[f"{name}-{seed}"] = row
+    rows[key] = row
     write_json(path, dict(sorted(rows.items())))
     print(json.dumps(row, indent=1))
 

@@ -1,4 +1,4 @@
-"""The table of docs/own-images.md anew from the stored figures of benchmarks/own_images.py.
+"""The tables of docs/own-images.md anew from the stored figures of benchmarks/own_images.py.
 
 python benchmarks/own_images_page.py          # measures nothing
 """
@@ -14,11 +14,15 @@ from abele_py.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "own-images.md", ROOT / "benchmarks" / "results" / "own-images.json"
-MARKS = ("<!-- own images: python benchmarks/own_images_page.py -->", "<!-- end -->")
+COMMAND = "python benchmarks/own_images_page.py"
+MARKS = (f"<!-- own images: {COMMAND} -->", f"<!-- efforts: {COMMAND} -->")
+END = "<!-- end -->"
+EFFORTS = ("fast", "good", "best")
 TITLES = {
     "signs": "traffic signs, 12 kinds, 32x32 colour",
     "cells": "blood cells, 3 kinds, 48x48 colour",
     "shapes": "drawn shapes, 3 kinds, 64x64 colour, 600 pictures",
+    "many-shapes": "drawn shapes, 3 kinds, 64x64 colour, 15,000 pictures",
     "pneumoniamnist": "PneumoniaMNIST, 28x28 grey",
     "cifar10-jpeg": "CIFAR-10 (JPEG), 32x32 colour",
 }
@@ -32,6 +36,8 @@ def table(rows: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in rows.items():
+        if "explanations" not in row:
+            continue
         title, _, seed = name.rpartition("-")
         a, p, e = row["autoencoder"], row["principal_components"], row["explanations"]
         kept = "label_preservation_balanced"
@@ -46,11 +52,30 @@ def table(rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def efforts(rows: dict[str, Any]) -> str:
+    """Of each set and effort: what the training took, and what it reached."""
+    lines = [
+        "| images, seed | effort | CPU s | memory, MB | classifier right | k | labels kept (PCA) | RMSE (PCA) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    found = [(*name.rsplit("-", 2), row) for name, row in rows.items() if "explanations" not in row]
+    for title, seed, effort, row in sorted(found, key=lambda line: (line[0], line[1], EFFORTS.index(line[2]))):
+        a, p, kept = row["autoencoder"], row["principal_components"], "label_preservation_balanced"
+        cells = (
+            f"{TITLES[title]}, {seed}", f"`--{effort}`", f"{row['cpu_seconds']:.0f}", f"{row['peak_mb']:,}",
+            f"{row['accuracy']:.3f}", row["k"], f"{a[kept]:.3f} ({p[kept]:.3f})",
+            f"{a['rmse_255']:.1f} ({p['rmse_255']:.1f})",
+        )  # fmt: skip
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
 def fresh(page: str, rows: dict[str, Any]) -> str:
-    """The page with the table between its marks."""
-    start, end = (re.escape(mark) for mark in MARKS)
-    text = "\n\n".join([MARKS[0], table(rows), MARKS[1]])
-    return re.sub(f"{start}.*?{end}", lambda _: text, page, flags=re.DOTALL)
+    """The page with the tables between their marks."""
+    for mark, text in zip(MARKS, (table(rows), efforts(rows)), strict=True):
+        new = "\n\n".join([mark, text, END])
+        page = re.sub(f"{re.escape(mark)}.*?{re.escape(END)}", lambda _, new=new: new, page, flags=re.DOTALL)
+    return page
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -85,3 +85,11 @@ def blank_figures(monkeypatch):
     from matplotlib.figure import Figure
 
     monkeypatch.setattr("abele_py.explanation.explanation.Explanation.plot", lambda _: Figure(figsize=(6, 6)))
+
+
+@pytest.fixture
+def blank_reports(monkeypatch):
+    """Reports of evaluations whose one picture is empty, for tests of what is measured: to draw them takes seconds."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr("abele_py.evaluation.report.plots", lambda *_: {"spread": Figure(figsize=(1, 1))})

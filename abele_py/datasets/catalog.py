@@ -1,9 +1,13 @@
 """DATASETS: one record per data set."""
 
+from collections.abc import Mapping
+
 from .files import File, fetch_url, fetch_with_torchvision
 from .readers import (
+    Split,
     gzipped,
     idx_reader,
+    medmnist_reader,
     read_cifar10,
     read_cifar10_jpeg,
     read_digits,
@@ -26,6 +30,38 @@ def _unpacked(folder: str, *sha256: str) -> dict[str, File]:
 def _archive(path: str, size: int, md5: str, sha256: str) -> dict[str, File]:
     """An archive as torchvision (md5) and TensorFlow Datasets (size, sha256) expect it; either digest will do."""
     return {path: File((f"sha256:{sha256}", f"md5:{md5}"), size)}
+
+
+def _medmnist(
+    title: str,
+    md5: Mapping[int, str],
+    *,
+    channels: int,
+    class_names: tuple[str, ...],
+    sizes: Mapping[Split, int],
+    origin: str,
+    licence: str = "CC BY 4.0",
+) -> tuple[Dataset, ...]:
+    """A set of MedMNIST, ``md5`` of its files by pixels a side; as its version 3.0.2 says in ``medmnist/info.py``."""
+
+    def of(side: int, digest: str) -> Dataset:
+        stem = title.lower() + ("" if side == 28 else f"_{side}")
+        path = f"medmnist/{stem}.npz"
+        return Dataset(
+            name=stem.replace("_", "-"),
+            title=title + ("" if side == 28 else f" ({side}x{side})"),
+            image_shape=(channels, side, side),
+            class_names=class_names,
+            licence=f"{licence}; not for clinical use",
+            source=f"{_MEDMNIST}; {origin}",
+            sizes=sizes,
+            splitting="MedMNIST's own; not searched for images that occur in two of them",
+            read=medmnist_reader(path),
+            files={path: File((f"md5:{digest}",))},
+            fetch=fetch_url(path, f"{_MEDMNIST_URL}/files/{stem}.npz?download=1", digest),
+        )
+
+    return tuple(of(side, digest) for side, digest in md5.items())
 
 
 _MNIST_FILES = _unpacked(
@@ -62,6 +98,19 @@ _KMNIST_FILES = {
 }
 _EMNIST_ZIP, _EMNIST_MD5 = "EMNIST/raw/gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"
 _CIFAR_TAR, _CIFAR_MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+_ORGANS = (
+    *("bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right"),
+    *("liver", "lung-left", "lung-right", "pancreas", "spleen"),
+)
+_ORGAN_ORIGIN = (
+    "slices of the CT scans of P. Bilic et al.: The liver tumor segmentation benchmark (LiTS), Medical Image Analysis "
+    "84, 2023; boxes of the organs by X. Xu et al., IEEE Transactions on Medical Imaging 38(8), 2019"
+)
+_MEDMNIST_URL = "https://zenodo.org/records/10519652"
+_MEDMNIST = (
+    "J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni: MedMNIST v2, Scientific Data 10, 41, 2023, "
+    f"{_MEDMNIST_URL}"
+)
 _PNEUMONIA_NPZ, _PNEUMONIA_MD5 = "medmnist/pneumoniamnist.npz", "28209eda62fecd6e6a2d98b1501bb15f"
 _FIRST_5000 = (
     "test: the official one; val: 5,000 of the official training images, the first of "
@@ -159,8 +208,7 @@ DATASETS: dict[str, Dataset] = {
             image_shape=(1, 28, 28),
             class_names=("normal", "pneumonia"),
             licence="CC BY 4.0; not for clinical use",
-            source="J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni: MedMNIST v2, Scientific Data "
-            "10, 41, 2023, https://zenodo.org/records/10519652; X-rays of D. S. Kermany et al., Cell 172(5), 2018",
+            source=f"{_MEDMNIST}; X-rays of D. S. Kermany et al., Cell 172(5), 2018",
             sizes={"train": 4698, "val": 524, "test": 624},
             splitting="MedMNIST's own; without the 10 training images that occur in val too",
             read=read_pneumonia,
@@ -174,9 +222,69 @@ DATASETS: dict[str, Dataset] = {
                 )
             },
             fetch=fetch_url(
-                *(_PNEUMONIA_NPZ, "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1"),
+                *(_PNEUMONIA_NPZ, f"{_MEDMNIST_URL}/files/pneumoniamnist.npz?download=1"),
                 _PNEUMONIA_MD5,
             ),
+        ),
+        *_medmnist(
+            "BloodMNIST",
+            {28: "7053d0359d879ad8a5505303e11de1dc", 64: "2b94928a2ae4916078ca51e05b6b800b"},
+            channels=3,
+            class_names=(
+                *("basophil", "eosinophil", "erythroblast"),
+                "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)",
+                *("lymphocyte", "monocyte", "neutrophil", "platelet"),
+            ),
+            sizes={"train": 11959, "val": 1712, "test": 3421},
+            origin="blood cells of A. Acevedo et al., Data in Brief 30, 2020",
+        ),
+        *_medmnist(
+            "DermaMNIST",
+            {28: "0744692d530f8e62ec473284d019b0c7", 64: "b70a2f5635c6199aeaa28c31d7202e1f"},
+            channels=3,
+            class_names=(
+                *("actinic keratoses and intraepithelial carcinoma", "basal cell carcinoma"),
+                *("benign keratosis-like lesions", "dermatofibroma", "melanoma", "melanocytic nevi"),
+                "vascular lesions",
+            ),
+            sizes={"train": 7007, "val": 1003, "test": 2005},
+            origin="HAM10000 of P. Tschandl, C. Rosendahl, H. Kittler, Scientific Data 5, 180161, 2018",
+            licence="CC BY-NC 4.0: not for commercial use",
+        ),
+        *_medmnist(
+            "PathMNIST",
+            {28: "a8b06965200029087d5bd730944a56c1", 64: "55aa9c1e0525abe5a6b9d8343a507616"},
+            channels=3,
+            class_names=(
+                *("adipose", "background", "debris", "lymphocytes", "mucus", "smooth muscle"),
+                *("normal colon mucosa", "cancer-associated stroma", "colorectal adenocarcinoma epithelium"),
+            ),
+            sizes={"train": 89996, "val": 10004, "test": 7180},
+            origin="colorectal tissue of J. N. Kather et al., PLOS Medicine 16(1), 2019",
+        ),
+        *_medmnist(
+            "OrganAMNIST",
+            {28: "68e3f8846a6bd62f0c9bf841c0d9eacc", 64: "2dcccc29b88e6da5a01161ef20cda288"},
+            channels=1,
+            class_names=_ORGANS,
+            sizes={"train": 34561, "val": 6491, "test": 17778},
+            origin=f"axial {_ORGAN_ORIGIN}",
+        ),
+        *_medmnist(
+            "OrganCMNIST",
+            {28: "b9ceb9546e10131b32923c5bbeaea2b1", 64: "3ce34a8724ea6f548e6db4744d03b6a9"},
+            channels=1,
+            class_names=_ORGANS,
+            sizes={"train": 12975, "val": 2392, "test": 8216},
+            origin=f"coronal {_ORGAN_ORIGIN}",
+        ),
+        *_medmnist(
+            "OrganSMNIST",
+            {28: "9ab87b696fb54e2a387ebe992d6ed5f1", 64: "53a6d115339d874c25e309a994ff46d3"},
+            channels=1,
+            class_names=_ORGANS,
+            sizes={"train": 13932, "val": 2452, "test": 8827},
+            origin=f"sagittal {_ORGAN_ORIGIN}",
         ),
         Dataset(
             name="cifar10",

@@ -21,14 +21,21 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 def read_digits(split: Split, folder: Path) -> Arrays:
     """Scikit-learn's digits, enlarged; the folder is not needed."""
+    images, labels, rows = _digits()
+    return images[rows[split]], labels[rows[split]]
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """All of them, 1.4 MB, and which belong to each split."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     images, labels = load_digits(return_X_y=True)
     rest, test = train_test_split(np.arange(len(labels)), test_size=300, stratify=labels, random_state=0)
     train, val = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=0)
-    rows = np.sort({"train": train, "val": val, "test": test}[split])
-    return enlarge_digits(images[rows].astype(np.int64).reshape(-1, 8, 8)), labels[rows]
+    rows = {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
+    return enlarge_digits(images.astype(np.int64).reshape(-1, 8, 8)), labels, rows
 
 
 def enlarge_digits(images: np.ndarray) -> np.ndarray:
@@ -93,6 +100,31 @@ def read_pneumonia(split: Split, folder: Path) -> Arrays:
         images, labels = images[keep], labels[keep]
     order = np.lexsort(images.reshape(len(images), -1).T)
     return images[order][:, None], labels[order]
+
+
+def medmnist_reader(path: str) -> Callable[[Split, Path], Arrays]:
+    """A reader of a MedMNIST file, grey (N, H, W) or colour (N, H, W, 3), in its own splits and its own order.
+
+    Args:
+        path: of the npz file under the data folder.
+    """
+
+    def read(split: Split, folder: Path) -> Arrays:
+        with np.load(folder / path, allow_pickle=False) as file:
+            images, labels = file[f"{split}_images"], file[f"{split}_labels"].ravel()
+        return channels_first(images) if images.ndim == 4 else images[:, None], labels
+
+    return read
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (N, C, H, W) in the same memory, which is overwritten: a split of PathMNIST has a gigabyte."""
+    n, h, w, c = images.shape
+    moved = images.reshape(n, c, h, w)
+    for start in range(0, n, 1000):
+        some = slice(start, start + 1000)
+        moved[some] = images[some].transpose(0, 3, 1, 2).copy()  # a copy: it is written to where it is read from
+    return moved
 
 
 def read_cifar10(split: Split, folder: Path) -> Arrays:

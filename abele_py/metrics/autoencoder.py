@@ -4,6 +4,7 @@ Every metric is of many images or codes at once, and comes from unseen images: t
 """
 
 import copy
+import math
 
 import torch
 from scipy import special
@@ -69,8 +70,14 @@ def label_preservation_balanced(labels: Values, labels_again: Values) -> float:
         ParameterError: the shapes differ.
     """
     _same_shape("labels_again", labels_again, labels)
-    kept = (labels == labels_again).double()
-    return float(torch.stack([kept[labels == label].mean() for label in labels.unique()]).mean())
+    return balanced_mean((labels == labels_again).double(), labels)[0]
+
+
+def balanced_mean(values: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean over the labels (N,) of the mean of the values (N,) that have the label, and the standard error of that."""
+    parts = [values[labels == label].double() for label in labels.unique()]
+    variance = sum(float(part.var(correction=0)) / len(part) for part in parts)
+    return float(torch.stack([part.mean() for part in parts]).mean()), math.sqrt(variance) / len(parts)
 
 
 @metric("Discriminator's mean (0.5: balance)", "neither", 0.0, 1.0, "Makhzani et al. 2015, section 2")

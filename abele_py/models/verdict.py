@@ -75,8 +75,9 @@ def _to_keep_more(manifest: Manifest, kept: float) -> str:
     if more:
         best = max(more, key=lambda size: (sizes[size], -size))
         return (
-            f"To keep more: train with more latent coordinates, --model.latent_dim {best} (here {k}). As many "
-            f"principal components alone keep {_of_100(sizes[best])} of 100 labels of val, each label counted alike."
+            f"To keep more: train with more latent coordinates, --model.latent_dim {best} (here {k}; for "
+            f"training/folder.yaml --autoencoder.model.latent_dim {best}). As many principal components alone keep "
+            f"{_of_100(sizes[best])} of 100 labels of val, each label counted alike."
         )
     if sizes:
         return (

@@ -5,6 +5,7 @@ Each of the two is an ordinary training, with its own run folder; only the image
 
 import os
 import shlex
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
 from ..parameters import SmallSeed
 from ..places import alone_beside, check_replaceable, remove
+from .efforts import SECTION, chosen, efforts_of
 from .recipe import check
 from .recipe import main as train
 from .recipe_file import read_recipe
@@ -198,6 +200,7 @@ def _is_finished(checkpoint: Path, data: Path) -> bool:
 
 def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list[str]]]:
     """The options of the chain itself, and those of each step as arguments."""
+    efforts = efforts_of(recipe)
     parser = ArgumentParser(
         prog="abele train", usage="abele train training/folder.yaml --data.path FOLDER [options]",
         description=_DESCRIPTION, exit_on_error=False,
@@ -212,13 +215,16 @@ def _parse(recipe: Path, argv: Sequence[str]) -> tuple[Namespace, dict[str, list
     parser.add_function_arguments(import_images, "data", skip=_NOT_OPTIONS)
     for step in _STEPS:
         parser.add_argument(f"--{step}", type=str, help=f"recipe of the {step}, a file beside this one")
+    for name, effort in efforts.items():
+        parser.add_argument(f"--{name}", action="store_true", help=effort.says)
+    parser.add_argument(f"--{SECTION}", type=dict | None, default=None, help=SUPPRESS)
     imported = {f"data.{name}" for name in signature(import_images).parameters if name not in _NOT_OPTIONS} | {
         "data.path"
     }
 
     chain: list[str] = [f"--config={recipe}"]
     shares: dict[str, list[str]] = {step: [] for step in _STEPS}
-    for option, words in _options(argv):
+    for option, words in _options(chosen(efforts, argv)):
         step, dot, rest = option.partition(".")
         if option in imported | {*_CHAIN, "h", "help"}:
             chain += [f"{words[0]}=true"] if option in imported and len(words) == 1 and "=" not in words[0] else words

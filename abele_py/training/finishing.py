@@ -1,10 +1,11 @@
 """What follows a training: calibrate on ``val``, measure on ``test``, write the checkpoint folder and its pictures."""
 
+import math
 import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from ..datasets.records import ImageSet, to_unit, unit_batches
 from ..errors import CheckpointError
 from ..files import write_bytes
 from ..metrics.autoencoder import (
+    balanced_mean,
     discriminator_mean,
     label_preservation,
     label_preservation_balanced,
@@ -30,10 +32,13 @@ from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
 from ..provenance import versions
 from . import pictures
+from .data_module import EVALUATED
 from .latent_size import LatentSizes
 from .model_card import card
 
 N_REFERENCES = 2000
+_VISIBLE = 0.02  # share of the error of the pixels
+_VALUES = 25_000_000  # of the images that a mixture is fitted to: refining the codes of large ones takes longer
 _PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn", "python")
 
 
@@ -73,16 +78,16 @@ def finalize(
     floor: dict[str, float] = {}
     if isinstance(network, AdversarialAutoencoder):
         train_images = load_split(config.data.data_set, "train", config.data_dir).images[: config.data.limit]
-        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:N_CODES]
+        n_codes = min(N_CODES, max(N_REFERENCES, _VALUES // math.prod(data.image_shape)))
+        rows = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(0))[:n_codes]
         val = load_split(config.data.data_set, "val", config.data_dir).images[: config.data.limit]
         if network.config["architecture"] == "pca":
             linear = network.without_residuals()
-            floor = _faithfulness(linear, test.images, black_box)
-            if not _is_better(network, linear, val, black_box):
-                rank_zero_info("the training has not become better than principal components: these are kept")
-                network = linear
+            floor = _decoded(linear, test.images, in_batches(linear.encode, test.images), black_box).metrics()
+            network, val_codes = _better(network, linear, val, black_box)
+        else:
+            val_codes = in_batches(network.encode, val)
         codes = in_batches(network.encode, train_images[rows])
-        val_codes = in_batches(network.encode, val)
         network.calibrate(val_codes, codes[:N_REFERENCES], mixture=fit_mixture(codes, val_codes))
         test_codes = in_batches(network.encode, test.images)
         metrics = measure_autoencoder(network, test, test_codes, black_box)
@@ -167,7 +172,7 @@ def measure_autoencoder(
         latents: (N, k) their codes.
         black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities; None leaves out the metrics of labels.
     """
-    metrics = _of_decoded(network, images.images, latents, black_box)
+    metrics = _decoded(network, images.images, latents, black_box).metrics()
     answers = network.discriminate(latents)
     prior = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     metrics["discriminator_codes"] = discriminator_mean(answers)
@@ -177,40 +182,67 @@ def measure_autoencoder(
     return metrics
 
 
+class _Decoded(NamedTuple):
+    """How decoded codes compare with their images.
+
+    Attributes:
+        rmse_255: of the pixels.
+        labels: (N,) of the images; None where there are not several to keep.
+        again: (N,) of the decoded codes.
+    """
+
+    rmse_255: float
+    labels: Tensor | None
+    again: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        kept: dict[str, float] = {}
+        if self.labels is not None:
+            kept["label_preservation"] = label_preservation(self.labels, self.again)
+            kept["label_preservation_balanced"] = label_preservation_balanced(self.labels, self.again)
+        return kept | {"rmse_255": self.rmse_255}
+
+
 @torch.no_grad()
-def _of_decoded(
-    network: AdversarialAutoencoder, images: Tensor, latents: Tensor, black_box: nn.Module | None
-) -> dict[str, float]:
-    """How decoded codes compare with their images, uint8: labels kept, if there are several to keep, and pixels."""
-    labels, again, errors = [], [], []
-    for batch, codes in zip(unit_batches(images, 1000), latents.split(1000), strict=True):
+def _decoded(network: AdversarialAutoencoder, images: Tensor, latents: Tensor, black_box: nn.Module | None) -> _Decoded:
+    """Of images (N, C, H, W) uint8 and their codes."""
+    none = torch.zeros(0, dtype=torch.int64)
+    labels, again, errors = [none], [none], []
+    for batch, codes in zip(unit_batches(images, EVALUATED), latents.split(EVALUATED), strict=True):
         decoded = network.decode(codes)
         errors.append(rmse(batch, decoded) ** 2 * len(batch))
         if black_box is not None:
             labels.append(black_box(batch).argmax(dim=1))
             again.append(black_box(decoded).argmax(dim=1))
-    metrics = {}
-    if labels and len((whole := torch.cat(labels)).unique()) > 1:
-        metrics["label_preservation"] = label_preservation(whole, torch.cat(again))
-        metrics["label_preservation_balanced"] = label_preservation_balanced(whole, torch.cat(again))
-    metrics["rmse_255"] = (sum(errors) / len(images)) ** 0.5
-    return metrics
+    whole = torch.cat(labels)
+    return _Decoded((sum(errors) / len(images)) ** 0.5, whole if len(whole.unique()) > 1 else None, torch.cat(again))
 
 
-def _faithfulness(network: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None) -> dict[str, float]:
-    return _of_decoded(network, images, in_batches(network.encode, images), black_box)
-
-
-def _is_better(
+def _better(
     network: AdversarialAutoencoder, linear: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None
-) -> bool:
-    """Whether a trained network draws unseen images no worse than what it started from, and keeps no fewer labels."""
-    trained, start = (_faithfulness(part, images, black_box) for part in (network, linear))
-    kept = "label_preservation_balanced"
-    return trained["rmse_255"] <= start["rmse_255"] and trained.get(kept, 1.0) >= start.get(kept, 1.0)
+) -> tuple[AdversarialAutoencoder, Tensor]:
+    """The trained network where it is better than what it started from, else the start; and its codes of the images.
+
+    Of two that are as good the start is: what is better on these images by chance is as often worse on others.
+    """
+    codes, start_codes = (in_batches(part.encode, images) for part in (network, linear))
+    if _is_better(_decoded(network, images, codes, black_box), _decoded(linear, images, start_codes, black_box)):
+        return network, codes
+    rank_zero_info("the training has not become better than principal components: these are kept")
+    return linear, start_codes
 
 
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 1000) -> Tensor:
+def _is_better(trained: _Decoded, start: _Decoded) -> bool:
+    """No worse in pixels and labels kept, and better: in pixels to be seen, or in labels by two standard errors."""
+    smaller = 1 - trained.rmse_255 / start.rmse_255 if start.rmse_255 else 0.0
+    if trained.labels is None or start.labels is None:
+        return smaller > 0
+    gains = (trained.again == trained.labels).double() - (start.again == start.labels).double()
+    gain, error = balanced_mean(gains, trained.labels)
+    return smaller >= 0 and gain >= 0 and (smaller >= _VISIBLE or gain > 2 * error)
+
+
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = EVALUATED) -> Tensor:
     """What a function of float images (N, C, H, W) in [0, 1] answers to uint8 images, without gradients."""
     with torch.no_grad():
         return torch.cat([function(batch) for batch in unit_batches(images, size)])

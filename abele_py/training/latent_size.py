@@ -1,7 +1,7 @@
 """How many latent coordinates images need: as many as principal components that keep the black box's labels."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import unit_batches
 from ..errors import ParameterError
-from ..metrics.autoencoder import label_preservation_balanced
+from ..metrics.autoencoder import balanced_mean
 from ..models.checkpoints import is_checkpoint, load_classifier
 from ..models.principal import principal_components
 from ..parameters import Axes, Share, SmallSeed, checked
@@ -22,7 +22,8 @@ from .run_folder import latent_dim_of
 SIZES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 KEPT = 0.95  # share of the labels, each counted alike; from here on `verdict` calls an autoencoder good
 _SEEN = 0.5  # share of an image's variance without which it cannot be recognised; of all but one image in twenty
-_IMAGES = 2000  # that are judged
+_IMAGES = 2000  # that are judged, and fewer of large ones: each is drawn and judged once for every size
+_VALUES = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,22 @@ class LatentSizes:
         kept: number -> balanced label preservation, in [0, 1].
         seen: number -> share of the images of which more than half of the variance is left, in [0, 1].
         wanted: the share to be reached.
+        errors: number -> standard error of ``kept``, for it is an estimate from finitely many images.
     """
 
     kept: dict[int, float]
     seen: dict[int, float]
     wanted: float = KEPT
+    errors: dict[int, float] = field(default_factory=dict)
 
     @property
     def chosen(self) -> int:
-        """The smallest number that keeps the wanted share and shows the images; else the one that keeps most."""
-        enough = [k for k in self.kept if self.kept[k] >= self.wanted and self.seen[k] >= KEPT]
+        """The smallest number that keeps the wanted share and shows the images; else the one that keeps most.
+
+        A share counts less its standard error: one that is reached by luck would be missed on other images.
+        """
+        sure = {k: share - self.errors.get(k, 0.0) for k, share in self.kept.items()}
+        enough = [k for k in sure if sure[k] >= self.wanted and self.seen[k] >= KEPT]
         return enough[0] if enough else max(self.kept, key=lambda k: (self.kept[k], -k))
 
     def __str__(self) -> str:
@@ -65,7 +72,8 @@ def latent_sizes(
 
     Args:
         train_images: uint8 (N, C, H, W).
-        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; the first 2,000 are judged.
+        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; the first 2,000 are judged, fewer of
+            more than 6,000 values.
         black_box: (N, C, H, W) in [0, 1] to (N, K) scores.
         seed: of the random part of the training images that is looked at.
         wanted: share of the labels to be kept.
@@ -73,11 +81,12 @@ def latent_sizes(
     found = principal_components(train_images, SIZES[-1], seed)
     sizes = [k for k in SIZES if k <= len(found)] or [max(1, len(found))]
     shape: tuple[int, int, int] = (images.shape[1], images.shape[2], images.shape[3])
+    most = min(_IMAGES, max(1, _VALUES // images[0].numel()))
     labels: list[Tensor] = []
     again: dict[int, list[Tensor]] = {k: [] for k in sizes}
     left: dict[int, list[Tensor]] = {k: [] for k in sizes}
     with torch.no_grad():
-        for batch in unit_batches(images[:_IMAGES], 250):
+        for batch in unit_batches(images[:most], 250):
             labels.append(black_box(batch).argmax(dim=1))
             coordinates = found.coordinates(batch)
             variance = (batch - batch.mean(dim=(2, 3), keepdim=True)).square().sum(dim=(1, 2, 3))
@@ -86,8 +95,9 @@ def latent_sizes(
                 again[k].append(black_box(drawn).argmax(dim=1))
                 left[k].append((drawn - batch).square().sum(dim=(1, 2, 3)) <= _SEEN * variance)
     whole = torch.cat(labels)
-    kept = {k: label_preservation_balanced(whole, torch.cat(again[k])) for k in sizes}
-    return LatentSizes(kept, {k: float(torch.cat(left[k]).float().mean()) for k in sizes}, wanted)
+    kept = {k: balanced_mean((torch.cat(again[k]) == whole).double(), whole) for k in sizes}
+    seen = {k: float(torch.cat(left[k]).float().mean()) for k in sizes}
+    return LatentSizes({k: share for k, (share, _) in kept.items()}, seen, wanted, {k: e for k, (_, e) in kept.items()})
 
 
 def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
@@ -111,18 +121,17 @@ def choose_latent_dim(config: Namespace, run: Path) -> LatentSizes | None:
             "got latent_dim='auto' and no black box; expected a classifier's checkpoint, whose labels are to be kept; "
             "pass --black-box, or a number"
         )
-    if config.resume and (earlier := latent_dim_of(run)) is not None:
-        options.latent_dim = earlier
-        return None
+    earlier = latent_dim_of(run) if config.resume else None
     if not is_checkpoint(config.black_box):  # not trained yet: options are checked before, and it is missed later
-        options.latent_dim = SIZES[0]
+        options.latent_dim = earlier or SIZES[0]
         return None
     data = config.data
     prepare(data.data_set, config.data_dir, config.download)
     train, val = (load_split(data.data_set, part, config.data_dir).images[: data.limit] for part in ("train", "val"))
     sizes = latent_sizes(train, val, load_classifier(config.black_box), config.seed_everything)
-    options.latent_dim = sizes.chosen
-    rank_zero_info(str(sizes))
+    options.latent_dim = earlier or sizes.chosen
+    if earlier is None:
+        rank_zero_info(str(sizes))
     return sizes
 
 

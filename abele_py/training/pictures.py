@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.mixture import Mixture
+from .data_module import EVALUATED
 
 COLUMNS = 11
+WALKS = 64  # coordinates that a picture shows; more would take long, and nobody looks at so many
 REACH = 3.0  # of a walk along one axis: 99.7 % of the prior lies within
 
 # pixels
@@ -58,6 +60,9 @@ def samples(network: AdversarialAutoencoder) -> bytes:
 def traversals(network: AdversarialAutoencoder) -> bytes:
     """What each latent coordinate changes: from one generated image, one coordinate at a time goes from -3 to 3.
 
+    Of more than 64 coordinates the first 64 are shown; those of the architecture ``pca`` begin as the
+    largest principal components.
+
     The walks start from a sample of the mixture, or of the prior where there is none (of several, the one at the most
     usual distance from the origin), not from the origin itself: a normal distribution of many coordinates has next to
     nothing there, and its image is a blur of all classes.
@@ -66,11 +71,12 @@ def traversals(network: AdversarialAutoencoder) -> bytes:
     distances = candidates.norm(dim=1)
     start = candidates[(distances - distances.median()).abs().argmin()]
     steps = torch.linspace(-REACH, REACH, COLUMNS)
-    walks = start.repeat(network.latent_dim, COLUMNS, 1)
-    for axis in range(network.latent_dim):
+    shown = min(WALKS, network.latent_dim)
+    walks = start.repeat(shown, COLUMNS, 1)
+    for axis in range(shown):
         walks[axis, :, axis] = steps
     images = network.decode(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
-    rows = [f"z{axis} ({value:+.1f})" for axis, value in enumerate(start.tolist())]
+    rows = [f"z{axis} ({value:+.1f})" for axis, value in enumerate(start[:shown].tolist())]
     title = "One coordinate at a time from -3 to 3, the others as in one generated image (their values: left)"
     return drawn([Block(images, title, rows, [f"{round(step, 1) + 0.0:.1f}" for step in steps.tolist()])])
 
@@ -95,13 +101,13 @@ def reconstructions(
         black_box: (N, C, H, W) in [0, 1] to (N, K) probabilities.
         class_names: K names.
     """
-    decoded = torch.cat([network.decode(part) for part in latents.split(1000)])
+    decoded = torch.cat([network.decode(part) for part in latents.split(EVALUATED)])
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: 3 * COLUMNS].sort().values
     errors = (decoded - images).square().flatten(1).mean(dim=1).sqrt()
     words = [f"error\n{255 * error:.0f} of 255" for error in errors.tolist()]
     worst, title = errors.argsort(descending=True), "The largest errors"
     if black_box is not None:
-        scores, again = (torch.cat([black_box(part) for part in x.split(1000)]) for x in (images, decoded))
+        scores, again = (torch.cat([black_box(part) for part in x.split(EVALUATED)]) for x in (images, decoded))
         labels, labels_again = scores.argmax(dim=1), again.argmax(dim=1)
         names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}." for name in class_names]
         words = [f"{names[a]}\n\u2192 {names[b]}" for a, b in zip(labels.tolist(), labels_again.tolist(), strict=True)]

@@ -19,7 +19,8 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import ProgressBar as AnyProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
@@ -49,6 +50,7 @@ from .run_folder import (
     owned,
     restore,
 )
+from .time_left import ProgressBar, TimeLeft
 
 
 @checked
@@ -150,10 +152,11 @@ class RecipeCli(LightningCLI):
             callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode=config.mode))
         loggers = [TensorBoardLogger(run, name="tensorboard", version=""), CSVLogger(run, name="csv", version="")]
         given = self.config_init.trainer
-        if given.enable_progress_bar is not False and not any(
-            isinstance(c, ProgressBar) for c in given.callbacks or []
-        ):
-            callbacks.append(TQDMProgressBar(refresh_rate=10))  # drawn after every step, it costs a few per cent
+        own_bar = given.enable_progress_bar is not False and not any(
+            isinstance(c, AnyProgressBar) for c in given.callbacks or []
+        )
+        left = TimeLeft(say=None) if own_bar else TimeLeft()
+        callbacks += [left, ProgressBar(left)] if own_bar else [left]
         plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins]
         return super().instantiate_trainer(
             callbacks=[*callbacks, *(given.callbacks or [])],

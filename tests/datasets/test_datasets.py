@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import zipfile
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from http.client import IncompleteRead
 from itertools import count
 from pathlib import Path
@@ -35,13 +35,16 @@ from abele_py.datasets import readers
 from abele_py.datasets.catalog import DATASETS
 from abele_py.datasets.files import File, check_files, fetch_files
 from abele_py.datasets.loading import load_split, prepare
-from abele_py.datasets.readers import enlarge_digits
+from abele_py.datasets.readers import channels_first, enlarge_digits
 from abele_py.datasets.records import SPLITS, to_unit
 from abele_py.errors import DataError, UnknownNameError
 from abele_py.places import alone
+from abele_py.training.recipe import check
 
 FILES = [name for name, record in DATASETS.items() if record.files]
 FETCHED = [name for name, record in DATASETS.items() if record.fetch]
+MEDMNIST = [name for name in FETCHED if next(iter(DATASETS[name].files)).startswith("medmnist/")]
+AS_THEY_ARE = [name for name in MEDMNIST if name != "pneumoniamnist"]  # neither sorted nor without copies
 
 # sha256 of the bytes of all labels and images: the splits must never change under a shipped checkpoint
 CONTENT = {
@@ -88,6 +91,47 @@ def test_record_is_complete(name):
     assert record.source
     assert record.splitting
     assert set(record.sizes) == set(SPLITS)
+    assert len(set(record.class_names)) == len(record.class_names) > 1
+    assert record.image_shape[0] in (1, 3)
+
+
+def digests(name: str) -> list[str]:
+    return [digest for file in DATASETS[name].files.values() for digest in file.digests]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_digests_are_whole_and_of_no_other_data_set(name):
+    others = {
+        digest for other in FILES if other != name for f in DATASETS[other].files.values() for digest in f.digests
+    }
+    for file in DATASETS[name].files.values():
+        assert file.digests
+        assert others.isdisjoint(file.digests)
+        for digest in file.digests:
+            assert re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", digest)
+
+
+@pytest.mark.parametrize("name", MEDMNIST)
+def test_medmnist_is_fetched_from_its_record(name, tmp_path, monkeypatch):
+    record, asked = DATASETS[name], []
+    monkeypatch.setattr(utils, "download_url", lambda *arguments: asked.append(arguments))
+    record.fetch(tmp_path)
+    ((path, file),) = record.files.items()
+    ((url, folder, last, md5),) = asked
+    assert Path(folder) / last == tmp_path / path
+    assert url == f"https://zenodo.org/records/10519652/files/{last}?download=1"
+    assert f"md5:{md5}" in file.digests
+
+
+@pytest.mark.parametrize("name", MEDMNIST)
+def test_sizes_of_medmnist_have_the_classes_images_and_licence_of_the_smallest(name):
+    record, smallest = DATASETS[name], DATASETS[name.removesuffix("-64")]
+    side = 64 if name.endswith("-64") else 28
+    assert record.image_shape == (smallest.image_shape[0], side, side)
+    for same in ("class_names", "sizes", "licence", "source"):
+        assert getattr(record, same) == getattr(smallest, same)
+    assert "not for clinical use" in record.licence
+    assert ("CC BY-NC" in record.licence) == ("not for commercial use" in record.licence) == ("derma" in name)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -287,7 +331,25 @@ def pneumonia_archives() -> dict[str, bytes]:
     return {"pneumoniamnist.npz": buffer.getvalue()}
 
 
+def medmnist_archives(name: str) -> dict[str, bytes]:
+    rows, (path,) = medmnist_images(name), DATASETS[name].files
+    buffer = io.BytesIO()
+    parts = {"train": rows[:15], "val": rows[15:20], "test": rows[20:]}
+    np.savez_compressed(
+        buffer,
+        **{f"{split}_images": part for split, part in parts.items()},
+        **{f"{split}_labels": (np.arange(len(part)) % 7)[:, None].astype(np.uint8) for split, part in parts.items()},
+    )
+    return {Path(path).name: buffer.getvalue()}
+
+
+def medmnist_images(name: str) -> np.ndarray:
+    channels, *pixels = DATASETS[name].image_shape
+    return drawn(28, *pixels, *([channels] if channels > 1 else []))
+
+
 ARCHIVES = {
+    **{name: partial(medmnist_archives, name) for name in AS_THEY_ARE},
     "mnist": mnist_archives,
     "fashion-mnist": mnist_archives,
     "kmnist": mnist_archives,
@@ -439,6 +501,54 @@ def test_pneumonia_images_of_another_split_are_left_out_of_train(stand_in, tmp_p
     images = drawn(31, 28, 28)
     found = {image.tobytes(): int(label) for image, label in zip(train.images.numpy(), train.labels, strict=True)}
     assert found == {image.tobytes(): i % 2 for i, image in enumerate(images[:15])}
+
+
+@pytest.mark.parametrize("stand_in", AS_THEY_ARE, indirect=True)
+def test_medmnist_is_read_in_its_own_order(stand_in, tmp_path):
+    stored = medmnist_images(stand_in)
+    for split, rows in {"train": stored[:15], "val": stored[15:20], "test": stored[20:]}.items():
+        images = load_split(stand_in, split, tmp_path, download=True)
+        expected = rows.transpose(0, 3, 1, 2) if rows.ndim == 4 else rows[:, None]
+        assert (images.images.numpy() == expected).all()
+        assert images.labels.tolist() == [i % 7 for i in range(len(rows))]
+
+
+@pytest.mark.parametrize("name", AS_THEY_ARE)
+def test_another_medmnist_file_than_the_published_one_is_refused(name, tmp_path):
+    ((path, file),) = DATASETS[name].files.items()
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_bytes(medmnist_archives(name)[Path(path).name])
+    with pytest.raises(DataError, match=f"got other content in .*; expected {file.digests[0]}; delete it"):
+        load_split(name, "test", tmp_path)
+
+
+@pytest.mark.parametrize("n", [0, 1, 999, 1000, 2001])
+def test_channels_come_first_in_the_same_memory(n):
+    images = np.random.RandomState(n).randint(0, 256, (n, 3, 5, 3)).astype(np.uint8)
+    expected = images.transpose(0, 3, 1, 2).copy()
+    moved = channels_first(images)
+    assert moved.shape == (n, 3, 3, 5)
+    assert (moved == expected).all()
+    assert moved.flags.c_contiguous
+    assert n == 0 or np.shares_memory(moved, images)
+
+
+@pytest.mark.parametrize("stand_in", ["bloodmnist"], indirect=True)
+def test_the_medical_commands_of_the_page_are_parsed_and_ask_for_their_data(stand_in, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "data-sets.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"```bash\n(abele [^`]*{stand_in}[^`]*)```", page)
+    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    monkeypatch.chdir(tmp_path)
+    assert [command[:2] for command in commands] == [["abele", "train"]] * 2
+    for _, _, *arguments in commands:
+        check(arguments)
+    classifier, autoencoder = (command[command.index("--name") + 1] for command in commands)
+    assert classifier != autoencoder
+    assert f"runs/{classifier}/checkpoint" in commands[1]
+    monkeypatch.setattr(utils, "_urlretrieve", no_connection)
+    assert main(commands[0][1:]) == 2
+    assert "got no download of BloodMNIST into data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stand_in", ["mnist"], indirect=True)

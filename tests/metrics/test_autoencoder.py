@@ -14,6 +14,7 @@ from torch import nn
 from abele_py.errors import ParameterError
 from abele_py.metrics import autoencoder as metrics
 from abele_py.metrics.autoencoder import (
+    balanced_mean,
     discriminator_balance,
     discriminator_mean,
     features,
@@ -64,6 +65,12 @@ def test_rmse_is_on_the_scale_of_bytes():
     assert rmse(torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)) == 255
     half = torch.tensor([0.0, 1.0, 0.0, 1.0]).reshape(1, 1, 2, 2)
     assert rmse(torch.zeros(1, 1, 2, 2), half) == pytest.approx(255 / math.sqrt(2))
+
+
+def test_a_balanced_mean_counts_labels_alike_and_says_how_exact_it_is():
+    labels, kept = torch.tensor([0] * 100 + [1] * 25), torch.tensor([1.0] * 80 + [0.0] * 20 + [1.0] * 25)
+    assert balanced_mean(kept, labels) == pytest.approx((0.9, (0.8 * 0.2 / 100) ** 0.5 / 2))
+    assert balanced_mean(torch.ones(125), labels) == (1, 0)
 
 
 def test_label_preservation_is_a_share():

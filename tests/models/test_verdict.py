@@ -23,6 +23,7 @@ from abele_py.models.checkpoints import load_autoencoder, read_manifest
 from abele_py.models.mixture import fit_mixture
 from abele_py.models.verdict import verdict
 from abele_py.training import pictures
+from abele_py.training.data_module import EVALUATED
 from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
 from abele_py.training.recipe import train
 from benchmarks.models_table import reached, refresh, table, with_reached
@@ -295,6 +296,13 @@ def test_walks_change_one_coordinate_at_a_time(network, blocks):
         torch.testing.assert_close(block.images[axis], network.decode(latents), atol=0.02, rtol=0)
 
 
+def test_of_many_coordinates_the_first_ones_walk(network, blocks, monkeypatch):
+    monkeypatch.setattr(pictures, "WALKS", 2)
+    pictures.traversals(network)
+    assert blocks[0].images.shape == (2, 11, 1, 8, 8)
+    assert [name.partition(" ")[0] for name in blocks[0].rows] == ["z0", "z1"]
+
+
 def test_samples_show_the_mixture_where_there_is_one(network, blocks):
     pictures.samples(network)
     assert [block.title for block in blocks] == ["Samples of the prior N(0, I)"]
@@ -375,7 +383,9 @@ def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
         AdversarialAutoencoder, "encode", lambda self, x: (encoded.update([len(x)]), encode(self, x))[1]
     )
     folder = train(recipe, options, resume=True)
-    assert encoded[sum(read_manifest(folder).test_counts)] == 1  # refined codes take their time: never made twice
+    assert (
+        encoded[sum(read_manifest(folder).test_counts) % EVALUATED] == 1
+    )  # the last batch of test: never refined twice
     names = {"MODEL_CARD.md", "manifest.json", "model.safetensors", "samples.png", "traversals.png"}
     assert {path.name for path in folder.iterdir()} == names
     assert opened((tmp_path / "x" / "reconstructions.png").read_bytes()).width > 600
@@ -393,11 +403,12 @@ SIZES = {"8": 0.5, "16": 0.82, "32": 0.94, "64": 0.97, "128": 0.96}
         (
             16,
             0.83,
-            "train with more latent coordinates, --model.latent_dim 64 (here 16). As many principal components alone "
+            "train with more latent coordinates, --model.latent_dim 64 (here 16; for training/folder.yaml "
+            "--autoencoder.model.latent_dim 64). As many principal components alone "
             "keep 97 of 100",
         ),
         (64, 0.90, "train with more images"),
-        (32, 0.93, "train with more latent coordinates, --model.latent_dim 64 (here 32)"),
+        (32, 0.93, "train with more latent coordinates, --model.latent_dim 64 (here 32;"),
     ],
 )
 def test_what_would_keep_more_labels_is_told_with_what_it_was_measured_to_bring(k, kept, advice):

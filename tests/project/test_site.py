@@ -98,6 +98,7 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch, request):
     if arguments[0] == "evaluate":  # the same on one image
         arguments[1] = arguments[1].rpartition(":")[0] + ":1"
         arguments += ["--costly-images=1", "--parts=surrogate,saliency"]
+        request.getfixturevalue("blank_reports")
     assert main(arguments) == 0
 
 

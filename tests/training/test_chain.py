@@ -319,7 +319,7 @@ def test_links_of_the_page_lead_somewhere():
 
 
 @pytest.mark.slow
-def test_the_page_works_as_written(here, capsys):
+def test_the_page_works_as_written(here, capsys, blank_figures, blank_reports):
     """All of its commands, in their order, in one folder; the trainings with a few steps only."""
     assert all(command.startswith("abele ") for command in commands())
     assert {shlex.split(command)[1] for command in commands()} >= {"train", "explain", "evaluate"}

@@ -50,6 +50,26 @@ def test_small_data_sets_pass_often_enough_in_an_epoch():
     assert (len(data.train_dataloader()), len(data.val_dataloader())) == (4, 1)
 
 
+def test_large_data_sets_end_an_epoch_early_and_see_other_images_in_the_next():
+    whole, part = (EpochBatches(100, 10, seed=1, max_steps=most) for most in (None, 3))
+    found = rows_of(part)
+    assert len(part) == len(found) == 3
+    assert found == rows_of(whole)[:3], "shuffled as it is without a bound"
+    assert rows_of(part) == found, "by seed and epoch alone"
+    part.set_epoch(1)
+    whole.set_epoch(1)
+    assert rows_of(part) == rows_of(whole)[:3] != found
+    assert len(EpochBatches(100, 10, seed=1, max_steps=10)) == len(EpochBatches(100, 10, seed=1, max_steps=99)) == 10
+    assert len(EpochBatches(10, 4, seed=1, min_steps=5, max_steps=5)) == 5, "in the middle of a pass"
+
+
+@pytest.mark.parametrize(("values", "steps"), [(None, 20), (4 * 50 * 28 * 28, 4), (5 * 50 * 28 * 28 - 1, 4), (1, 3)])
+def test_an_epoch_is_bounded_by_the_values_of_its_images(values, steps):
+    data = ImageData("digits", 50, min_steps=3, max_values=values, limit=1000)
+    data.setup("fit")
+    assert len(data.train_dataloader()) == steps
+
+
 @pytest.mark.parametrize(
     ("n", "size", "seed", "processes", "needed"),
     [(1, 8, 0, 1, 2), (8, 1, 0, 1, 2), (7, 3, 0, 2, 4), (1, 8, None, 2, 2)],

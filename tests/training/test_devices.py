@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from support.callbacks import Fail, Probe, Signal, Stop
 from support.paths import ROOT
+from support.quick_python import quick_python
 from torch.distributed.run import get_args_parser
 
 from abele_py.errors import AbeleError, CheckpointError, ParameterError
@@ -42,12 +43,20 @@ def callback(kind, **options):
     return [f"--trainer.callbacks+={kind.__module__}.{kind.__name__}", *given]
 
 
-def command(*arguments, program=(Path(sys.executable).parent / "abele", "train")):
+@pytest.fixture(scope="module")
+def python():
+    """Python with the libraries imported: of the seconds of a start none are left, of a training few."""
+    modules = "recipe", "modules", "finishing", "callbacks"
+    with quick_python(["torch.distributed.run", *(f"abele_py.training.{name}" for name in modules)]) as executable:
+        yield executable
+
+
+def command(python, *arguments, program=(Path(sys.executable).parent / "abele", "train")):
     environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK")}
     path = os.pathsep.join([str(ROOT / "tests"), environment.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [*map(str, (*program, *arguments))], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-        env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
+        [*map(str, (python, *program, *arguments))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
     )  # fmt: skip
 
 
@@ -65,7 +74,7 @@ def options(where, *more):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory, python):
     """One training of an autoencoder by one process, and one by two: started by torchrun, stopped, and resumed."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     for part in ("first", "then"):
@@ -75,8 +84,8 @@ def shared(tmp_path_factory):
     same = [AUTOENCODER, *options(two), "--model.shift=0.1", *TWO]
     first, then = ([*same, *callback(Probe, folder=two / part)] for part in ("first", "then"))
     said = [
-        finished(command(*first, *callback(Stop), program=(sys.executable, *torchrun))),
-        finished(command(*then, "--resume")),
+        finished(command(python, *first, *callback(Stop), program=torchrun)),
+        finished(command(python, *then, "--resume")),
     ]
     return one, two, said
 
@@ -123,8 +132,8 @@ def test_a_training_that_torchrun_started_is_resumed_by_two_processes(shared):
 
 
 @pytest.mark.slow
-def test_error_of_one_process_ends_all(tmp_path):
-    _, err = finished(command(CNN, *options(tmp_path), *TWO, *callback(Fail)), code=2)
+def test_error_of_one_process_ends_all(tmp_path, python):
+    _, err = finished(command(python, CNN, *options(tmp_path), *TWO, *callback(Fail)), code=2)
     assert "No space left on device" in err
     assert "Traceback" not in err
 
@@ -160,8 +169,8 @@ def weights(folder):
 
 
 @pytest.mark.slow
-def test_killed_training_goes_on_to_the_same_bytes(whole, tmp_path):
-    process = command(CNN, *options(tmp_path), *callback(Signal, number=int(signal.SIGKILL)))
+def test_killed_training_goes_on_to_the_same_bytes(whole, tmp_path, python):
+    process = command(python, CNN, *options(tmp_path), *callback(Signal, number=int(signal.SIGKILL)))
     finished(process, code=-signal.SIGKILL)
     assert not (tmp_path / "digits-cnn" / "checkpoint").exists()
     state = torch.load(tmp_path / "digits-cnn" / LAST, weights_only=True)

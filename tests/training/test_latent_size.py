@@ -49,6 +49,12 @@ def test_where_no_number_is_enough_the_one_that_keeps_most_is_taken():
     assert LatentSizes({8: 0.97, 16: 0.96}, {8: 0.3, 16: 0.99}).chosen == 16, "an image that is not to be seen"
 
 
+def test_a_share_that_few_images_barely_reach_is_not_enough():
+    kept, seen = {8: 0.96, 16: 0.97}, {8: 1.0, 16: 1.0}
+    assert LatentSizes(kept, seen, errors={8: 0.009, 16: 0.02}).chosen == 8
+    assert LatentSizes(kept, seen, errors={8: 0.011, 16: 0.02}).chosen == 16
+
+
 def test_shares_are_rounded_down():
     assert "8: 94.9" in str(LatentSizes({8: 0.94999}, {8: 1.0}))
 
@@ -78,11 +84,11 @@ def test_without_a_black_box_there_are_no_labels_to_keep(tmp_path):
         choose_latent_dim(options(tmp_path, black_box=None), tmp_path)
 
 
-def test_a_resumed_training_keeps_its_number(tmp_path):
+def test_a_resumed_training_keeps_its_number_and_knows_what_others_would_keep(tmp_path):
     (tmp_path / "options.json").write_text('{"model": {"init_args": {"latent_dim": 77}}}')
     config = options(tmp_path, black_box="digits-cnn")
     config.resume = True
-    assert choose_latent_dim(config, tmp_path) is None
+    assert choose_latent_dim(config, tmp_path) == choose_latent_dim(options(tmp_path, black_box="digits-cnn"), tmp_path)
     assert config.model.init_args.latent_dim == 77
 
 

@@ -62,9 +62,9 @@ def one_of_each_kind():
 def noise(name, split, data_dir=None):
     """Colours in noise, of a data set's sizes and classes; real images, read in other tests, take longer."""
     record, generator = DATASETS[name], torch.Generator().manual_seed(len(split))
-    colours = torch.rand(300, record.image_shape[0], 1, 1, generator=generator)
-    images = 200 * colours + 55 * torch.rand(300, *record.image_shape, generator=generator)
-    return ImageSet(images.to(torch.uint8), torch.arange(300) % len(record.class_names), record.class_names)
+    colours = torch.rand(120, record.image_shape[0], 1, 1, generator=generator)
+    images = 200 * colours + 55 * torch.rand(120, *record.image_shape, generator=generator)
+    return ImageSet(images.to(torch.uint8), torch.arange(120) % len(record.class_names), record.class_names)
 
 
 # The two parts
@@ -257,7 +257,7 @@ AUTOENCODER = ROOT / "training" / "digits-autoencoder.yaml"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("epochs", "steps", "ruined"), [(3, 100, False), (1, 1, True)])
+@pytest.mark.parametrize(("epochs", "steps", "ruined"), [(2, 60, False), (1, 1, True)])
 def test_an_autoencoder_is_never_worse_than_what_it_started_from(epochs, steps, ruined, tmp_path, caplog, monkeypatch):
     def ruin(module, checkpoint):
         """The best state is read once more after the training."""
@@ -306,7 +306,10 @@ def test_any_option_can_be_overridden(tmp_path):
     ("recipe", "given"),
     [
         ("digits-autoencoder", []),
-        ("digits-cnn", []),
+        (
+            "digits-cnn",
+            ["--trainer.limit_train_batches=1.0", "--data.batch_size=10", f"--data.max_values={40 * 28**2}"],
+        ),
         ("folder-autoencoder", ["--data.data_set=digits", "--black_box=digits-cnn", "--model.hidden=[16]"]),
     ],
 )
