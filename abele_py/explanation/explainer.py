@@ -30,7 +30,16 @@ from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
 from .notes import NOT_TYPICAL, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
+from .saliency import (
+    LabelledImages,
+    MeasuredMap,
+    areas_of_seed,
+    change_map,
+    contiguous_areas,
+    contrast_map,
+    map_of_mosaics,
+    median_map,
+)
 from .trust import judge
 from .verdicts import verdicts_on
 
@@ -131,6 +140,7 @@ class Abele:
         references = self._space.reference_latents[: self.options.n_landmarks]
         self._landmarks = self._space.classify(references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
+        self._backdrop = LabelledImages.of(self._landmarks.images, self._landmarks.labels)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
@@ -254,13 +264,20 @@ class Abele:
         if self.options.saliency == "contrast":
             evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
             return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
-        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. A
-        # generator of its own, so that the areas do not depend on how many neighbors were drawn.
-        points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
-        others = points.images[points.labels != label]
-        generator = torch.Generator().manual_seed(self.options.random_state)
-
-        return measured_mosaic_map(image, others, lambda images: space.black_box(images).probability(label), generator)
+        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
+        # so are the areas, which depend on the seed alone.
+        images = self._backdrop
+        if not images.has_others(label):
+            images = LabelledImages.of(neighbors.images, neighbors.labels)
+        if not images.has_others(label):
+            return MeasuredMap(torch.zeros(image.shape[1:]), None)
+        return map_of_mosaics(
+            image,
+            images.backgrounds(image, label),
+            areas_of_seed(self.options.random_state, *image.shape[1:]),
+            lambda mosaics: space.black_box(mosaics).probability(label),
+            space.black_box.batch_size,
+        )
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""

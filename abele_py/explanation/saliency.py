@@ -5,6 +5,8 @@ Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, e
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
+
+_PART = 64  # images worked on at a time, where all at once would take much memory
+_NO_VARIANCE = 1e-8  # as a share of the largest: what is missing with these features is less than float32 can tell
 
 
 class MeasuredMap(NamedTuple):
@@ -83,22 +88,99 @@ def measured_mosaic_map(
     """
     if len(others) == 0:
         return MeasuredMap(torch.zeros(image.shape[1:]), None)
-    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
-    backgrounds = torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
-    half = n_mosaics // 2
-    replaced = _areas(2 * half, image.shape[1], image.shape[2], generator)
-    mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)
-    odds = torch.logit(probability(mosaics).double(), eps=1e-3)
-    change = (image - backgrounds).abs().mean(dim=1).double()
+    unlabelled = torch.zeros(len(others), dtype=torch.int64)
+    backgrounds = LabelledImages.of(others, unlabelled).backgrounds(image, 1, n_nearest)
+    areas = _areas(n_mosaics // 2 * 2, *image.shape[1:], generator)
+    return map_of_mosaics(image, backgrounds, areas, probability, len(areas), width, ridge)
+
+
+def map_of_mosaics(
+    image: Tensor,
+    backgrounds: Tensor,
+    areas: Tensor,
+    probability: Callable[[Tensor], Tensor],
+    batch_size: int,
+    width: float = 0.11,
+    ridge: float = 0.1,
+) -> MeasuredMap:
+    """:func:`measured_mosaic_map` of given backgrounds and areas.
+
+    Args:
+        backgrounds: (2, C, H, W), as :meth:`LabelledImages.backgrounds` makes them.
+        areas: (M, H, W) bool, what is replaced: by the first background in the first half, then by the second.
+        probability: as of :func:`mosaic_map`; queried for at most ``batch_size`` mosaics at a time.
+    """
+    half = len(areas) // 2
+    rows = torch.arange(2 * half).split(batch_size)
+    mosaics = (torch.where(areas[part, None], backgrounds[part // half], image) for part in rows)
+    odds = torch.logit(torch.cat([probability(part) for part in mosaics]).double(), eps=1e-3)
+    change = (image - backgrounds).abs().mean(dim=1)
     models = [
-        _smooth_model(areas * size, answers, width, ridge)
-        for size, areas, answers in zip(change, replaced.split(half), odds.split(half), strict=True)
+        _smooth_model(replaced * size, answers, width, ridge)
+        for size, replaced, answers in zip(change, areas.split(half), odds.split(half), strict=True)
     ]
     maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
     variation = sum(float(model.answers.square().sum()) for model in models)
     missed = sum(float(model.missed.square().sum()) for model in models)
     fit = 1 - missed / variation if variation > 1e-12 else None  # equal answers differ from their mean by rounding
     return MeasuredMap(_scaled(torch.stack(maps).sum(dim=0)).float(), fit)
+
+
+@lru_cache(maxsize=4)  # the same for all images of an explainer: a few of these may be at work
+def areas_of_seed(seed: int, height: int, width: int, n: int = 800) -> Tensor:
+    """(n, H, W) bool: the areas of a seed's mosaics. To be read only: callers share them."""
+    return _areas(n, height, width, torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """N images, held so that the backgrounds of mosaics for any label cost no copy of them.
+
+    Attributes:
+        images: (N, C, H, W).
+        labels: (N,) int64.
+        sizes: (N,) the sum of the squares of each image's pixels.
+        darkest: (C, H, W), the lowest value of each pixel.
+        darkest_labels: (C, H, W) int64, the label of the image that has it.
+        next_darkest: (C, H, W), the lowest value of each pixel in images of other labels than that.
+    """
+
+    images: Tensor
+    labels: Tensor
+    sizes: Tensor
+    darkest: Tensor
+    darkest_labels: Tensor
+    next_darkest: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor) -> "LabelledImages":
+        """Worked through in parts."""
+        if not len(images):
+            none = images.new_zeros(images.shape[1:])
+            return cls(images, labels, images.new_zeros(0), none, none.long(), none)
+        darkest, rows = images.min(dim=0)
+        darkest_labels = labels[rows]
+        next_darkest = torch.full_like(darkest, torch.inf)
+        sizes = []
+        for part, own in zip(images.split(_PART), labels.split(_PART), strict=True):
+            other = own[:, None, None, None] != darkest_labels
+            next_darkest = torch.minimum(next_darkest, part.where(other, torch.inf).amin(dim=0))
+            sizes.append(part.square().flatten(1).sum(dim=1))
+        return cls(images, labels, torch.cat(sizes), darkest, darkest_labels, next_darkest)
+
+    def has_others(self, label: int) -> bool:
+        """Whether some image has another label."""
+        return bool((self.labels != label).any())
+
+    def backgrounds(self, image: Tensor, label: int, n_nearest: int = 50) -> Tensor:
+        """(2, C, H, W): of images with other labels than this, of which there must be one, the darkest value of each
+        pixel, and the mean of those nearest to the image, see :func:`mosaic_map`."""
+        darkest = torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
+        # squared distances less that of the image to 0, which they share
+        distances = self.sizes - 2 * (self.images.flatten(1) @ image.flatten())
+        other = self.labels != label
+        nearest = distances.where(other, torch.inf).argsort(stable=True)[: min(n_nearest, int(other.sum()))]
+        return torch.stack([darkest, self.images[nearest].mean(dim=0)])
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
@@ -242,25 +324,38 @@ class _Model(NamedTuple):
 def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) -> _Model:
     """The process of weights w in ``answers = constant + sum(w * change)``.
 
-    Answers left out take no second fit: the error is ``(C^-1 answers)_i / (C^-1)_ii``, with C their covariance
-    (Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, equation 5.12).
+    The kernel is a product of one down and one across, and smooth: few products of their eigenvectors have a variance
+    that matters. In these coordinates the process is a ridge regression on so few features, and only the product that
+    makes them grows with the pixels. Answers left out take no second fit: the error is that of the fit over one less
+    the answer's leverage (PRESS, Allen 1974; the same as equation 5.12 of Rasmussen & Williams 2006, Gaussian Processes
+    for Machine Learning).
 
     Args:
-        changes: (M, H, W) float64.
+        changes: (M, H, W), of the precision in which the features are made; the equations are solved in float64.
         answers: (M,) float64.
         width: of the kernel, as a share of the shorter side.
         ridge: variance of the noise, as a share of the mean prior variance of an answer.
     """
-    changes, answers = changes - changes.mean(dim=0), answers - answers.mean()
+    answers = answers - answers.mean()
     reach = width * min(changes.shape[1:])
-    down, across = (
-        torch.exp(-0.5 * ((torch.arange(side)[:, None] - torch.arange(side)) / reach).double() ** 2)
-        for side in changes.shape[1:]
-    )
-    smooth = down @ changes @ across  # the kernel is a product, so no (HW, HW) matrix is needed
-    covariance = smooth.flatten(1) @ changes.flatten(1).T
-    noise = (ridge * covariance.diagonal().mean()).clamp(min=1e-12)
-    covariance = covariance + noise * torch.eye(len(answers), dtype=torch.float64)
-    share = torch.linalg.solve(covariance, answers)
-    missed = share / torch.linalg.inv(covariance).diagonal()
-    return _Model(torch.einsum("m,mhw->hw", share, smooth), answers, missed)
+    (down, high), (across, wide) = (_waves(side, reach) for side in changes.shape[1:])
+    kept = high[:, None] * wide > _NO_VARIANCE * high.max() * wide.max()
+    features = (down.T.to(changes) @ (changes @ across.to(changes)))[:, kept]
+    features = features - features.mean(dim=0)
+    system, goal = (features.T @ features).double(), features.T.double() @ answers
+    noise = (ridge * system.trace() / len(answers)).clamp(min=1e-12)
+    factor = torch.linalg.cholesky(system + noise * torch.eye(len(system), dtype=torch.float64))
+    fitted = torch.cholesky_solve(goal[:, None], factor)[:, 0]
+    leverage = torch.linalg.solve_triangular(factor, features.T.double(), upper=False).square().sum(dim=0)
+    missed = (answers - features.double() @ fitted) / (1 - leverage)
+    weights = down @ torch.zeros_like(high[:, None] * wide).masked_scatter(kept, fitted) @ across.T
+    return _Model(weights, answers, missed)
+
+
+def _waves(side: int, reach: float) -> tuple[Tensor, Tensor]:
+    """The eigenvectors of the Gaussian kernel of a line that have a variance that matters, scaled by its root, (side,
+    r) float64, and these variances (r,). r depends on the line's length in units of the reach, not on its pixels."""
+    steps = torch.arange(side, dtype=torch.float64)
+    variances, vectors = torch.linalg.eigh(torch.exp(-0.5 * ((steps[:, None] - steps) / reach) ** 2))
+    kept = variances > _NO_VARIANCE * variances[-1]
+    return vectors[:, kept] * variances[kept].sqrt(), variances[kept]
