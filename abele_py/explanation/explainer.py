@@ -15,6 +15,7 @@ from ..latent.counter_exemplars import (
     CounterExemplars,
     convincing,
     find_counter_exemplars,
+    leads_everywhere,
     morph,
     rule_candidates,
     starting_points,
@@ -187,8 +188,10 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
-        made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
-        made += [] if o.counter_depth is None else [neighbors]
+        made: list[Points] = []
+        if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
+            made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
+            made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
         reconstruction = space.classify(z[None])
         counters = self._counter_exemplars(space, anchor, reconstruction, candidates, wanted)

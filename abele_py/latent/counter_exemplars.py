@@ -77,6 +77,14 @@ def starting_points(real: Points, made: Sequence[Points], latent: Tensor, label:
     return concatenate([*others, known])
 
 
+def leads_everywhere(real: Points, label: int, depth: float | None, n_classes: int | None) -> bool:
+    """Whether :func:`starting_points` takes nothing but real points, whatever is made beside them.
+
+    So it does with a ``depth`` above 0 where they have every label but the image's own, as far as all are known.
+    """
+    return bool(depth) and n_classes is not None and len({label, *real.labels.tolist()}) == n_classes
+
+
 def find_counter_exemplars(
     space: LatentSpace,
     latent: Tensor,
