@@ -201,7 +201,9 @@ class Abele:
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
         saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
-        typicality = space.typicality(z[None])
+        points = z[None], exemplars.latents, counters.latents
+        typicality = space.typicality(torch.cat(points))
+        typicalities = [None] * 3 if typicality is None else typicality.split([*map(len, points)])
         trust = judge(
             fidelity,
             surrogate,
@@ -210,7 +212,7 @@ class Abele:
             reconstruction,
             counters,
             bool(space.valid(z[None])),
-            None if typicality is None else float(typicality),
+            None if typicalities[0] is None else float(typicalities[0]),
             map_fit,
         )
         if not agree(answer, space.black_box(x[None])):
@@ -240,8 +242,8 @@ class Abele:
             notes=(),
             params=self._params(target if target in (*self.class_names, str(wanted)) else wanted)
             | {"black_box_answers": space.black_box.answers, "black_box_images": space.black_box.images},
-            exemplar_typicality=space.typicality(exemplars.latents),
-            counter_exemplar_typicality=space.typicality(counters.latents),
+            exemplar_typicality=typicalities[1],
+            counter_exemplar_typicality=typicalities[2],
             traversals=traversals,
             provenance=self._origin | {"image": origin_of_image(x)},
         )

@@ -112,7 +112,8 @@ class Local:
         def ball(size: int) -> Points:
             steps = torch.randn(size, space.k, generator=generator)
             changed = torch.randint(1, min(self.coordinates or space.k, space.k) + 1, (size, 1), generator=generator)
-            place = torch.rand(size, space.k, generator=generator).argsort(dim=1).argsort(dim=1)
+            order = torch.rand(size, space.k, generator=generator).argsort(dim=1)
+            place = torch.empty_like(order).scatter_(1, order, torch.arange(space.k).expand_as(order))
             steps *= place < changed
             lengths = radius * torch.rand(size, 1, generator=generator)
             latents = center + lengths * steps / steps.norm(dim=1, keepdim=True)

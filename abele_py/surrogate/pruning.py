@@ -74,7 +74,8 @@ def without_idle_splits(tree: Trees) -> Trees:
     """
     inner = tree.axis >= 0
     answer = torch.where(inner, -1, tree.value.argmax(dim=1)).tolist()  # -1: of several classes
+    left, right = tree.left.tolist(), tree.right.tolist()
     for node in inner.nonzero()[:, 0].tolist()[::-1]:  # children are numbered after their parents
-        left, right = answer[tree.left[node]], answer[tree.right[node]]
-        answer[node] = left if left == right else -1
+        first, second = answer[left[node]], answer[right[node]]
+        answer[node] = first if first == second else -1
     return prune(tree, torch.where(torch.tensor(answer) < 0, torch.inf, 0.0), 0.0)
