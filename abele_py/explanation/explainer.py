@@ -22,7 +22,7 @@ from ..latent.counter_exemplars import (
 )
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
-from ..latent.space import LatentSpace, Points, local_radius
+from ..latent.space import LatentSpace, Points, concatenate, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
@@ -32,9 +32,10 @@ from .explanation import Explanation
 from .notes import NOT_TYPICAL, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
 from .saliency import (
-    LabelledImages,
+    Backdrop,
     MeasuredMap,
     areas_of_seed,
+    backgrounds_of,
     change_map,
     contiguous_areas,
     contrast_map,
@@ -139,9 +140,8 @@ class Abele:
         self._space.probe()
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
-        self._landmarks = self._space.classify(references[self._space.valid(references)])
+        self._landmarks, self._backdrop = _labelled(self._space, references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
-        self._backdrop = LabelledImages.of(self._landmarks.images, self._landmarks.labels)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
@@ -171,7 +171,8 @@ class Abele:
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = self._target(target, label)
 
-        neighbors = generate(o.neighborhood, space, anchor, o.n_samples, o.min_class_fraction, generator)
+        drawn, own = (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
+        neighbors = generate(o.neighborhood, drawn, own, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]
         near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
@@ -190,7 +191,7 @@ class Abele:
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
         made: list[Points] = []
         if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
-            made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
+            made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
             made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
         reconstruction = space.classify(z[None])
@@ -271,18 +272,24 @@ class Abele:
             return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
         # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
         # so are the areas, which depend on the seed alone.
-        images = self._backdrop
-        if not images.has_others(label):
-            images = LabelledImages.of(neighbors.images, neighbors.labels)
-        if not images.has_others(label):
-            return MeasuredMap(torch.zeros(image.shape[1:]), None)
+        if self._backdrop.has_others(label):
+            nearest = self._backdrop.nearest_of_others(image, label)
+            images = space.decode(self._landmarks.latents[nearest])
+            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), images.mean(dim=0)])
+        else:
+            backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
         return map_of_mosaics(
             image,
-            images.backgrounds(image, label),
+            backgrounds,
             areas_of_seed(self.options.random_state, *image.shape[1:]),
             lambda mosaics: space.black_box(mosaics).probability(label),
             space.black_box.batch_size,
         )
+
+    def _maps_neighbors(self, label: int) -> bool:
+        """Whether the map of an image with this label is made of the images of its neighbors."""
+        kind = self.options.saliency
+        return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
 
     def _target(self, target: int | str | None, label: int) -> int | None:
         """The target as a label, or an error."""
@@ -334,3 +341,13 @@ class Abele:
             "autoencoder": type(self._space.autoencoder).__name__,
             "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
         }
+
+
+def _labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:
+    """Points labelled by the black box, and their images as a backdrop, batch by batch."""
+    parts, backdrop = [], Backdrop.of(torch.zeros(0, *space.image_shape), torch.zeros(0, dtype=torch.int64))
+    for batch in latents.split(space.black_box.batch_size):
+        points = space.classify(batch)
+        parts.append(points.without_images())
+        backdrop = backdrop.with_more(Backdrop.of(points.images, points.labels))
+    return concatenate(parts), backdrop

@@ -15,7 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-_PART = 64  # images worked on at a time, where all at once would take much memory
+N_NEAREST = 50  # images in the mean that is a background of mosaics
+_PART = 256  # images worked on at a time, where all at once would take much memory
 _NO_VARIANCE = 1e-8  # as a share of the largest: what is missing with these features is less than float32 can tell
 
 
@@ -38,7 +39,7 @@ def mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> Tensor:
@@ -78,7 +79,7 @@ def measured_mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> MeasuredMap:
@@ -86,12 +87,21 @@ def measured_mosaic_map(
 
     The black box is queried for no more images than that.
     """
-    if len(others) == 0:
-        return MeasuredMap(torch.zeros(image.shape[1:]), None)
-    unlabelled = torch.zeros(len(others), dtype=torch.int64)
-    backgrounds = LabelledImages.of(others, unlabelled).backgrounds(image, 1, n_nearest)
     areas = _areas(n_mosaics // 2 * 2, *image.shape[1:], generator)
-    return map_of_mosaics(image, backgrounds, areas, probability, len(areas), width, ridge)
+    return map_of_mosaics(
+        image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge
+    )
+
+
+def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) -> Tensor:
+    """(2, C, H, W): the darkest value of each pixel in others (N, C, H, W), and the mean of those nearest to the image.
+
+    The image itself twice where there are no others.
+    """
+    if len(others) == 0:
+        return image.expand(2, *image.shape)
+    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
+    return torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
 
 
 def map_of_mosaics(
@@ -106,10 +116,12 @@ def map_of_mosaics(
     """:func:`measured_mosaic_map` of given backgrounds and areas.
 
     Args:
-        backgrounds: (2, C, H, W), as :meth:`LabelledImages.backgrounds` makes them.
+        backgrounds: (2, C, H, W), of images with other labels.
         areas: (M, H, W) bool, what is replaced: by the first background in the first half, then by the second.
         probability: as of :func:`mosaic_map`; queried for at most ``batch_size`` mosaics at a time.
     """
+    if torch.equal(backgrounds, image.expand_as(backgrounds)):  # nothing can be replaced
+        return MeasuredMap(torch.zeros(image.shape[1:]), None)
     half = len(areas) // 2
     rows = torch.arange(2 * half).split(batch_size)
     mosaics = (torch.where(areas[part, None], backgrounds[part // half], image) for part in rows)
@@ -133,54 +145,69 @@ def areas_of_seed(seed: int, height: int, width: int, n: int = 800) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """N images, held so that the backgrounds of mosaics for any label cost no copy of them.
+class Backdrop:
+    """What N labelled images are to the backgrounds of mosaics, whatever the label of the image; not the images.
 
     Attributes:
-        images: (N, C, H, W).
         labels: (N,) int64.
-        sizes: (N,) the sum of the squares of each image's pixels.
+        pixels: (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
+        sizes: (N,) float32, the squared distance of each of these to a dark image, in these steps.
         darkest: (C, H, W), the lowest value of each pixel.
         darkest_labels: (C, H, W) int64, the label of the image that has it.
-        next_darkest: (C, H, W), the lowest value of each pixel in images of other labels than that.
+        next_darkest: (C, H, W), the lowest value of each pixel in images of other labels than that; infinite without.
     """
 
-    images: Tensor
     labels: Tensor
+    pixels: Tensor
     sizes: Tensor
     darkest: Tensor
     darkest_labels: Tensor
     next_darkest: Tensor
 
     @classmethod
-    def of(cls, images: Tensor, labels: Tensor) -> "LabelledImages":
-        """Worked through in parts."""
-        if not len(images):
-            none = images.new_zeros(images.shape[1:])
-            return cls(images, labels, images.new_zeros(0), none, none.long(), none)
-        darkest, rows = images.min(dim=0)
-        darkest_labels = labels[rows]
-        next_darkest = torch.full_like(darkest, torch.inf)
-        sizes = []
-        for part, own in zip(images.split(_PART), labels.split(_PART), strict=True):
-            other = own[:, None, None, None] != darkest_labels
-            next_darkest = torch.minimum(next_darkest, part.where(other, torch.inf).amin(dim=0))
-            sizes.append(part.square().flatten(1).sum(dim=1))
-        return cls(images, labels, torch.cat(sizes), darkest, darkest_labels, next_darkest)
+    def of(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        """Of images (N, C, H, W) with labels (N,)."""
+        if len(images):
+            darkest, rows = images.min(dim=0)
+            darkest_labels = labels[rows]
+            others = images.where(labels[:, None, None, None] != darkest_labels, torch.inf)
+            next_darkest = others.amin(dim=0)
+        else:
+            darkest = next_darkest = torch.full(images.shape[1:], torch.inf)
+            darkest_labels = torch.zeros_like(darkest, dtype=torch.int64)
+        pixels = (255 * images.flatten(1)).round().to(torch.uint8)
+        return cls(labels, pixels, pixels.float().square().sum(dim=1), darkest, darkest_labels, next_darkest)
+
+    def with_more(self, more: "Backdrop") -> "Backdrop":
+        """Of these images and then those of another."""
+        labels = torch.where(self.darkest <= more.darkest, self.darkest_labels, more.darkest_labels)
+        own, others = (
+            torch.where(labels == part.darkest_labels, part.next_darkest, part.darkest) for part in (self, more)
+        )
+        return Backdrop(
+            torch.cat([self.labels, more.labels]),
+            torch.cat([self.pixels, more.pixels]),
+            torch.cat([self.sizes, more.sizes]),
+            torch.minimum(self.darkest, more.darkest),
+            labels,
+            torch.minimum(own, others),
+        )
 
     def has_others(self, label: int) -> bool:
         """Whether some image has another label."""
         return bool((self.labels != label).any())
 
-    def backgrounds(self, image: Tensor, label: int, n_nearest: int = 50) -> Tensor:
-        """(2, C, H, W): of images with other labels than this, of which there must be one, the darkest value of each
-        pixel, and the mean of those nearest to the image, see :func:`mosaic_map`."""
-        darkest = torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
-        # squared distances less that of the image to 0, which they share
-        distances = self.sizes - 2 * (self.images.flatten(1) @ image.flatten())
-        other = self.labels != label
-        nearest = distances.where(other, torch.inf).argsort(stable=True)[: min(n_nearest, int(other.sum()))]
-        return torch.stack([darkest, self.images[nearest].mean(dim=0)])
+    def darkest_of_others(self, label: int) -> Tensor:
+        """(C, H, W), the lowest value of each pixel in images with other labels than this, of which there is one."""
+        return torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
+
+    def nearest_of_others(self, image: Tensor, label: int, n: int = N_NEAREST) -> Tensor:
+        """At most n numbers of images with other labels than this: those nearest to an image (C, H, W), in order."""
+        rows = (self.labels != label).nonzero()[:, 0]
+        seen = 255 * image.flatten()
+        products = torch.cat([part.float() @ seen for part in self.pixels.split(_PART)])
+        distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
+        return rows[distances[rows].argsort(stable=True)[:n]]
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:

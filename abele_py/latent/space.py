@@ -30,7 +30,7 @@ class Points:
 
     Attributes:
         latents: (N, k) float32.
-        images: (N, C, H, W) float32 in [0, 1], the decoded points.
+        images: (N, C, H, W) float32 in [0, 1], the decoded points; (N, 0) where they are not kept.
         labels: (N,) int64, the black box's labels of ``images``.
         scores: (N, K) float32, or None for a black box that answers labels only.
     """
@@ -42,6 +42,10 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def without_images(self) -> "Points":
+        """The same points, their images not kept: of many they take most of the memory."""
+        return Points(self.latents, self.images.new_zeros(len(self), 0), self.labels, self.scores)
 
     def __getitem__(self: P, index: Tensor | slice) -> P:
         """The chosen rows of every field."""
@@ -83,6 +87,7 @@ class LatentSpace:
             )
         self.autoencoder = autoencoder
         self.black_box = black_box
+        self.keeps_images = True
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
@@ -102,6 +107,12 @@ class LatentSpace:
         own = copy.copy(self)
         own.black_box = self.black_box.counted()
         return own
+
+    def without_images(self) -> "LatentSpace":
+        """The same space, whose ``classify`` keeps no images."""
+        bare = copy.copy(self)
+        bare.keeps_images = False
+        return bare
 
     @property
     def device(self) -> torch.device:
@@ -196,7 +207,8 @@ class LatentSpace:
         parts = []
         for batch in latents.split(self.black_box.batch_size):
             images = self._decoded(batch)
-            parts.append(Points(batch, images.cpu(), *self.black_box(images)))
+            kept = images.cpu() if self.keeps_images else torch.zeros(len(batch), 0)
+            parts.append(Points(batch, kept, *self.black_box(images)))
         return concatenate(parts)
 
     def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
