@@ -17,7 +17,7 @@ from torch.nn import functional
 
 N_NEAREST = 50  # images in the mean that is a background of mosaics
 _PART = 256  # images worked on at a time, where all at once would take much memory
-_NO_VARIANCE = 1e-8  # as a share of the largest: what is missing with these features is less than float32 can tell
+_NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
 
 
 class MeasuredMap(NamedTuple):
