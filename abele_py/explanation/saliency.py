@@ -6,7 +6,7 @@ Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, e
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 N_NEAREST = 50  # images in the mean that is a background of mosaics
-_PART = 256  # images worked on at a time, where all at once would take much memory
+_PART = 64  # images worked on at a time, where all at once would take much memory
 _NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
 
 
@@ -167,16 +167,18 @@ class Backdrop:
     @classmethod
     def of(cls, images: Tensor, labels: Tensor) -> "Backdrop":
         """Of images (N, C, H, W) with labels (N,)."""
-        if len(images):
-            darkest, rows = images.min(dim=0)
-            darkest_labels = labels[rows]
-            others = images.where(labels[:, None, None, None] != darkest_labels, torch.inf)
-            next_darkest = others.amin(dim=0)
-        else:
-            darkest = next_darkest = torch.full(images.shape[1:], torch.inf)
-            darkest_labels = torch.zeros_like(darkest, dtype=torch.int64)
-        pixels = (255 * images.flatten(1)).round().to(torch.uint8)
-        return cls(labels, pixels, pixels.float().square().sum(dim=1), darkest, darkest_labels, next_darkest)
+        dark = torch.full(images.shape[1:], torch.inf)
+        none = cls(labels[:0], images[:0].flatten(1).byte(), images.new_zeros(0), dark, dark.long().zero_(), dark)
+        parts = zip(images.split(_PART), labels.split(_PART), strict=True)
+        return reduce(cls.with_more, (cls._of_part(*part) for part in parts if len(part[0])), none)
+
+    @classmethod
+    def _of_part(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        darkest, rows = images.min(dim=0)
+        other = labels[:, None, None, None] != labels[rows]
+        pixels = (255 * images.flatten(1)).round_().byte()
+        sizes = pixels.float().square().sum(dim=1)
+        return cls(labels, pixels, sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
 
     def with_more(self, more: "Backdrop") -> "Backdrop":
         """Of these images and then those of another."""
@@ -323,15 +325,24 @@ def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: i
     """
     steps = math.ceil(height / cells), math.ceil(width / cells)
     noise = torch.randn(n, 1, cells + 3, cells + 3, generator=generator)
-    size = [(cells + 3) * step for step in steps]
-    large = functional.interpolate(noise, size, mode="bicubic")[:, 0]
     first = (torch.rand(n, 2, generator=generator) * torch.tensor(steps)).long() + torch.tensor(steps)
-    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
-    noise = large[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
     share = 0.1 + 0.8 * torch.rand(n, 1, generator=generator)
-    last = (share * noise.shape[1]).ceil().long() - 1
-    highest = noise.sort(dim=1).values.gather(1, last)  # the highest value inside
-    return (noise <= highest).reshape(n, height, width)
+    size = [(cells + 3) * step for step in steps]
+    areas = [
+        _lowest(functional.interpolate(part, size, mode="bicubic")[:, 0], corner, covered, height, width)
+        for part, corner, covered in zip(noise.split(_PART), first.split(_PART), share.split(_PART), strict=True)
+    ]
+    return torch.cat(areas)
+
+
+def _lowest(values: Tensor, first: Tensor, share: Tensor, height: int, width: int) -> Tensor:
+    """(n, height, width) bool: the pixels with the lowest values (n, H, W) in a window that begins at (n, 2), as many
+    as the share (n, 1) says."""
+    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
+    seen = values[torch.arange(len(values))[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
+    last = (share * seen.shape[1]).ceil().long() - 1
+    highest = seen.sort(dim=1).values.gather(1, last)  # the highest value inside
+    return (seen <= highest).reshape(-1, height, width)
 
 
 class _Model(NamedTuple):
