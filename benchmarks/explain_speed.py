@@ -11,7 +11,7 @@ full batch.
 
 import json
 import math
-import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -19,8 +19,10 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from jsonargparse import auto_cli
@@ -126,11 +128,21 @@ def peak_mb() -> float:
 
 
 def synthetic(side: int, n_images: int) -> dict[str, float]:
+    """Times of networks with random weights, also per thousand pixels."""
     torch.set_num_threads(1)
     autoencoder, classifier = networks(side)
-    latents = torch.randn(max(BATCH, n_images), K, generator=torch.Generator().manual_seed(1))
+    found = measured(autoencoder, classifier, decoded(autoencoder, n_images))
+    pixels = side**2 / 1000
+    names = "explanation", "overhead"
+    return found | {f"{name}_per_1000_pixels": round(found[name] / pixels, 1) for name in names}
+
+
+def memory(side: int, n_images: int) -> float:
+    """MB that an explainer and its explanations take at most, above what its networks take for one full batch."""
+    torch.set_num_threads(1)
+    autoencoder, classifier = networks(side)
+    images = decoded(autoencoder, max(BATCH, n_images))
     with torch.no_grad():
-        images = autoencoder.decode(latents)
         autoencoder.encode(images)
         classifier(images)
     images = images[:n_images].clone()
@@ -138,19 +150,27 @@ def synthetic(side: int, n_images: int) -> dict[str, float]:
     explainer = Abele(classifier, autoencoder, random_state=0, batch_size=BATCH)
     for image in images:
         explainer.explain(image)
-    memory = peak_mb() - before  # before the calls of an explanation are recorded
-    found = measured(autoencoder, classifier, images)
-    pixels = side**2 / 1000
-    return found | {
-        "explanation_per_1000_pixels": round(found["explanation"] / pixels, 1),
-        "overhead_per_1000_pixels": round(found["overhead"] / pixels, 1),
-        "mb_above_models": round(memory, 1),
-    }
+    return round(peak_mb() - before, 1)
 
 
-def in_a_process_of_its_own(side: int, n_images: int) -> dict[str, float]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(synthetic, side, n_images).result()
+@torch.no_grad()
+def decoded(autoencoder: AdversarialAutoencoder, n: int) -> Tensor:
+    return autoencoder.decode(torch.randn(n, K, generator=torch.Generator().manual_seed(1)))
+
+
+def in_a_process_of_its_own(function: Any, *arguments: Any, **environment: str) -> Any:
+    with patch.dict(os.environ, environment), ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def measured_sides(sides: Sequence[int], n_images: int) -> dict[str, dict[str, float]]:
+    found = {}
+    for side in sides:
+        times = in_a_process_of_its_own(synthetic, side, n_images)
+        # what is freed goes back at once: else the C library keeps some of it, which nobody holds
+        taken = in_a_process_of_its_own(memory, side, n_images, MALLOC_MMAP_THRESHOLD_="1000000")
+        found[str(side)] = times | {"mb_above_models": taken}
+    return found
 
 
 def printed(title: str, rows: dict[str, dict[str, float]]) -> None:
@@ -190,7 +210,7 @@ def run(
     chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:images]
     shipped = measured(load_autoencoder(autoencoder), load_classifier(classifier), to_unit(split[chosen]))
     printed("CPU milliseconds", {classifier: shipped})
-    by_side = {str(side): in_a_process_of_its_own(side, synthetic_images) for side in sides}
+    by_side = measured_sides(sides, synthetic_images)
     printed("random networks", by_side)
     first, last = by_side[str(sides[0])], by_side[str(sides[-1])]
     ratios = {

@@ -150,7 +150,7 @@ class Backdrop:
 
     Attributes:
         labels: (N,) int64.
-        pixels: (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
+        pixels: parts of (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
         sizes: (N,) float32, the squared distance of each of these to a dark image, in these steps.
         darkest: (C, H, W), the lowest value of each pixel.
         darkest_labels: (C, H, W) int64, the label of the image that has it.
@@ -158,7 +158,7 @@ class Backdrop:
     """
 
     labels: Tensor
-    pixels: Tensor
+    pixels: tuple[Tensor, ...]
     sizes: Tensor
     darkest: Tensor
     darkest_labels: Tensor
@@ -168,7 +168,7 @@ class Backdrop:
     def of(cls, images: Tensor, labels: Tensor) -> "Backdrop":
         """Of images (N, C, H, W) with labels (N,)."""
         dark = torch.full(images.shape[1:], torch.inf)
-        none = cls(labels[:0], images[:0].flatten(1).byte(), images.new_zeros(0), dark, dark.long().zero_(), dark)
+        none = cls(labels[:0], (), images.new_zeros(0), dark, torch.zeros_like(dark, dtype=torch.int64), dark)
         parts = zip(images.split(_PART), labels.split(_PART), strict=True)
         return reduce(cls.with_more, (cls._of_part(*part) for part in parts if len(part[0])), none)
 
@@ -178,7 +178,7 @@ class Backdrop:
         other = labels[:, None, None, None] != labels[rows]
         pixels = (255 * images.flatten(1)).round_().byte()
         sizes = pixels.float().square().sum(dim=1)
-        return cls(labels, pixels, sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
+        return cls(labels, (pixels,), sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
 
     def with_more(self, more: "Backdrop") -> "Backdrop":
         """Of these images and then those of another."""
@@ -188,7 +188,7 @@ class Backdrop:
         )
         return Backdrop(
             torch.cat([self.labels, more.labels]),
-            torch.cat([self.pixels, more.pixels]),
+            self.pixels + more.pixels,
             torch.cat([self.sizes, more.sizes]),
             torch.minimum(self.darkest, more.darkest),
             labels,
@@ -207,7 +207,7 @@ class Backdrop:
         """At most n numbers of images with other labels than this: those nearest to an image (C, H, W), in order."""
         rows = (self.labels != label).nonzero()[:, 0]
         seen = 255 * image.flatten()
-        products = torch.cat([part.float() @ seen for part in self.pixels.split(_PART)])
+        products = torch.cat([part.float() @ seen for part in self.pixels])
         distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
         return rows[distances[rows].argsort(stable=True)[:n]]
 
