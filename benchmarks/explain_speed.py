@@ -56,7 +56,9 @@ def recorded(autoencoder: nn.Module, black_box: nn.Module) -> Iterator[list[Call
 
         return call
 
-    hook = black_box.register_forward_pre_hook(lambda _, given: calls.append(("black box", black_box, given[0].clone())))
+    hook = black_box.register_forward_pre_hook(
+        lambda _, given: calls.append(("black box", black_box, given[0].clone()))
+    )
     for name in CALLS[:3]:
         setattr(autoencoder, name, recording(name))
     try:
@@ -115,7 +117,9 @@ def networks(side: int) -> tuple[AdversarialAutoencoder, ConvolutionalClassifier
     autoencoder.calibrate(torch.randn(500, K), torch.randn(REFERENCES, K))
     with torch.no_grad():
         last: Any = classifier.head[-1]
-        answers = torch.cat([classifier.logits(autoencoder.decode(z)) for z in autoencoder.reference_latents.split(BATCH)])
+        answers = torch.cat(
+            [classifier.logits(autoencoder.decode(z)) for z in autoencoder.reference_latents.split(BATCH)]
+        )
         scale = 3 / answers.std(dim=0)
         last.weight.mul_(scale[:, None])
         last.bias.sub_(answers.mean(dim=0)).mul_(scale)

@@ -67,7 +67,9 @@ def _parts(module: nn.Module) -> list[nn.Module]:
     found = {id(module): module}
     waiting = [module]
     while waiting:
-        fresh = {id(part): part for part in waiting.pop()._modules.values() if part is not None and id(part) not in found}
+        fresh = {
+            id(part): part for part in waiting.pop()._modules.values() if part is not None and id(part) not in found
+        }
         found |= fresh
         waiting += fresh.values()
     return [*found.values()]

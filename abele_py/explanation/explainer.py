@@ -171,7 +171,9 @@ class Abele:
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = self._target(target, label)
 
-        drawn, own = (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
+        drawn, own = (
+            (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
+        )
         neighbors = generate(o.neighborhood, drawn, own, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]

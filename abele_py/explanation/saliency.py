@@ -87,10 +87,8 @@ def measured_mosaic_map(
 
     The black box is queried for no more images than that.
     """
-    areas = _areas(n_mosaics // 2 * 2, *image.shape[1:], generator)
-    return map_of_mosaics(
-        image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge
-    )
+    areas = _areas(n_mosaics // 2 * 2, image.shape[1], image.shape[2], generator)
+    return map_of_mosaics(image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge)
 
 
 def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) -> Tensor:

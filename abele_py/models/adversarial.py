@@ -214,8 +214,10 @@ class AdversarialAutoencoder(nn.Module):
 
 
 class _Adam:
-    """Adam (Kingma & Ba 2015, arXiv 1412.6980) for one tensor: the bytes of ``torch.optim.Adam``, whose checks and hooks
-    take as long as a step of few codes."""
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980) for one tensor.
+
+    Its bytes are those of ``torch.optim.Adam``, whose checks and hooks take as long as a step of few codes.
+    """
 
     def __init__(self, values: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
         self.values, self.lr, self.betas, self.eps = values, lr, betas, eps
