@@ -40,6 +40,7 @@ from .saliency import (
     contiguous_areas,
     contrast_map,
     map_of_mosaics,
+    mean_of_nearest,
     median_map,
 )
 from .trust import judge
@@ -275,9 +276,8 @@ class Abele:
         # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
         # so are the areas, which depend on the seed alone.
         if self._backdrop.has_others(label):
-            nearest = self._backdrop.nearest_of_others(image, label)
-            images = space.decode(self._landmarks.latents[nearest])
-            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), images.mean(dim=0)])
+            near = space.decode(self._landmarks.latents[self._backdrop.near_others(image, label)])
+            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
         else:
             backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
         return map_of_mosaics(

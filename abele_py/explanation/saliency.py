@@ -98,8 +98,13 @@ def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) ->
     """
     if len(others) == 0:
         return image.expand(2, *image.shape)
-    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
-    return torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
+    return torch.stack([others.amin(dim=0), mean_of_nearest(image, others, n_nearest)])
+
+
+def mean_of_nearest(image: Tensor, others: Tensor, n: int = N_NEAREST) -> Tensor:
+    """(C, H, W), the mean of those n of others (N, C, H, W) whose pixels differ least from the image's, in squares."""
+    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n]
+    return others[nearest].mean(dim=0)
 
 
 def map_of_mosaics(
@@ -201,13 +206,16 @@ class Backdrop:
         """(C, H, W), the lowest value of each pixel in images with other labels than this, of which there is one."""
         return torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
 
-    def nearest_of_others(self, image: Tensor, label: int, n: int = N_NEAREST) -> Tensor:
-        """At most n numbers of images with other labels than this: those nearest to an image (C, H, W), in order."""
+    def near_others(self, image: Tensor, label: int, n: int = 2 * N_NEAREST) -> Tensor:
+        """At most n numbers of images with other labels than this: about those nearest to an image (C, H, W).
+
+        So many that the very nearest are among them, in spite of the steps of the pixels.
+        """
         rows = (self.labels != label).nonzero()[:, 0]
         seen = 255 * image.flatten()
         products = torch.cat([part.float() @ seen for part in self.pixels])
         distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
-        return rows[distances[rows].argsort(stable=True)[:n]]
+        return rows[distances[rows].argsort(stable=True)[:n]].sort().values
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
