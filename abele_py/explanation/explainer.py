@@ -19,6 +19,7 @@ from ..latent.counter_exemplars import (
     CounterExemplars,
     convincing,
     find_counter_exemplars,
+    leads_everywhere,
     morph,
     rule_candidates,
     starting_points,
@@ -26,23 +27,34 @@ from ..latent.counter_exemplars import (
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
 from ..latent.side_by_side import side_by_side
-from ..latent.space import LatentSpace, Points, local_radius
+from ..latent.space import LatentSpace, Points, concatenate, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .explanation import Explanation
-from .notes import NOT_TYPICAL, notes_on
+from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
+from .saliency import (
+    Backdrop,
+    MeasuredMap,
+    areas_of_seed,
+    backgrounds_of,
+    change_map,
+    contiguous_areas,
+    contrast_map,
+    map_of_mosaics,
+    mean_of_nearest,
+    median_map,
+)
 from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
 
 _ENOUGH = 256  # real codes whose images say how light those of the training were
 _TOGETHER = 32  # explanations side by side, at most: with more, calls are not much larger, and memory is
-_BYTES = 2**28  # of the images of their neighbors
+_IMAGES, _BYTES = 400, 2**28  # that each holds: exemplars, counter-exemplars and the ways to them; and of all images
 
 
 class Abele:
@@ -137,7 +149,7 @@ class Abele:
         self._space.probe()
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
-        self._landmarks = self._space.classify(references[self._space.valid(references)])
+        self._landmarks, self._backdrop = _labelled(self._space, references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
@@ -208,8 +220,8 @@ class Abele:
             target: of all of them, as of :meth:`explain`.
             progress: called after each image with the number of those that are done, and of all of them, or None
                 where ``images`` has no length.
-            together: number of explanations made side by side: memory holds that many, with their neighbors. None: as
-                many as hold 256 MB of images of neighbors, but at most 32.
+            together: number of explanations made side by side, all of which memory holds. None: as many as hold about
+                256 MB of images, but at most 32.
             errors: ``"raise"``: the first image that cannot be explained ends it, after those before it were given.
                 ``"yield"``: its error comes in its place, and the others go on.
 
@@ -222,7 +234,7 @@ class Abele:
                 "[image]"
             )
         n, pixels = len(images) if isinstance(images, Sized) else None, math.prod(self._space.image_shape)
-        size = together or max(1, min(_TOGETHER, _BYTES // (4 * self.options.n_samples * pixels)))
+        size = together or max(1, min(_TOGETHER, _BYTES // (4 * _IMAGES * pixels)))
 
         def explained() -> Iterator[Explanation | AbeleError]:
             left, done = iter(images), 0
@@ -250,7 +262,10 @@ class Abele:
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = label_of(target, label, space.black_box, self.class_names)
 
-        neighbors = generate(o.neighborhood, space, anchor, o.n_samples, o.min_class_fraction, generator)
+        drawn, own = (
+            (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
+        )
+        neighbors = generate(o.neighborhood, drawn, own, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]
         near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
@@ -267,8 +282,10 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
-        made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
-        made += [] if o.counter_depth is None else [neighbors]
+        made: list[Points] = []
+        if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
+            made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
+            made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
         reconstruction = space.classify(z[None])
         counters = self._counter_exemplars(space, anchor, reconstruction, candidates, wanted)
@@ -278,7 +295,9 @@ class Abele:
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
         saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
-        typicality = space.typicality(z[None])
+        points = z[None], exemplars.latents, counters.latents
+        typicality = space.typicality(torch.cat(points))
+        typicalities = [None] * 3 if typicality is None else typicality.split([*map(len, points)])
         trust = judge(
             fidelity,
             surrogate,
@@ -287,7 +306,7 @@ class Abele:
             reconstruction,
             counters,
             bool(space.valid(z[None])),
-            None if typicality is None else float(typicality),
+            None if typicalities[0] is None else float(typicalities[0]),
             map_fit,
         )
         if not agree(answer, space.query(x[None])):
@@ -317,21 +336,13 @@ class Abele:
             notes=(),
             params=self._params(target if target in (*self.class_names, str(wanted)) else wanted)
             | {"black_box_answers": space.black_box.answers, "black_box_images": space.queried},
-            exemplar_typicality=space.typicality(exemplars.latents),
-            counter_exemplar_typicality=space.typicality(counters.latents),
+            exemplar_typicality=typicalities[1],
+            counter_exemplar_typicality=typicalities[2],
             traversals=traversals,
             provenance=self._origin | {"image": origin_of_image(x)},
         )
-        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(space, x, z))))
+        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
         return replace(noted, verdicts=verdicts_on(noted))
-
-    def _is_inverted(self, space: LatentSpace, x: Tensor, z: Tensor) -> bool:
-        """Whether the image is none of those that the autoencoder knows, and its negative is one."""
-        if abs(float((1 - x).mean()) - self._lightness) >= abs(float(x.mean()) - self._lightness) or _is_known(
-            space, z
-        ):
-            return False
-        return _is_known(space, space.encode((1 - x)[None])[0])
 
     def _saliency(
         self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
@@ -341,13 +352,25 @@ class Abele:
         if self.options.saliency == "contrast":
             evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
             return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
-        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. A
-        # generator of its own, so that the areas do not depend on how many neighbors were drawn.
-        points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
-        others = points.images[points.labels != label]
-        generator = torch.Generator().manual_seed(self.options.random_state)
+        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
+        # so are the areas, which depend on the seed alone.
+        if self._backdrop.has_others(label):
+            near = space.decode(self._landmarks.latents[self._backdrop.near_others(image, label)])
+            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
+        else:
+            backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
+        return map_of_mosaics(
+            image,
+            backgrounds,
+            areas_of_seed(self.options.random_state, *image.shape[1:]),
+            lambda mosaics: space.query(mosaics).probability(label),
+            space.black_box.batch_size,
+        )
 
-        return measured_mosaic_map(image, others, lambda images: space.query(images).probability(label), generator)
+    def _maps_neighbors(self, label: int) -> bool:
+        """Whether the map of an image with this label is made of the images of its neighbors."""
+        kind = self.options.saliency
+        return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
 
     def _counter_exemplars(
         self, space: LatentSpace, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
@@ -376,7 +399,11 @@ class Abele:
         }
 
 
-def _is_known(space: LatentSpace, z: Tensor) -> bool:
-    typicality = space.typicality(z[None])
-    typical = typicality is None or float(typicality) >= NOT_TYPICAL
-    return typical and bool(space.valid(z[None]))
+def _labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:
+    """Points labelled by the black box, and their images as a backdrop, batch by batch."""
+    parts, backdrop = [], Backdrop.of(torch.zeros(0, *space.image_shape), torch.zeros(0, dtype=torch.int64))
+    for batch in latents.split(space.black_box.batch_size):
+        points = space.classify(batch)
+        parts.append(points.without_images())
+        backdrop = backdrop.with_more(Backdrop.of(points.images, points.labels))
+    return concatenate(parts), backdrop

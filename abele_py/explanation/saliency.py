@@ -5,6 +5,8 @@ Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, e
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,10 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
+
+N_NEAREST = 50  # images in the mean that is a background of mosaics
+_PART = 64  # images worked on at a time, where all at once would take much memory
+_NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
 
 
 class MeasuredMap(NamedTuple):
@@ -33,7 +39,7 @@ def mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> Tensor:
@@ -73,7 +79,7 @@ def measured_mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> MeasuredMap:
@@ -81,24 +87,135 @@ def measured_mosaic_map(
 
     The black box is queried for no more images than that.
     """
+    areas = _areas(n_mosaics // 2 * 2, image.shape[1], image.shape[2], generator)
+    return map_of_mosaics(image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge)
+
+
+def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) -> Tensor:
+    """(2, C, H, W): the darkest value of each pixel in others (N, C, H, W), and the mean of those nearest to the image.
+
+    The image itself twice where there are no others.
+    """
     if len(others) == 0:
+        return image.expand(2, *image.shape)
+    return torch.stack([others.amin(dim=0), mean_of_nearest(image, others, n_nearest)])
+
+
+def mean_of_nearest(image: Tensor, others: Tensor, n: int = N_NEAREST) -> Tensor:
+    """(C, H, W), the mean of those n of others (N, C, H, W) whose pixels differ least from the image's, in squares."""
+    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n]
+    return others[nearest].mean(dim=0)
+
+
+def map_of_mosaics(
+    image: Tensor,
+    backgrounds: Tensor,
+    areas: Tensor,
+    probability: Callable[[Tensor], Tensor],
+    batch_size: int,
+    width: float = 0.11,
+    ridge: float = 0.1,
+) -> MeasuredMap:
+    """:func:`measured_mosaic_map` of given backgrounds and areas.
+
+    Args:
+        backgrounds: (2, C, H, W), of images with other labels.
+        areas: (M, H, W) bool, what is replaced: by the first background in the first half, then by the second.
+        probability: as of :func:`mosaic_map`; queried for at most ``batch_size`` mosaics at a time.
+    """
+    if torch.equal(backgrounds, image.expand_as(backgrounds)):  # nothing can be replaced
         return MeasuredMap(torch.zeros(image.shape[1:]), None)
-    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
-    backgrounds = torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
-    half = n_mosaics // 2
-    replaced = _areas(2 * half, image.shape[1], image.shape[2], generator)
-    mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)
-    odds = torch.logit(probability(mosaics).double(), eps=1e-3)
-    change = (image - backgrounds).abs().mean(dim=1).double()
+    half = len(areas) // 2
+    rows = torch.arange(2 * half).split(batch_size)
+    mosaics = (torch.where(areas[part, None], backgrounds[part // half], image) for part in rows)
+    odds = torch.logit(torch.cat([probability(part) for part in mosaics]).double(), eps=1e-3)
+    change = (image - backgrounds).abs().mean(dim=1)
     models = [
-        _smooth_model(areas * size, answers, width, ridge)
-        for size, areas, answers in zip(change, replaced.split(half), odds.split(half), strict=True)
+        _smooth_model(replaced * size, answers, width, ridge)
+        for size, replaced, answers in zip(change, areas.split(half), odds.split(half), strict=True)
     ]
     maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
     variation = sum(float(model.answers.square().sum()) for model in models)
     missed = sum(float(model.missed.square().sum()) for model in models)
     fit = 1 - missed / variation if variation > 1e-12 else None  # equal answers differ from their mean by rounding
     return MeasuredMap(_scaled(torch.stack(maps).sum(dim=0)).float(), fit)
+
+
+@lru_cache(maxsize=4)  # the same for all images of an explainer: a few of these may be at work
+def areas_of_seed(seed: int, height: int, width: int, n: int = 800) -> Tensor:
+    """(n, H, W) bool: the areas of a seed's mosaics. To be read only: callers share them."""
+    return _areas(n, height, width, torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What N labelled images are to the backgrounds of mosaics, whatever the label of the image; not the images.
+
+    Attributes:
+        labels: (N,) int64.
+        pixels: parts of (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
+        sizes: (N,) float32, the squared distance of each of these to a dark image, in these steps.
+        darkest: (C, H, W), the lowest value of each pixel.
+        darkest_labels: (C, H, W) int64, the label of the image that has it.
+        next_darkest: (C, H, W), the lowest value of each pixel in images of other labels than that; infinite without.
+    """
+
+    labels: Tensor
+    pixels: tuple[Tensor, ...]
+    sizes: Tensor
+    darkest: Tensor
+    darkest_labels: Tensor
+    next_darkest: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        """Of images (N, C, H, W) with labels (N,)."""
+        dark = torch.full(images.shape[1:], torch.inf)
+        none = cls(labels[:0], (), images.new_zeros(0), dark, torch.zeros_like(dark, dtype=torch.int64), dark)
+        parts = zip(images.split(_PART), labels.split(_PART), strict=True)
+        return reduce(cls.with_more, (cls._of_part(*part) for part in parts if len(part[0])), none)
+
+    @classmethod
+    def _of_part(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        darkest, rows = images.min(dim=0)
+        other = labels[:, None, None, None] != labels[rows]
+        pixels = (255 * images.flatten(1)).round_().byte()
+        sizes = pixels.float().square().sum(dim=1)
+        return cls(labels, (pixels,), sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
+
+    def with_more(self, more: "Backdrop") -> "Backdrop":
+        """Of these images and then those of another."""
+        labels = torch.where(self.darkest <= more.darkest, self.darkest_labels, more.darkest_labels)
+        own, others = (
+            torch.where(labels == part.darkest_labels, part.next_darkest, part.darkest) for part in (self, more)
+        )
+        return Backdrop(
+            torch.cat([self.labels, more.labels]),
+            self.pixels + more.pixels,
+            torch.cat([self.sizes, more.sizes]),
+            torch.minimum(self.darkest, more.darkest),
+            labels,
+            torch.minimum(own, others),
+        )
+
+    def has_others(self, label: int) -> bool:
+        """Whether some image has another label."""
+        return bool((self.labels != label).any())
+
+    def darkest_of_others(self, label: int) -> Tensor:
+        """(C, H, W), the lowest value of each pixel in images with other labels than this, of which there is one."""
+        return torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
+
+    def near_others(self, image: Tensor, label: int, n: int = 2 * N_NEAREST) -> Tensor:
+        """At most n numbers of images with other labels than this: about those nearest to an image (C, H, W).
+
+        So many that the very nearest are among them, in spite of the steps of the pixels.
+        """
+        rows = (self.labels != label).nonzero()[:, 0]
+        seen = 255 * image.flatten()
+        products = torch.cat([part.float() @ seen for part in self.pixels])
+        distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
+        return rows[distances[rows].argsort(stable=True)[:n]].sort().values
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
@@ -214,15 +331,24 @@ def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: i
     """
     steps = math.ceil(height / cells), math.ceil(width / cells)
     noise = torch.randn(n, 1, cells + 3, cells + 3, generator=generator)
-    size = [(cells + 3) * step for step in steps]
-    large = functional.interpolate(noise, size, mode="bicubic")[:, 0]
     first = (torch.rand(n, 2, generator=generator) * torch.tensor(steps)).long() + torch.tensor(steps)
-    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
-    noise = large[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
     share = 0.1 + 0.8 * torch.rand(n, 1, generator=generator)
-    last = (share * noise.shape[1]).ceil().long() - 1
-    highest = noise.sort(dim=1).values.gather(1, last)  # the highest value inside
-    return (noise <= highest).reshape(n, height, width)
+    size = [(cells + 3) * step for step in steps]
+    areas = [
+        _lowest(functional.interpolate(part, size, mode="bicubic")[:, 0], corner, covered, height, width)
+        for part, corner, covered in zip(noise.split(_PART), first.split(_PART), share.split(_PART), strict=True)
+    ]
+    return torch.cat(areas)
+
+
+def _lowest(values: Tensor, first: Tensor, share: Tensor, height: int, width: int) -> Tensor:
+    """(n, height, width) bool: the pixels with the lowest values (n, H, W) in a window that begins at (n, 2), as many
+    as the share (n, 1) says."""
+    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
+    seen = values[torch.arange(len(values))[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
+    last = (share * seen.shape[1]).ceil().long() - 1
+    highest = seen.sort(dim=1).values.gather(1, last)  # the highest value inside
+    return (seen <= highest).reshape(-1, height, width)
 
 
 class _Model(NamedTuple):
@@ -242,25 +368,38 @@ class _Model(NamedTuple):
 def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) -> _Model:
     """The process of weights w in ``answers = constant + sum(w * change)``.
 
-    Answers left out take no second fit: the error is ``(C^-1 answers)_i / (C^-1)_ii``, with C their covariance
-    (Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, equation 5.12).
+    The kernel is a product of one down and one across, and smooth: few products of their eigenvectors have a variance
+    that matters. In these coordinates the process is a ridge regression on so few features, and only the product that
+    makes them grows with the pixels. Answers left out take no second fit: the error is that of the fit over one less
+    the answer's leverage (PRESS, Allen 1974; the same as equation 5.12 of Rasmussen & Williams 2006, Gaussian Processes
+    for Machine Learning).
 
     Args:
-        changes: (M, H, W) float64.
+        changes: (M, H, W), of the precision in which the features are made; the equations are solved in float64.
         answers: (M,) float64.
         width: of the kernel, as a share of the shorter side.
         ridge: variance of the noise, as a share of the mean prior variance of an answer.
     """
-    changes, answers = changes - changes.mean(dim=0), answers - answers.mean()
+    answers = answers - answers.mean()
     reach = width * min(changes.shape[1:])
-    down, across = (
-        torch.exp(-0.5 * ((torch.arange(side)[:, None] - torch.arange(side)) / reach).double() ** 2)
-        for side in changes.shape[1:]
-    )
-    smooth = down @ changes @ across  # the kernel is a product, so no (HW, HW) matrix is needed
-    covariance = smooth.flatten(1) @ changes.flatten(1).T
-    noise = (ridge * covariance.diagonal().mean()).clamp(min=1e-12)
-    covariance = covariance + noise * torch.eye(len(answers), dtype=torch.float64)
-    share = torch.linalg.solve(covariance, answers)
-    missed = share / torch.linalg.inv(covariance).diagonal()
-    return _Model(torch.einsum("m,mhw->hw", share, smooth), answers, missed)
+    (down, high), (across, wide) = (_waves(side, reach) for side in changes.shape[1:])
+    kept = high[:, None] * wide > _NO_VARIANCE * high.max() * wide.max()
+    features = (down.T.to(changes) @ (changes @ across.to(changes)))[:, kept]
+    features = features - features.mean(dim=0)
+    system, goal = (features.T @ features).double(), features.T.double() @ answers
+    noise = (ridge * system.trace() / len(answers)).clamp(min=1e-12)
+    factor = torch.linalg.cholesky(system + noise * torch.eye(len(system), dtype=torch.float64))
+    fitted = torch.cholesky_solve(goal[:, None], factor)[:, 0]
+    leverage = torch.linalg.solve_triangular(factor, features.T.double(), upper=False).square().sum(dim=0)
+    missed = (answers - features.double() @ fitted) / (1 - leverage)
+    weights = down @ torch.zeros_like(high[:, None] * wide).masked_scatter(kept, fitted) @ across.T
+    return _Model(weights, answers, missed)
+
+
+def _waves(side: int, reach: float) -> tuple[Tensor, Tensor]:
+    """The eigenvectors of the Gaussian kernel of a line that have a variance that matters, scaled by its root, (side,
+    r) float64, and these variances (r,). r depends on the line's length in units of the reach, not on its pixels."""
+    steps = torch.arange(side, dtype=torch.float64)
+    variances, vectors = torch.linalg.eigh(torch.exp(-0.5 * ((steps[:, None] - steps) / reach) ** 2))
+    kept = variances > _NO_VARIANCE * variances[-1]
+    return vectors[:, kept] * variances[kept].sqrt(), variances[kept]

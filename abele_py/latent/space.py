@@ -6,7 +6,7 @@ Everything above works on latent points through this file alone; devices, batche
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ class Points:
 
     Attributes:
         latents: (N, k) float32.
-        images: (N, C, H, W) float32 in [0, 1], the decoded points.
+        images: (N, C, H, W) float32 in [0, 1], the decoded points; (N, 0) where they are not kept.
         labels: (N,) int64, the black box's labels of ``images``.
         scores: (N, K) float32, or None for a black box that answers labels only.
     """
@@ -45,6 +45,10 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def without_images(self) -> "Points":
+        """The same points, their images not kept: of many they take most of the memory."""
+        return Points(self.latents, torch.zeros(len(self), 0), self.labels, self.scores)
 
     def __getitem__(self: P, index: Tensor | slice) -> P:
         """The chosen rows of every field."""
@@ -77,6 +81,13 @@ def _asked(call: Callable[["LatentSpace", Tensor], T]) -> Callable[["LatentSpace
     return asked
 
 
+@dataclass
+class _Tally:
+    """Counts images."""
+
+    images: int = 0
+
+
 class LatentSpace:
     """An autoencoder's latent space, labelled by a black box.
 
@@ -85,14 +96,10 @@ class LatentSpace:
         black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
         validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
 
-    Attributes:
-        queried: number of images for which the black box was queried, by ``classify`` and ``query``.
-
     Raises:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
 
-    queried = 0
     _ask: Callable[[Call, Tensor], Any] | None = None
 
     @checked
@@ -105,6 +112,7 @@ class LatentSpace:
             )
         self.autoencoder = autoencoder
         self.black_box = black_box
+        self.keeps_images, self._tally = True, _Tally()
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
@@ -127,8 +135,19 @@ class LatentSpace:
                 when others have asked too; None: nobody is asked.
         """
         own = copy.copy(self)
-        own.queried, own._ask = 0, ask
+        own._tally, own._ask = _Tally(), ask
         return own
+
+    def without_images(self) -> "LatentSpace":
+        """The same space and count, whose ``classify`` keeps no images."""
+        bare = copy.copy(self)
+        bare.keeps_images = False
+        return bare
+
+    @property
+    def queried(self) -> int:
+        """Number of images for which the black box was queried, by ``classify`` and ``query``."""
+        return self._tally.images
 
     @property
     def device(self) -> torch.device:
@@ -224,25 +243,31 @@ class LatentSpace:
 
         The images go straight from the autoencoder's device to the black box's.
         """
-        self.queried += len(latents)
-        return self._classified(latents)
+        self._tally.images += len(latents)
+        return self._classified(latents) if self.keeps_images else self._labelled(latents)
 
     def query(self, images: Tensor) -> Answer:
         """The black box's answer to images (N, C, H, W) that no code was decoded to."""
-        self.queried += len(images)
+        self._tally.images += len(images)
         return self._answered(images)
 
     @_asked
     def _classified(self, latents: Tensor) -> Points:
-        parts = []
-        for batch in latents.split(self.black_box.batch_size):
-            images = self._decoded(batch)
-            parts.append(Points(batch, images.cpu(), *self.black_box(images)))
-        return concatenate(parts)
+        return concatenate([replace(points, images=points.images.cpu()) for points in self._points(latents)])
+
+    @_asked
+    def _labelled(self, latents: Tensor) -> Points:
+        return concatenate([points.without_images() for points in self._points(latents)])
 
     @_asked
     def _answered(self, images: Tensor) -> Answer:
         return self.black_box(images)
+
+    def _points(self, latents: Tensor) -> Iterator[Points]:
+        """Batch by batch, images where the autoencoder is."""
+        for batch in latents.split(self.black_box.batch_size):
+            images = self._decoded(batch)
+            yield Points(batch, images, *self.black_box(images))
 
     def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
         if len(rows) == 0:
