@@ -44,7 +44,10 @@ class Strategy(Protocol):
     """Proposes and labels points around row 0 of ``anchor`` (the image's code, itself and its label)."""
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
-        """About n valid points, more if need be, best first, of which at least n_other have another label if found."""
+        """About n valid points, more if need be, best first, of which at least n_other have another label if found.
+
+        Their images, and the anchor's, are (N, 0) where none are needed: what looks at them decodes them.
+        """
 
 
 @checked
