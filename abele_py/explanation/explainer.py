@@ -27,25 +27,23 @@ from ..latent.counter_exemplars import (
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
 from ..latent.side_by_side import side_by_side
-from ..latent.space import LatentSpace, Points, concatenate, local_radius
+from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
+from .backdrop import backgrounds_of, labelled, mean_of_nearest
 from .explanation import Explanation
 from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
 from .saliency import (
-    Backdrop,
     MeasuredMap,
     areas_of_seed,
-    backgrounds_of,
     change_map,
     contiguous_areas,
     contrast_map,
     map_of_mosaics,
-    mean_of_nearest,
     median_map,
 )
 from .targets import label_of
@@ -149,7 +147,7 @@ class Abele:
         self._space.probe()
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
-        self._landmarks, self._backdrop = _labelled(self._space, references[self._space.valid(references)])
+        self._landmarks, self._backdrop = labelled(self._space, references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
@@ -397,13 +395,3 @@ class Abele:
             "autoencoder": type(self._space.autoencoder).__name__,
             "versions": versions("abele-py", "torch", "numpy", "scikit-learn"),
         }
-
-
-def _labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:
-    """Points labelled by the black box, and their images as a backdrop, batch by batch."""
-    parts, backdrop = [], Backdrop.of(torch.zeros(0, *space.image_shape), torch.zeros(0, dtype=torch.int64))
-    for batch in latents.split(space.black_box.batch_size):
-        points = space.classify(batch)
-        parts.append(points.without_images())
-        backdrop = backdrop.with_more(Backdrop.of(points.images, points.labels))
-    return concatenate(parts), backdrop

@@ -10,16 +10,14 @@ from support.fuzz import examples
 from support.worlds import Identity, hard, image, seeded, soft
 
 from abele_py import Abele
+from abele_py.explanation.backdrop import Backdrop, backgrounds_of, mean_of_nearest
 from abele_py.explanation.saliency import (
-    Backdrop,
     _areas,
     _smooth_model,
     areas_of_seed,
-    backgrounds_of,
     change_map,
     contiguous_areas,
     contrast_map,
-    mean_of_nearest,
     measured_mosaic_map,
     median_map,
     mosaic_map,
