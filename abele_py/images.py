@@ -30,13 +30,19 @@ _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")  #
 def check_image(image: Any, shape: tuple[int, int, int]) -> Tensor:
     """The image as an own float32 tensor, if it has the shape (C, H, W) and lies in [0, 1].
 
+    A path is read as :func:`read_image` reads it, and a picture of Pillow's likewise.
+
     Raises:
         ImageError: otherwise.
     """
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image), shape)
+    if isinstance(image, Image.Image):
+        return _of_picture(image, shape)
     if not isinstance(image, (Tensor, np.ndarray)):
         raise ImageError(
-            f"got an image of type {type(image).__name__}; expected a tensor or array of shape {shape}; for a file use "
-            "abele_py.read_image(path, shape)"
+            f"got an image of type {type(image).__name__}; expected a tensor or array of shape {shape}, a picture of "
+            "Pillow's, or the path of a file; convert it"
         )
     value = image.detach() if isinstance(image, Tensor) else _as_tensor(image)
     if tuple(value.shape) != tuple(shape):
@@ -116,8 +122,8 @@ def read_image_file(path: str | Path, shape: tuple[int, int, int], resize: bool 
     size = value.shape[-2:]
     if value.ndim == 3 and size != shape[1:] and not resize:
         raise ImageError(
-            f"got a picture of {size[1]}x{size[0]} pixels; expected {shape[2]}x{shape[1]}; pass --resize "
-            "(resize=True) to scale it"
+            f"got a picture of {size[1]}x{size[0]} pixels; expected {shape[2]}x{shape[1]}; pass --resize, or "
+            "resize=True to read_image, to scale it"
         )
     if value.ndim == 3 and value.dtype == np.uint8:
         image = check_image(scaled(value, shape[1:]), shape)
@@ -205,7 +211,7 @@ def _hint(got: tuple[int, ...], shape: tuple[int, int, int]) -> str:
     if got == (*shape[1:], shape[0]):
         return "; put the channels first: image.transpose(2, 0, 1)"
     if got[1:] == shape:
-        return "; explain one image at a time: images[0]"
+        return "; take one: images[0], or explain all with explain_many(images)"
     return "; resize or convert it, or use an autoencoder for such images"
 
 
@@ -268,39 +274,59 @@ def read_picture(path: Path, channels: int | None = None) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # looser, unless its user has set it
             with Image.open(path, formats=FORMATS) as picture:
-                if channels not in (None, 1, 3):
-                    raise ImageError(
-                        f"got a picture for an autoencoder with {channels} channels; expected 1 or 3; "
-                        "pass an .npy array"
-                    )
-                if picture.width * picture.height > MOST_PIXELS:  # known before a pixel is decoded
-                    raise _too_large(path, f"{picture.width}x{picture.height}")
-                if picture.mode[0] in "IF":  # PIL would clip these to 255 instead of scaling them
-                    raise ImageError(
-                        f"got a picture of mode {picture.mode}; expected 8 bits per channel; "
-                        "convert it, or pass an .npy in [0, 1]"
-                    )
-                grey = picture.mode in ("1", "L", "LA") if channels is None else channels == 1
-                ImageOps.exif_transpose(picture, in_place=True)
-                # an MPO is a camera's JPEG with its own previews
-                n_frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-                upright, ground = _on_ground(picture)
-                value = np.asarray(upright.convert("L" if grey else "RGB"))
+                return _decoded(picture, path.name, channels)
     except ImageError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise _too_large(path, "too many") from error
+        raise _too_large(path.name, "too many") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageError(
             f"got {path.name!r}, which is not a readable picture ({error}); expected {', '.join(FORMATS)} or .npy; "
             "save it again"
         ) from error
+
+
+def _of_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
+    """A picture that its user has opened, and that stays as it is."""
+    try:
+        found = _decoded(picture, "a picture", shape[0])
+    except ImageError:
+        raise
+    except Exception as error:  # it is decoded only now, and its file may be damaged, or closed
+        raise ImageError(f"got a picture that cannot be decoded ({error}); expected one that is open") from error
+    for note in found.notes:
+        warnings.warn(f"a picture: {note}", stacklevel=2)
+    if found.pixels.shape[1:] != tuple(shape[1:]):
+        raise ImageError(
+            f"got a picture of {found.pixels.shape[2]}x{found.pixels.shape[1]} pixels; expected {shape[2]}x{shape[1]}; "
+            f"scale it, as picture.resize(({shape[2]}, {shape[1]})) does"
+        )
+    return check_image(scaled(found.pixels, shape[1:]), shape)
+
+
+def _decoded(picture: Image.Image, name: str, channels: int | None) -> Picture:
+    """As :func:`read_picture`."""
+    if channels not in (None, 1, 3):
+        raise ImageError(
+            f"got a picture for an autoencoder with {channels} channels; expected 1 or 3; pass an .npy array"
+        )
+    if picture.width * picture.height > MOST_PIXELS:  # known before a pixel is decoded
+        raise _too_large(name, f"{picture.width}x{picture.height}")
+    if picture.mode[0] in "IF":  # PIL would clip these to 255 instead of scaling them
+        raise ImageError(
+            f"got a picture of mode {picture.mode}; expected 8 bits per channel; convert it, or pass an .npy in [0, 1]"
+        )
+    grey = picture.mode in ("1", "L", "LA") if channels is None else channels == 1
+    # an MPO is a camera's JPEG with its own previews
+    n_frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    upright, ground = _on_ground(ImageOps.exif_transpose(picture))
+    value = np.asarray(upright.convert("L" if grey else "RGB"))
     return Picture(value[None] if grey else value.transpose(2, 0, 1), ground, n_frames)
 
 
-def _too_large(path: Path, size: str) -> ImageError:
+def _too_large(name: str, size: str) -> ImageError:
     return ImageError(
-        f"got {path.name!r} of {size} pixels; expected at most {MOST_PIXELS // 10**6} million; scale it down first"
+        f"got {name!r} of {size} pixels; expected at most {MOST_PIXELS // 10**6} million; scale it down first"
     )
 
 

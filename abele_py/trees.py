@@ -55,10 +55,12 @@ def leaves(trees: Trees, points: Tensor) -> Tensor:
     Compares as scikit-learn does: the float32 coordinate against the float64 threshold, equality goes left.
     """
     node = trees.roots.expand(len(points), -1)
-    for _ in range(len(trees.axis)):  # bounded also for a damaged file whose nodes run in a circle
-        axis = trees.axis[node]
-        if bool((axis < 0).all()):
+    coordinates, axis = points.double(), trees.axis.clamp(min=0)
+    children = torch.stack([trees.right, trees.left], dim=1).flatten()
+    # No tree is deeper than it has nodes below its root: bounded also for a damaged file whose nodes run in a circle.
+    for _ in range(len(trees.axis) - len(trees.roots)):
+        goes_left = coordinates.gather(1, axis[node]) <= trees.threshold[node]
+        before, node = node, children[2 * node + goes_left]
+        if torch.equal(before, node):  # a leaf's children are itself
             break
-        goes_left = points.gather(1, axis.clamp(min=0)).double() <= trees.threshold[node]
-        node = torch.where(goes_left, trees.left[node], trees.right[node])
     return node

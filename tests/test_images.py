@@ -56,7 +56,7 @@ def png(tmp_path):
         (torch.full(GREY, -0.5), "undo the normalisation"),
         (torch.rand(GREY) * 255, "divide by 255"),
         ([[0.0] * 28] * 28, "got an image of type list"),
-        ("seven.png", "read_image"),
+        ("seven.png", "that exists"),
         (None, "NoneType"),
     ],
 )

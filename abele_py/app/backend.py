@@ -91,6 +91,7 @@ class Studio:
         data_dir, download: as of :func:`~abele_py.datasets.load_split`.
         batch_size, random_state: as of :class:`~abele_py.explanation.explainer.Abele`.
         class_names: of the labels of the black box that was given; those that it carries if empty.
+        device: where torch models are to be, as of :func:`~abele_py.load_autoencoder`.
         options: of ``load_black_box``, for the black box that was given.
 
     Attributes:
@@ -114,9 +115,10 @@ class Studio:
         batch_size: Count = 256,
         random_state: Seed = 0,
         class_names: ClassNames = (),
+        device: str | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self.autoencoder = load_autoencoder(autoencoder)
+        self.autoencoder, self._device = load_autoencoder(autoencoder, device), device
         self.data_set = read_manifest(autoencoder).data_set
         self.drawn = DATASETS[self.data_set].drawn if self.data_set in DATASETS else None
         self._given, self._class_names, self._options = black_box, class_names or None, options or {}
@@ -160,7 +162,8 @@ class Studio:
         if spec not in self._loaded:
             self._at_work.tell(f"Loading {spec}")
             given, options = (self._class_names, self._options) if spec == self._given else (None, {})
-            classifier, names = load_black_box(spec, image_shape=self.autoencoder.image_shape, **options)
+            shape = self.autoencoder.image_shape
+            classifier, names = load_black_box(spec, image_shape=shape, device=self._device, **options)
             classifier = self._watched(classifier)
             explainer = Abele(
                 classifier,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
+from ..models.devices import on_device
 from ..parameters import Shape, checked
 from ..provenance import hashes_of, origin_of, remember
 from ..reading import read_regular
@@ -54,6 +55,7 @@ def load_black_box(
     channels_last: bool = False,
     timeout: float = 30.0,
     retries: int = 4,
+    device: str | None = None,
 ) -> LoadedBlackBox:
     """The black box that a specification names; docs/black-boxes.md tells of every kind.
 
@@ -68,13 +70,15 @@ def load_black_box(
         channel_order: ``"bgr"`` for a black box that wants blue first.
         channels_last: for one that takes (N, H, W, C).
         timeout, retries: of an HTTP endpoint: seconds of one attempt, and attempts after the first.
+        device: where a torch module is to be, as of :func:`~abele_py.load_autoencoder`; others stay where they are.
 
     Returns:
         The classifier, and its class names.
 
     Raises:
         BlackBoxError: no such file or function, or one that cannot be used.
-        ParameterError: an option that cannot be, or that a checkpoint, which carries its own, does not take.
+        ParameterError: an option that cannot be, or that a checkpoint, which carries its own, does not take; a device
+            that torch does not have here.
         MissingExtraError: onnxruntime or skops is not installed.
         UnknownNameError, CheckpointError: no such checkpoint, or a damaged one.
     """
@@ -83,7 +87,8 @@ def load_black_box(
         pixels.check(image_shape[0])
     kind = _kind(spec)
     if kind == "checkpoint":
-        return _checkpoint(spec, pixels, image_shape)
+        loaded, class_names = _checkpoint(spec, pixels, image_shape)
+        return LoadedBlackBox(on_device(loaded, device), class_names)
     if kind == "http":
         classifier: Any = HttpClassifier(spec, timeout, retries)
     elif kind == "function":
@@ -98,7 +103,9 @@ def load_black_box(
         classifier, _ = load_skops(spec)
     if isinstance(classifier, (OnnxClassifier, ExportedClassifier)):
         _check_input(classifier, pixels, image_shape)
-    loaded = remember(with_preprocessing(classifier, pixels), _origin(spec, kind, classifier, pixels))
+    loaded = remember(
+        with_preprocessing(on_device(classifier, device), pixels), _origin(spec, kind, classifier, pixels)
+    )
     return LoadedBlackBox(loaded, names_of(classes_of(classifier)))
 
 

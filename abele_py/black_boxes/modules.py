@@ -21,12 +21,13 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
     Threads may share a module, or a part of one: the last one out restores the mode.
     """
-    parts = list(module.modules())  # kept, so that no other object gets the id of one of them
+    parts = _parts(module)  # kept, so that no other object gets the id of one of them
     with _LOCK:
         for part in parts:
             users, training = _AT_WORK.get(id(part), (0, part.training))
             _AT_WORK[id(part)] = users + 1, training
-            part.training = False
+            if part.training:  # to set what is set already takes longer than all the rest
+                part.training = False
     try:
         yield
     finally:
@@ -59,6 +60,19 @@ def dtype_of(model: Any) -> torch.dtype:
 def as_given(module: nn.Module, images: Tensor) -> Tensor:
     """Images on the module's device, in the type of its parameters."""
     return images.to(device_of(module), dtype_of(module))
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """The module and all below it, each once: ``module.modules()`` without the names, which take most of its time."""
+    found = {id(module): module}
+    waiting = [module]
+    while waiting:
+        fresh = {
+            id(part): part for part in waiting.pop()._modules.values() if part is not None and id(part) not in found
+        }
+        found |= fresh
+        waiting += fresh.values()
+    return [*found.values()]
 
 
 def _tensors(model: Any) -> Iterator[Tensor]:

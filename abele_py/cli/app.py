@@ -44,6 +44,7 @@ def run_app(options: Namespace, write: Write) -> None:
             batch_size=options.batch_size,
             random_state=options.seed,
             class_names=names_in(options.class_names),
+            device=options.device,
             options={"timeout": options.timeout, **pixels_of(options)},
         )
     serve(studio, options.host, options.port, options.browser, write)

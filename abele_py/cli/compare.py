@@ -15,6 +15,7 @@ from .options import (
     add_images,
     add_out,
     add_resize,
+    autoencoder_of,
     black_box_of,
     image_of,
     names_in,
@@ -54,10 +55,9 @@ def _description() -> str:
 
 def run_compare(options: Namespace, write: Write) -> None:
     from ..attribution.comparison import compare
-    from ..models.checkpoints import load_autoencoder
 
     check_out(options.out)
-    autoencoder = load_autoencoder(options.autoencoder)
+    autoencoder = autoencoder_of(options)
     given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
     names, images = [one.name for one in given], [one.image for one in given]
     black_box, class_names = black_box_of(options, autoencoder)

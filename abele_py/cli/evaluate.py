@@ -10,6 +10,7 @@ from .options import (
     Write,
     add_black_box,
     add_out,
+    autoencoder_of,
     black_box_of,
     importing_from_here,
     names_in,
@@ -49,10 +50,9 @@ def _description() -> str:
 def run_evaluate(options: Namespace, write: Write) -> None:
     from ..black_boxes.loading import identity, load_black_box
     from ..evaluation.run import evaluate
-    from ..models.checkpoints import load_autoencoder
 
     check_out(options.out)
-    autoencoder = load_autoencoder(options.autoencoder)
+    autoencoder = autoencoder_of(options)
     black_box, _ = black_box_of(options, autoencoder)
     models = {
         "autoencoder": identity(options.autoencoder),
@@ -61,7 +61,12 @@ def run_evaluate(options: Namespace, write: Write) -> None:
     oracle = None
     if options.oracle is not None:
         with importing_from_here():
-            loaded = load_black_box(options.oracle, image_shape=autoencoder.image_shape, timeout=options.timeout)
+            loaded = load_black_box(
+                options.oracle,
+                image_shape=autoencoder.image_shape,
+                timeout=options.timeout,
+                device=options.device,
+            )
         oracle = loaded.classifier
         models["oracle"] = identity(options.oracle)
     with blaming(options.out):

@@ -17,6 +17,7 @@ from .options import (
     add_images,
     add_out,
     add_resize,
+    autoencoder_of,
     black_box_of,
     image_of,
     names_in,
@@ -71,10 +72,9 @@ def add_explain(commands: Commands) -> None:
 
 def run_explain(options: Namespace, write: Write) -> None:
     from ..explanation.explainer import Abele
-    from ..models.checkpoints import load_autoencoder
 
     check_out(options.out)
-    autoencoder = load_autoencoder(options.autoencoder)
+    autoencoder = autoencoder_of(options)
     given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
     black_box, class_names = black_box_of(options, autoencoder)
     explainer = Abele(
@@ -87,8 +87,9 @@ def run_explain(options: Namespace, write: Write) -> None:
         class_names=names_in(options.class_names) or class_names,
         preset=options.preset,
     )
+    found = explainer.explain_many([one.image for one in given], options.target)
     explained = (
-        (one.name, explainer.explain(one.image, options.target).with_provenance(image=one.origin)) for one in given
+        (one.name, explanation.with_provenance(image=one.origin)) for one, explanation in zip(given, found, strict=True)
     )
     _report(explained, options, options.html, write)
 
@@ -120,8 +121,7 @@ def run_demo(options: Namespace, write: Write) -> None:
     chosen = torch.randperm(len(images), generator=generator)[: options.images].tolist()
     explained = (
         (f"digits-test-{i}", explanation.with_provenance(image={"specification": f"digits:test:{i}"}))
-        for i in chosen
-        for explanation in [explainer.explain(to_unit(images.images[i]))]
+        for i, explanation in zip(chosen, explainer.explain_many(to_unit(images.images[chosen])), strict=True)
     )
     _report(explained, options, True, write)
 

@@ -94,12 +94,19 @@ def add_black_box(parser: ArgumentParser, **defaults: str | None) -> None:
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set into the data folder")
     parser.add_argument("--batch-size", type=int, default=256, help="most images in one call of the black box")
+    parser.add_argument("--device", type=str, help="where torch models run: cpu (the default), cuda, cuda:1, mps")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
     """Names with commas between."""
     return () if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def autoencoder_of(options: Namespace) -> "Autoencoder":
+    from ..models.checkpoints import load_autoencoder
+
+    return load_autoencoder(options.autoencoder, options.device)
 
 
 def pixels_of(options: Namespace) -> dict[str, Any]:
@@ -112,7 +119,11 @@ def black_box_of(options: Namespace, autoencoder: "Autoencoder") -> "LoadedBlack
 
     with importing_from_here():
         return load_black_box(
-            options.black_box, image_shape=autoencoder.image_shape, timeout=options.timeout, **pixels_of(options)
+            options.black_box,
+            image_shape=autoencoder.image_shape,
+            timeout=options.timeout,
+            device=options.device,
+            **pixels_of(options),
         )
 
 

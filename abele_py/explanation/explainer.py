@@ -1,40 +1,58 @@
 """Abele: explains one image by calling the stages in order. All state is what the constructor was given."""
 
 import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import replace
-from typing import Annotated, Any
+from functools import partial
+from itertools import islice
+from typing import Annotated, Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
-from ..black_boxes.outputs import Answer, plain
-from ..errors import BlackBoxError, ParameterError, unknown_name
+from ..black_boxes.outputs import Answer
+from ..errors import AbeleError, BlackBoxError, ImageError
 from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
     convincing,
     find_counter_exemplars,
+    leads_everywhere,
     morph,
     rule_candidates,
     starting_points,
 )
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
+from ..latent.side_by_side import side_by_side
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
+from .backdrop import backgrounds_of, labelled, mean_of_nearest
 from .explanation import Explanation
-from .notes import NOT_TYPICAL, notes_on
+from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import MeasuredMap, change_map, contiguous_areas, contrast_map, measured_mosaic_map, median_map
+from .saliency import (
+    MeasuredMap,
+    areas_of_seed,
+    change_map,
+    contiguous_areas,
+    contrast_map,
+    map_of_mosaics,
+    median_map,
+)
+from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
 
 _ENOUGH = 256  # real codes whose images say how light those of the training were
+_TOGETHER = 32  # explanations side by side, at most: with more, calls are not much larger, and memory is
+_IMAGES, _BYTES = 400, 2**28  # that each holds: exemplars, counter-exemplars and the ways to them; and of all images
 
 
 class Abele:
@@ -129,7 +147,7 @@ class Abele:
         self._space.probe()
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
-        self._landmarks = self._space.classify(references[self._space.valid(references)])
+        self._landmarks, self._backdrop = labelled(self._space, references[self._space.valid(references)])
         self._goals = convincing(self._landmarks)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
@@ -140,7 +158,8 @@ class Abele:
         """Explain the black box's decision on one image.
 
         Args:
-            image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape.
+            image: (C, H, W) float tensor or array in [0, 1], of the autoencoder's shape; or a picture of Pillow's, or
+                the path of an image file, both as :func:`~abele_py.read_image` takes them.
             target: a class name, or a class as the black box has it (7, where its classes are 1, 4 and 7);
                 counter-exemplars are then looked for with this label only.
 
@@ -151,16 +170,100 @@ class Abele:
             NeighborhoodError: hardly any neighbor was valid.
             ParameterError, UnknownNameError: the target cannot be one.
         """
-        # With a count of its own: other threads may be at work with the same explainer.
-        space, o = self._space.counted(), self.options
+        (found,) = self._side_by_side([image], target)
+        if isinstance(found, AbeleError):
+            raise found
+        return found
+
+    @overload
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: int | str | None = ...,
+        progress: Callable[[int, int | None], object] | None = ...,
+        *,
+        together: int | None = ...,
+        errors: Literal["raise"] = ...,
+    ) -> Iterator[Explanation]: ...
+
+    @overload
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: int | str | None = ...,
+        progress: Callable[[int, int | None], object] | None = ...,
+        *,
+        together: int | None = ...,
+        errors: Literal["yield"],
+    ) -> Iterator[Explanation | AbeleError]: ...
+
+    @checked
+    def explain_many(
+        self,
+        images: Iterable[Any],
+        target: Annotated[int | str | None, CheckedInside()] = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        *,
+        together: Count | None = None,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[Explanation | AbeleError]:
+        """Explain the black box's decisions on many images: one explanation after the other, in their order.
+
+        Each is the explanation that :meth:`explain` gives, to the byte where the black box answers each image by
+        itself, as those of torch (in batches filled up to 16), scikit-learn and files do. Several are made side by
+        side, and what they ask of autoencoder and black box goes there in common batches.
+
+        Args:
+            images: as of :meth:`explain`, (N, C, H, W) or any iterable; it is read as far as explanations are made.
+            target: of all of them, as of :meth:`explain`.
+            progress: called after each image with the number of those that are done, and of all of them, or None
+                where ``images`` has no length.
+            together: number of explanations made side by side, all of which memory holds. None: as many as hold about
+                256 MB of images, but at most 32.
+            errors: ``"raise"``: the first image that cannot be explained ends it, after those before it were given.
+                ``"yield"``: its error comes in its place, and the others go on.
+
+        Raises:
+            ImageError, BlackBoxError, NeighborhoodError, ParameterError, UnknownNameError: as :meth:`explain`.
+        """
+        if isinstance(images, str | os.PathLike) or tuple(getattr(images, "shape", ())) == self._space.image_shape:
+            raise ImageError(
+                "got one image; expected several, (N, C, H, W) or an iterable of images; call explain(image), or pass "
+                "[image]"
+            )
+        n, pixels = len(images) if isinstance(images, Sized) else None, math.prod(self._space.image_shape)
+        size = together or max(1, min(_TOGETHER, _BYTES // (4 * _IMAGES * pixels)))
+
+        def explained() -> Iterator[Explanation | AbeleError]:
+            left, done = iter(images), 0
+            while some := list(islice(left, size)):
+                for found in self._side_by_side(some, target):
+                    if errors == "raise" and isinstance(found, AbeleError):
+                        raise found
+                    done += 1
+                    if progress is not None:
+                        progress(done, n)
+                    yield found
+
+        return explained()
+
+    def _side_by_side(self, images: list[Any], target: int | str | None) -> list[Explanation | AbeleError]:
+        return side_by_side(self._space, [partial(self._explain, image, target) for image in images])
+
+    def _explain(self, image: Any, target: int | str | None, space: LatentSpace) -> Explanation:
+        """One explanation, whose space counts what it queries."""
+        o = self.options
         generator = torch.Generator().manual_seed(o.random_state)
         x = check_image(image, space.image_shape)
-        answer = space.black_box(x[None])
+        answer = space.query(x[None])
         anchor = Points(space.encode(x[None]), x[None], *answer)
         z, label = anchor.latents[0], int(anchor.labels)
-        wanted = self._target(target, label)
+        wanted = label_of(target, label, space.black_box, self.class_names)
 
-        neighbors = generate(o.neighborhood, space, anchor, o.n_samples, o.min_class_fraction, generator)
+        drawn, own = (
+            (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
+        )
+        neighbors = generate(o.neighborhood, drawn, own, o.n_samples, o.min_class_fraction, generator)
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]
         near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
@@ -177,8 +280,10 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
-        made = [rule_candidates(space, counterfactual_rules(surrogate, z, per_label=3), z, radius)]
-        made += [] if o.counter_depth is None else [neighbors]
+        made: list[Points] = []
+        if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
+            made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
+            made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
         reconstruction = space.classify(z[None])
         counters = self._counter_exemplars(space, anchor, reconstruction, candidates, wanted)
@@ -188,7 +293,9 @@ class Abele:
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
         saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
-        typicality = space.typicality(z[None])
+        points = z[None], exemplars.latents, counters.latents
+        typicality = space.typicality(torch.cat(points))
+        typicalities = [None] * 3 if typicality is None else typicality.split([*map(len, points)])
         trust = judge(
             fidelity,
             surrogate,
@@ -197,11 +304,11 @@ class Abele:
             reconstruction,
             counters,
             bool(space.valid(z[None])),
-            None if typicality is None else float(typicality),
+            None if typicalities[0] is None else float(typicalities[0]),
             map_fit,
         )
-        if not agree(answer, space.black_box(x[None])):
-            others = space.black_box.images - 2
+        if not agree(answer, space.query(x[None])):
+            others = space.queried - 2
             raise BlackBoxError(
                 f"got another answer of the black box for the image after {others} other images; expected the same, "
                 "for an explanation is of one function; switch off what changes while it is queried: training, caches, "
@@ -226,25 +333,14 @@ class Abele:
             trust=trust,
             notes=(),
             params=self._params(target if target in (*self.class_names, str(wanted)) else wanted)
-            | {"black_box_answers": space.black_box.answers, "black_box_images": space.black_box.images},
-            exemplar_typicality=space.typicality(exemplars.latents),
-            counter_exemplar_typicality=space.typicality(counters.latents),
+            | {"black_box_answers": space.black_box.answers, "black_box_images": space.queried},
+            exemplar_typicality=typicalities[1],
+            counter_exemplar_typicality=typicalities[2],
             traversals=traversals,
             provenance=self._origin | {"image": origin_of_image(x)},
         )
-        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), self._is_inverted(x, z))))
+        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
         return replace(noted, verdicts=verdicts_on(noted))
-
-    def _is_inverted(self, x: Tensor, z: Tensor) -> bool:
-        """Whether the image is none of those that the autoencoder knows, and its negative is one."""
-        if abs(float((1 - x).mean()) - self._lightness) >= abs(float(x.mean()) - self._lightness) or self._is_known(z):
-            return False
-        return self._is_known(self._space.encode((1 - x)[None])[0])
-
-    def _is_known(self, z: Tensor) -> bool:
-        typicality = self._space.typicality(z[None])
-        typical = typicality is None or float(typicality) >= NOT_TYPICAL
-        return typical and bool(self._space.valid(z[None]))
 
     def _saliency(
         self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
@@ -254,38 +350,25 @@ class Abele:
         if self.options.saliency == "contrast":
             evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
             return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
-        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. A
-        # generator of its own, so that the areas do not depend on how many neighbors were drawn.
-        points = self._landmarks if bool((self._landmarks.labels != label).any()) else neighbors
-        others = points.images[points.labels != label]
-        generator = torch.Generator().manual_seed(self.options.random_state)
-
-        return measured_mosaic_map(image, others, lambda images: space.black_box(images).probability(label), generator)
-
-    def _target(self, target: int | str | None, label: int) -> int | None:
-        """The target as a label, or an error."""
-        if target is None:
-            return None
-        black_box = self._space.black_box
-        n = len(black_box.classes or ()) or black_box.n_classes or len(self.class_names)
-        names = [*self.class_names] or [str(y) for y in range(n)]
-        given = plain(target)
-        if isinstance(target, bool) or not isinstance(given, int | str) or isinstance(target, float):
-            raise ParameterError(f"got the target {target!r}; expected a label (a whole number) or a class name")
-        own = {str(c): column for column, c in enumerate(black_box.classes or range(n))}
-        if str(given) in own and (isinstance(given, int) or given not in names):
-            target = own[str(given)]
-        elif given in names:
-            target = names.index(str(given))
-        elif black_box.classes is None and not n and str(given).isascii() and str(given).isdecimal():
-            target = int(given)  # of labels only, with names for none
+        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
+        # so are the areas, which depend on the seed alone.
+        if self._backdrop.has_others(label):
+            near = space.decode(self._landmarks.latents[self._backdrop.near_others(image, label)])
+            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
         else:
-            raise unknown_name("target", target, names)
-        if target == label:
-            raise ParameterError(
-                f"got target {names[target] if names else target}, the label the image has; expected another label"
-            )
-        return target
+            backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
+        return map_of_mosaics(
+            image,
+            backgrounds,
+            areas_of_seed(self.options.random_state, *image.shape[1:]),
+            lambda mosaics: space.query(mosaics).probability(label),
+            space.black_box.batch_size,
+        )
+
+    def _maps_neighbors(self, label: int) -> bool:
+        """Whether the map of an image with this label is made of the images of its neighbors."""
+        kind = self.options.saliency
+        return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
 
     def _counter_exemplars(
         self, space: LatentSpace, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from ..class_names import name_of
+from ..latent.space import LatentSpace
 from .explanation import Explanation
 from .trust import Note
 
@@ -107,3 +110,24 @@ def _target(e: Explanation) -> str:
     target = e.params["target"]
     known = isinstance(target, str) and (target in e.class_names or not target.isdecimal())
     return str(target) if known else name_of(e.class_names, int(target))
+
+
+def is_inverted(space: LatentSpace, image: Tensor, latent: Tensor, lightness: float) -> bool:
+    """Whether the image (C, H, W) is none of those that the autoencoder knows, and its negative is one.
+
+    Args:
+        space: of the autoencoder.
+        image: in [0, 1].
+        latent: (k,) its code.
+        lightness: mean of the pixels of images that the autoencoder was trained on.
+    """
+    negative = 1 - image
+    if abs(float(negative.mean()) - lightness) >= abs(float(image.mean()) - lightness) or _is_known(space, latent):
+        return False
+    return _is_known(space, space.encode(negative[None])[0])
+
+
+def _is_known(space: LatentSpace, latent: Tensor) -> bool:
+    typicality = space.typicality(latent[None])
+    typical = typicality is None or float(typicality) >= NOT_TYPICAL
+    return typical and bool(space.valid(latent[None]))

@@ -5,6 +5,7 @@ Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, e
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
+
+from .backdrop import N_NEAREST, backgrounds_of
+
+_PART = 64  # images worked on at a time, where all at once would take much memory
+_NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
 
 
 class MeasuredMap(NamedTuple):
@@ -33,7 +39,7 @@ def mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> Tensor:
@@ -73,7 +79,7 @@ def measured_mosaic_map(
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
     n_mosaics: int = 800,
-    n_nearest: int = 50,
+    n_nearest: int = N_NEAREST,
     width: float = 0.11,
     ridge: float = 0.1,
 ) -> MeasuredMap:
@@ -81,24 +87,48 @@ def measured_mosaic_map(
 
     The black box is queried for no more images than that.
     """
-    if len(others) == 0:
+    areas = _areas(n_mosaics // 2 * 2, image.shape[1], image.shape[2], generator)
+    return map_of_mosaics(image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge)
+
+
+def map_of_mosaics(
+    image: Tensor,
+    backgrounds: Tensor,
+    areas: Tensor,
+    probability: Callable[[Tensor], Tensor],
+    batch_size: int,
+    width: float = 0.11,
+    ridge: float = 0.1,
+) -> MeasuredMap:
+    """:func:`measured_mosaic_map` of given backgrounds and areas.
+
+    Args:
+        backgrounds: (2, C, H, W), of images with other labels.
+        areas: (M, H, W) bool, what is replaced: by the first background in the first half, then by the second.
+        probability: as of :func:`mosaic_map`; queried for at most ``batch_size`` mosaics at a time.
+    """
+    if torch.equal(backgrounds, image.expand_as(backgrounds)):  # nothing can be replaced
         return MeasuredMap(torch.zeros(image.shape[1:]), None)
-    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n_nearest]
-    backgrounds = torch.stack([others.amin(dim=0), others[nearest].mean(dim=0)])
-    half = n_mosaics // 2
-    replaced = _areas(2 * half, image.shape[1], image.shape[2], generator)
-    mosaics = torch.where(replaced[:, None], backgrounds.repeat_interleave(half, dim=0), image)
-    odds = torch.logit(probability(mosaics).double(), eps=1e-3)
-    change = (image - backgrounds).abs().mean(dim=1).double()
+    half = len(areas) // 2
+    rows = torch.arange(2 * half).split(batch_size)
+    mosaics = (torch.where(areas[part, None], backgrounds[part // half], image) for part in rows)
+    odds = torch.logit(torch.cat([probability(part) for part in mosaics]).double(), eps=1e-3)
+    change = (image - backgrounds).abs().mean(dim=1)
     models = [
-        _smooth_model(areas * size, answers, width, ridge)
-        for size, areas, answers in zip(change, replaced.split(half), odds.split(half), strict=True)
+        _smooth_model(replaced * size, answers, width, ridge)
+        for size, replaced, answers in zip(change, areas.split(half), odds.split(half), strict=True)
     ]
     maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
     variation = sum(float(model.answers.square().sum()) for model in models)
     missed = sum(float(model.missed.square().sum()) for model in models)
     fit = 1 - missed / variation if variation > 1e-12 else None  # equal answers differ from their mean by rounding
     return MeasuredMap(_scaled(torch.stack(maps).sum(dim=0)).float(), fit)
+
+
+@lru_cache(maxsize=4)  # the same for all images of an explainer: a few of these may be at work
+def areas_of_seed(seed: int, height: int, width: int, n: int = 800) -> Tensor:
+    """(n, H, W) bool: the areas of a seed's mosaics. To be read only: callers share them."""
+    return _areas(n, height, width, torch.Generator().manual_seed(seed))
 
 
 def contrast_map(image: Tensor, images: Tensor, evidence: Tensor, same: Tensor) -> Tensor:
@@ -214,15 +244,24 @@ def _areas(n: int, height: int, width: int, generator: torch.Generator, cells: i
     """
     steps = math.ceil(height / cells), math.ceil(width / cells)
     noise = torch.randn(n, 1, cells + 3, cells + 3, generator=generator)
-    size = [(cells + 3) * step for step in steps]
-    large = functional.interpolate(noise, size, mode="bicubic")[:, 0]
     first = (torch.rand(n, 2, generator=generator) * torch.tensor(steps)).long() + torch.tensor(steps)
-    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
-    noise = large[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
     share = 0.1 + 0.8 * torch.rand(n, 1, generator=generator)
-    last = (share * noise.shape[1]).ceil().long() - 1
-    highest = noise.sort(dim=1).values.gather(1, last)  # the highest value inside
-    return (noise <= highest).reshape(n, height, width)
+    size = [(cells + 3) * step for step in steps]
+    areas = [
+        _lowest(functional.interpolate(part, size, mode="bicubic")[:, 0], corner, covered, height, width)
+        for part, corner, covered in zip(noise.split(_PART), first.split(_PART), share.split(_PART), strict=True)
+    ]
+    return torch.cat(areas)
+
+
+def _lowest(values: Tensor, first: Tensor, share: Tensor, height: int, width: int) -> Tensor:
+    """(n, height, width) bool: the pixels with the lowest values (n, H, W) in a window that begins at (n, 2), as many
+    as the share (n, 1) says."""
+    rows, columns = first[:, :1] + torch.arange(height), first[:, 1:] + torch.arange(width)
+    seen = values[torch.arange(len(values))[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
+    last = (share * seen.shape[1]).ceil().long() - 1
+    highest = seen.sort(dim=1).values.gather(1, last)  # the highest value inside
+    return (seen <= highest).reshape(-1, height, width)
 
 
 class _Model(NamedTuple):
@@ -242,25 +281,38 @@ class _Model(NamedTuple):
 def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) -> _Model:
     """The process of weights w in ``answers = constant + sum(w * change)``.
 
-    Answers left out take no second fit: the error is ``(C^-1 answers)_i / (C^-1)_ii``, with C their covariance
-    (Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, equation 5.12).
+    The kernel is a product of one down and one across, and smooth: few products of their eigenvectors have a variance
+    that matters. In these coordinates the process is a ridge regression on so few features, and only the product that
+    makes them grows with the pixels. Answers left out take no second fit: the error is that of the fit over one less
+    the answer's leverage (PRESS, Allen 1974; the same as equation 5.12 of Rasmussen & Williams 2006, Gaussian Processes
+    for Machine Learning).
 
     Args:
-        changes: (M, H, W) float64.
+        changes: (M, H, W), of the precision in which the features are made; the equations are solved in float64.
         answers: (M,) float64.
         width: of the kernel, as a share of the shorter side.
         ridge: variance of the noise, as a share of the mean prior variance of an answer.
     """
-    changes, answers = changes - changes.mean(dim=0), answers - answers.mean()
+    answers = answers - answers.mean()
     reach = width * min(changes.shape[1:])
-    down, across = (
-        torch.exp(-0.5 * ((torch.arange(side)[:, None] - torch.arange(side)) / reach).double() ** 2)
-        for side in changes.shape[1:]
-    )
-    smooth = down @ changes @ across  # the kernel is a product, so no (HW, HW) matrix is needed
-    covariance = smooth.flatten(1) @ changes.flatten(1).T
-    noise = (ridge * covariance.diagonal().mean()).clamp(min=1e-12)
-    covariance = covariance + noise * torch.eye(len(answers), dtype=torch.float64)
-    share = torch.linalg.solve(covariance, answers)
-    missed = share / torch.linalg.inv(covariance).diagonal()
-    return _Model(torch.einsum("m,mhw->hw", share, smooth), answers, missed)
+    (down, high), (across, wide) = (_waves(side, reach) for side in changes.shape[1:])
+    kept = high[:, None] * wide > _NO_VARIANCE * high.max() * wide.max()
+    features = (down.T.to(changes) @ (changes @ across.to(changes)))[:, kept]
+    features = features - features.mean(dim=0)
+    system, goal = (features.T @ features).double(), features.T.double() @ answers
+    noise = (ridge * system.trace() / len(answers)).clamp(min=1e-12)
+    factor = torch.linalg.cholesky(system + noise * torch.eye(len(system), dtype=torch.float64))
+    fitted = torch.cholesky_solve(goal[:, None], factor)[:, 0]
+    leverage = torch.linalg.solve_triangular(factor, features.T.double(), upper=False).square().sum(dim=0)
+    missed = (answers - features.double() @ fitted) / (1 - leverage)
+    weights = down @ torch.zeros_like(high[:, None] * wide).masked_scatter(kept, fitted) @ across.T
+    return _Model(weights, answers, missed)
+
+
+def _waves(side: int, reach: float) -> tuple[Tensor, Tensor]:
+    """The eigenvectors of the Gaussian kernel of a line that have a variance that matters, scaled by its root, (side,
+    r) float64, and these variances (r,). r depends on the line's length in units of the reach, not on its pixels."""
+    steps = torch.arange(side, dtype=torch.float64)
+    variances, vectors = torch.linalg.eigh(torch.exp(-0.5 * ((steps[:, None] - steps) / reach) ** 2))
+    kept = variances > _NO_VARIANCE * variances[-1]
+    return vectors[:, kept] * variances[kept].sqrt(), variances[kept]

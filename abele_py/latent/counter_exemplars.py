@@ -69,12 +69,23 @@ def starting_points(real: Points, made: Sequence[Points], latent: Tensor, label:
         latent: (k,) the code of the image.
         label: its label.
         depth: in [0, 1]; None is like 0.
+
+    Returns:
+        Points without images.
     """
     known = nearest_per_label(real, latent, label)
     others = [nearest_per_label(points, latent, label) for points in made]
     if depth:
         others = [points[~torch.isin(points.labels, known.labels)] for points in others]
-    return concatenate([*others, known])
+    return concatenate([points.without_images() for points in (*others, known)])
+
+
+def leads_everywhere(real: Points, label: int, depth: float | None, n_classes: int | None) -> bool:
+    """Whether :func:`starting_points` takes nothing but real points, whatever is made beside them.
+
+    So it does with a ``depth`` above 0 where they have every label but the image's own, as far as all are known.
+    """
+    return bool(depth) and n_classes is not None and len({label, *real.labels.tolist()}) == n_classes
 
 
 def find_counter_exemplars(
@@ -99,7 +110,7 @@ def find_counter_exemplars(
         space: where.
         latent: (k,) the code.
         label: the image's label.
-        candidates: labelled points.
+        candidates: labelled points; their images are not used.
         depth: share of the way from the boundary to the candidate, in [0, 1]: 0 is the boundary. None takes the
             nearest candidates as they are, as the paper does.
 
@@ -108,6 +119,7 @@ def find_counter_exemplars(
     """
     usable = candidates[space.valid(candidates.latents)] if len(candidates) else candidates
     best = nearest_per_label(usable, latent, label, per_label)
+    best = Points(best.latents, space.decode(best.latents), best.labels, best.scores)
     if depth is not None and len(best):
         best = _approach(space, latent, best, depth, steps, bisections)
     best = nearest_per_label(best, latent, label, 1)
@@ -137,7 +149,7 @@ def morph(
     missing = image - reconstruction.images[0]
     frames = (frames + (1 - share)[:, None, None, None] * missing).clamp(0, 1)
     frames[:, 0], frames[:, -1] = image, ends.images
-    answer = space.black_box(frames.flatten(0, 1))
+    answer = space.query(frames.flatten(0, 1))
     scores = None if answer.scores is None else answer.scores.unflatten(0, (len(ends), n_frames))
     return frames, answer.labels.unflatten(0, (len(ends), n_frames)), scores
 

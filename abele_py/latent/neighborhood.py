@@ -44,7 +44,10 @@ class Strategy(Protocol):
     """Proposes and labels points around row 0 of ``anchor`` (the image's code, itself and its label)."""
 
     def points(self, space: LatentSpace, anchor: Points, n: int, n_other: int, generator: torch.Generator) -> Points:
-        """About n valid points, more if need be, best first, of which at least n_other have another label if found."""
+        """About n valid points, more if need be, best first, of which at least n_other have another label if found.
+
+        Their images, and the anchor's, are (N, 0) where none are needed: what looks at them decodes them.
+        """
 
 
 @checked
@@ -112,7 +115,8 @@ class Local:
         def ball(size: int) -> Points:
             steps = torch.randn(size, space.k, generator=generator)
             changed = torch.randint(1, min(self.coordinates or space.k, space.k) + 1, (size, 1), generator=generator)
-            place = torch.rand(size, space.k, generator=generator).argsort(dim=1).argsort(dim=1)
+            order = torch.rand(size, space.k, generator=generator).argsort(dim=1)
+            place = torch.empty_like(order).scatter_(1, order, torch.arange(space.k).expand_as(order))
             steps *= place < changed
             lengths = radius * torch.rand(size, 1, generator=generator)
             latents = center + lengths * steps / steps.norm(dim=1, keepdim=True)
@@ -232,13 +236,13 @@ def generate(
     """
     n_other = math.ceil(min_class_fraction * n)
     pool = concatenate([anchor, strategy.points(space, anchor, n - 1, n_other, generator)])
-    pool = pool[_first_occurrences(pool.latents)]
-    if len(pool) < 10:
+    distinct = _first_occurrences(pool.latents)
+    if len(distinct) < 10:
         raise NeighborhoodError(
-            f"got {len(pool) - 1} valid neighbors; expected {n - 1}; the discriminator refuses nearly every "
+            f"got {len(distinct) - 1} valid neighbors; expected {n - 1}; the discriminator refuses nearly every "
             "point: lower validity_threshold, or check that the image is of the kind the autoencoder was trained on"
         )
-    return pool[_composed(pool.labels != anchor.labels[0], n, n_other)]
+    return pool[distinct[_composed(pool.labels[distinct] != anchor.labels[0], n, n_other)]]
 
 
 @checked

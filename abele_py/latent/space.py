@@ -6,7 +6,8 @@ Everything above works on latent points through this file alone; devices, batche
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import wraps
 from typing import Any, TypeVar
 
 import torch
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.modules import device_of, evaluating
+from ..black_boxes.outputs import Answer
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
 from ..parameters import checked
 
 P = TypeVar("P", bound="Points")
+T = TypeVar("T")
 
 _PROTOCOL = ("encode", "decode", "discriminate", "latent_dim", "image_shape", "validity_threshold", "reference_latents")
 
@@ -30,7 +33,7 @@ class Points:
 
     Attributes:
         latents: (N, k) float32.
-        images: (N, C, H, W) float32 in [0, 1], the decoded points.
+        images: (N, C, H, W) float32 in [0, 1], the decoded points; (N, 0) where they are not kept.
         labels: (N,) int64, the black box's labels of ``images``.
         scores: (N, K) float32, or None for a black box that answers labels only.
     """
@@ -42,6 +45,10 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def without_images(self) -> "Points":
+        """The same points, their images not kept: of many they take most of the memory."""
+        return Points(self.latents, torch.zeros(len(self), 0), self.labels, self.scores)
 
     def __getitem__(self: P, index: Tensor | slice) -> P:
         """The chosen rows of every field."""
@@ -61,6 +68,26 @@ def concatenate(parts: list[Points]) -> Points:
     )
 
 
+Call = Callable[["LatentSpace", Tensor], Any]  # of N rows what is answered to each: N rows of a tensor, of points, ...
+
+
+def _asked(call: Callable[["LatentSpace", Tensor], T]) -> Callable[["LatentSpace", Tensor], T]:
+    """A method of rows, each answered by itself: where somebody is to be asked instead, they are given both."""
+
+    @wraps(call)
+    def asked(space: "LatentSpace", rows: Tensor) -> T:
+        return call(space, rows) if space._ask is None else space._ask(call, rows)
+
+    return asked
+
+
+@dataclass
+class _Tally:
+    """Counts images."""
+
+    images: int = 0
+
+
 class LatentSpace:
     """An autoencoder's latent space, labelled by a black box.
 
@@ -73,6 +100,8 @@ class LatentSpace:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
 
+    _ask: Callable[[Call, Tensor], Any] | None = None
+
     @checked
     def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
         missing = [name for name in _PROTOCOL if not hasattr(autoencoder, name)]
@@ -83,6 +112,7 @@ class LatentSpace:
             )
         self.autoencoder = autoencoder
         self.black_box = black_box
+        self.keeps_images, self._tally = True, _Tally()
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
@@ -97,11 +127,27 @@ class LatentSpace:
                 "call autoencoder.calibrate(validation_latents, reference_latents) after training"
             )
 
-    def counted(self) -> "LatentSpace":
-        """The same space, whose black box counts its own calls and images: for one explanation beside others."""
+    def seen_by(self, ask: Callable[[Call, Tensor], Any] | None = None) -> "LatentSpace":
+        """The same space for one explanation beside others, with a count of its own.
+
+        Args:
+            ask: is given every call that is made and its rows, and returns what ``call(space, rows)`` returns, now or
+                when others have asked too; None: nobody is asked.
+        """
         own = copy.copy(self)
-        own.black_box = self.black_box.counted()
+        own._tally, own._ask = _Tally(), ask
         return own
+
+    def without_images(self) -> "LatentSpace":
+        """The same space and count, whose ``classify`` keeps no images."""
+        bare = copy.copy(self)
+        bare.keeps_images = False
+        return bare
+
+    @property
+    def queried(self) -> int:
+        """Number of images for which the black box was queried, by ``classify`` and ``query``."""
+        return self._tally.images
 
     @property
     def device(self) -> torch.device:
@@ -133,10 +179,12 @@ class LatentSpace:
                 )
         self.black_box.probe(images)
 
+    @_asked
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, k)."""
         return self._apply(self.autoencoder.encode, images, (self.k,)).cpu()
 
+    @_asked
     def decode(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N, C, H, W)."""
         return self._decoded(latents).cpu()
@@ -151,10 +199,12 @@ class LatentSpace:
             )
         return images
 
+    @_asked
     def realism(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) float32: the discriminator's answer for the point; higher is more realistic."""
         return self._apply(self.autoencoder.discriminate, latents, ()).cpu()
 
+    @_asked
     def typicality(self, latents: Tensor) -> Tensor | None:
         """(N, k) -> (N,) float32 in [0, 1], or None: share of unseen images whose codes are no more likely.
 
@@ -193,11 +243,31 @@ class LatentSpace:
 
         The images go straight from the autoencoder's device to the black box's.
         """
-        parts = []
+        self._tally.images += len(latents)
+        return self._classified(latents) if self.keeps_images else self._labelled(latents)
+
+    def query(self, images: Tensor) -> Answer:
+        """The black box's answer to images (N, C, H, W) that no code was decoded to."""
+        self._tally.images += len(images)
+        return self._answered(images)
+
+    @_asked
+    def _classified(self, latents: Tensor) -> Points:
+        return concatenate([replace(points, images=points.images.cpu()) for points in self._points(latents)])
+
+    @_asked
+    def _labelled(self, latents: Tensor) -> Points:
+        return concatenate([points.without_images() for points in self._points(latents)])
+
+    @_asked
+    def _answered(self, images: Tensor) -> Answer:
+        return self.black_box(images)
+
+    def _points(self, latents: Tensor) -> Iterator[Points]:
+        """Batch by batch, images where the autoencoder is."""
         for batch in latents.split(self.black_box.batch_size):
             images = self._decoded(batch)
-            parts.append(Points(batch, images.cpu(), *self.black_box(images)))
-        return concatenate(parts)
+            yield Points(batch, images, *self.black_box(images))
 
     def _apply(self, function: Callable[[Tensor], Tensor], rows: Tensor, shape: tuple[int, ...]) -> Tensor:
         if len(rows) == 0:

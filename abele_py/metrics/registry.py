@@ -41,7 +41,11 @@ METRICS: dict[str, Metric] = {
     "fid_reconstructions": _named(of_autoencoder.fid, "FID of reconstructions"),
     "fid_real": _named(of_autoencoder.fid, "FID of as many training images"),
     "seconds": Metric(
-        "Seconds", "lower", 0.0, math.inf, "wall clock of one explanation, the machine shared with others"
+        "Seconds",
+        "lower",
+        0.0,
+        math.inf,
+        "wall clock of one explanation, or its share of several made side by side, the machine shared with others",
     ),
     "agreement_low": _named(of_surrogate.agreement, "Agreement, 5 % of the images below"),
     "reported_fidelity": _named(of_surrogate.agreement, "Fidelity as the explanation reports it"),

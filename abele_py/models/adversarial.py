@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..batching import padded
+from ..batching import FEW_ROWS, padded
 from ..errors import ParameterError
 from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from .mixture import N_QUANTILES, Mixture
@@ -158,16 +158,15 @@ class AdversarialAutoencoder(nn.Module):
         2018, arXiv 1801.03558). Adam on the squared error of each image, its codes alone; the result has no gradient.
         """
         codes = padded(self.encoder, images)
-        return padded(self._refined, images, codes) if self.config["refinement"] else codes
+        return padded(self._refined, images, codes, multiple=FEW_ROWS) if self.config["refinement"] else codes
 
     def _refined(self, images: Tensor, codes: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             images, codes = images.detach().clone(), codes.detach().clone().requires_grad_()
-            optimiser = torch.optim.Adam([codes], lr=0.05)
+            descent = _Adam(codes, lr=0.05)
             for _ in range(self.config["refinement"]):
                 error = (self.decoder(codes) - images).square().sum()  # a sum: no image's step depends on the others
-                (codes.grad,) = torch.autograd.grad(error, codes)
-                optimiser.step()
+                descent.step(*torch.autograd.grad(error, codes))
         return codes.detach()
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -212,6 +211,28 @@ class AdversarialAutoencoder(nn.Module):
             setattr(self, f"_mixture_{name}", None if part is None else part.to(validation_latents.device).clone())
         self.config["n_references"] = len(reference_latents)
         self.config["n_components"] = 0 if mixture is None else len(mixture.weights)
+
+
+class _Adam:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980) for one tensor.
+
+    Its bytes are those of ``torch.optim.Adam``, whose checks and hooks take as long as a step of few codes.
+    """
+
+    def __init__(self, values: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+        self.values, self.lr, self.betas, self.eps = values, lr, betas, eps
+        self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """Move the values in place."""
+        first, second = self.betas
+        self.steps += 1
+        self.mean.lerp_(gradient, 1 - first)
+        self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        scale = self.square.sqrt().div_((1 - second**self.steps) ** 0.5).add_(self.eps)
+        self.values.addcdiv_(self.mean, scale, value=-self.lr / (1 - first**self.steps))
 
 
 class _Sigmoid(nn.Module):

@@ -27,6 +27,7 @@ from ..provenance import hashes_of, remember
 from .adversarial import AdversarialAutoencoder
 from .autoencoder import Autoencoder
 from .classifiers import ConvolutionalClassifier, Forest
+from .devices import on_device
 from .manifests import (
     CARD,
     CHECKPOINT,
@@ -70,21 +71,27 @@ _FEW = 16  # sizes that no tensor has to stand for, such as those of an image
 
 
 @checked
-def load_autoencoder(name_or_folder: str | Path) -> Autoencoder:
+def load_autoencoder(name_or_folder: str | Path, device: str | None = None) -> Autoencoder:
     """A trained autoencoder: a shipped one by name, or one in a folder. In eval mode, without gradients.
+
+    Args:
+        name_or_folder: of the checkpoint.
+        device: where it is to be, and where it encodes and decodes: ``"cuda"``, ``"mps"``; the processor if None.
 
     Raises:
         UnknownNameError: no shipped checkpoint of that name, and no such folder.
         CheckpointError: damaged, incomplete, of a future schema, or not an autoencoder.
+        ParameterError: torch has no such device here.
     """
-    network: Any = _load(name_or_folder, "autoencoder")
+    network: Any = on_device(_load(name_or_folder, "autoencoder"), device)
     return network
 
 
 @checked
-def load_classifier(name_or_folder: str | Path) -> nn.Module:
-    """A trained classifier that maps (N, C, H, W) in [0, 1] to (N, K) probabilities; raises as ``load_autoencoder``."""
-    return _load(name_or_folder, "classifier")
+def load_classifier(name_or_folder: str | Path, device: str | None = None) -> nn.Module:
+    """A trained classifier: (N, C, H, W) in [0, 1] to (N, K) probabilities; all else as of ``load_autoencoder``."""
+    network: nn.Module = on_device(_load(name_or_folder, "classifier"), device)
+    return network
 
 
 @checked

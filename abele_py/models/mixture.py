@@ -73,15 +73,14 @@ class Mixture:
 
     def _log_density(self, latents: Tensor) -> Tensor:
         # Coordinate by coordinate, component by component: sums whose order no kernel chooses.
-        centred = latents.double().T[:, :, None] - self.means.T[:, None]  # (k, N, M)
-        whitened: list[Tensor] = []
-        squares = torch.zeros_like(centred[0])
-        for i, rest in enumerate(centred):
-            for j, known in enumerate(whitened):
-                rest = rest - self.factors[:, i, j] * known
-            whitened.append(rest / self.factors[:, i, i])
-            squares = squares + whitened[-1] * whitened[-1]
-        scale = self.factors.diagonal(dim1=1, dim2=2).log().sum(dim=1) + 0.5 * len(centred) * math.log(2 * math.pi)
+        rest = latents.double().T[:, :, None] - self.means.T[:, None]  # (k, N, M)
+        k, columns = len(rest), self.factors.permute(2, 1, 0)[:, :, None]  # (k, k, 1, M)
+        squares = torch.zeros_like(rest[0])
+        for i in range(k):  # forward substitution: what coordinate i explains is taken off all later ones
+            whitened = rest[i] / columns[i, i]
+            squares = squares + whitened * whitened
+            rest[i + 1 :] -= columns[i, i + 1 :] * whitened
+        scale = self.factors.diagonal(dim1=1, dim2=2).log().sum(dim=1) + 0.5 * k * math.log(2 * math.pi)
         logs = self.weights.log() - scale - 0.5 * squares  # (N, M)
         top = logs.amax(dim=1)
         total = torch.zeros_like(top)

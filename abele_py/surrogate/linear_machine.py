@@ -1,12 +1,17 @@
 """A linear machine as a decision tree: its splits are the boundaries between two labels."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..trees import Trees
+from .logistic import fit_logistic
 from .pruning import without_idle_splits
+
+Array = np.ndarray[Any, Any]
 
 
 def linear_machine(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Trees, Tensor, Tensor, Tensor]:
@@ -31,8 +36,8 @@ def linear_machine(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tr
     found, counts = labels.unique(return_counts=True)
     order = counts.where(found != labels[0], len(labels) + 1).argsort(descending=True, stable=True)
     slopes, offsets = _discriminants(latents, labels, weights)
-    tournament = _Tournament(latents, slopes[order], offsets[order])
-    tournament.grow(torch.arange(len(latents)), 0, 1)
+    tournament = _Tournament(latents.double().numpy(), slopes[order].numpy(), offsets[order].numpy())
+    tournament.grow(np.arange(len(latents)), 0, 1)
     tree, pairs, directions = tournament.tree()
     return tree, found[order], directions, found[order][pairs]
 
@@ -44,68 +49,66 @@ def along(directions: Tensor, latents: Tensor) -> Tensor:
 
 def _discriminants(latents: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Slopes (K', k) and offsets (K',) float64 of a linear function for each label, in ascending order."""
-    from sklearn.linear_model import LogisticRegression  # takes seconds to import
-
     center = latents[0].double()
     points = latents.double() - center
     unit = points.norm(dim=1).median().clamp(min=1e-12)
-    n_classes = len(labels.unique())
-    if n_classes == 1:
+    classes, numbers = labels.unique(return_inverse=True)
+    if len(classes) == 1:
         return torch.zeros(1, latents.shape[1]).double(), torch.zeros(1).double()
     # Weak regularisation: of 10, 30, 100 and 300 the larger ones were more faithful (docs/experiments.md).
-    # A second-order solver: an eighth of the time of the default one (docs/experiments.md).
-    model = LogisticRegression(C=100.0, solver="newton-cg", max_iter=300)
-    model.fit((points / unit).numpy(), labels.numpy(), sample_weight=(weights / weights.mean()).numpy())
-    slopes, offsets = torch.from_numpy(model.coef_) / unit, torch.from_numpy(model.intercept_)
-    if n_classes == 2:  # scikit-learn has the second's only
-        slopes, offsets = torch.cat([-slopes, slopes]) / 2, torch.cat([-offsets, offsets]) / 2
+    found = fit_logistic((points / unit).numpy(), numbers.numpy(), (weights / weights.mean()).numpy(), c=100.0)
+    slopes, offsets = map(torch.from_numpy, found)
+    slopes = slopes / unit
     return slopes, offsets - slopes @ center
 
 
 @dataclass
 class _Tournament:
-    """Nodes of the tree, grown from the root on: children come after their parents."""
+    """Nodes of the tree, grown from the root on: children come after their parents.
 
-    latents: Tensor
-    slopes: Tensor
-    offsets: Tensor
-    meetings: dict[tuple[int, int], tuple[Tensor, float, Tensor]] = field(default_factory=dict)
+    Arrays, not tensors: there are many steps on few numbers.
+    """
+
+    latents: Array  # (N, k) float64, float32's values
+    slopes: Array
+    offsets: Array
+    meetings: dict[tuple[int, int], tuple[Array, float, Array]] = field(default_factory=dict)
     splits: list[tuple[int, int] | None] = field(default_factory=list)
     children: list[tuple[int, int]] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
+    values: list[Array] = field(default_factory=list)
 
-    def meeting(self, a: int, b: int) -> tuple[Tensor, float, Tensor]:
+    def meeting(self, a: int, b: int) -> tuple[Array, float, Array]:
         """Direction and threshold of the boundary of two classes; and (N,) bool, the points on the first's side."""
         if (a, b) not in self.meetings:
             step = self.slopes[b] - self.slopes[a]
-            length = step.norm().clamp(min=1e-12)
-            coordinates = along((step / length)[None], self.latents)[:, 0].double()
-            threshold = float((self.offsets[a] - self.offsets[b]) / length)
+            length = max(float(torch.from_numpy(step).norm()), 1e-12)
+            coordinates = (self.latents @ (step / length)).astype(np.float32)  # as `along` measures them
+            threshold = float(self.offsets[a] - self.offsets[b]) / length
             threshold = max(threshold, float(coordinates[0])) if a == 0 else threshold
-            self.meetings[a, b] = step / length, threshold, coordinates <= threshold
+            self.meetings[a, b] = step / length, threshold, coordinates <= np.float64(threshold)
         return self.meetings[a, b]
 
-    def grow(self, rows: Tensor, winner: int, challenger: int) -> int:
+    def grow(self, rows: Array, winner: int, challenger: int) -> int:
         """The number of a new node that tells the points of some rows apart, the classes from challenger on to come."""
         node, n_classes = len(self.splits), len(self.slopes)
         few = len(self.latents) // 200 if winner == 0 else 0  # the class of row 0 wins on its path alone
         for b in range(challenger, n_classes):
             first = self.meeting(winner, b)[2][rows]
-            beyond = int((~first).sum())
+            beyond = len(rows) - int(np.count_nonzero(first))
             if few < beyond < len(rows):
                 break
             winner = winner if beyond <= few else b
         else:
             self.splits.append(None)
             self.children.append((node, node))
-            self.values.append(torch.eye(n_classes)[winner])
+            self.values.append(np.eye(n_classes, dtype=np.float32)[winner])
             return node
         self.splits.append((winner, b))
         self.children.append((node, node))
-        self.values.append(torch.zeros(n_classes))
+        self.values.append(np.zeros(n_classes, dtype=np.float32))
         left, right = self.grow(rows[first], winner, b + 1), self.grow(rows[~first], b, b + 1)
         self.children[node] = left, right
-        share = float(first.double().mean())
+        share = 1 - beyond / len(rows)
         self.values[node] = share * self.values[left] + (1 - share) * self.values[right]
         return node
 
@@ -118,8 +121,12 @@ class _Tournament:
             threshold=torch.tensor([self.meetings[p][1] if p else 0.0 for p in self.splits], dtype=torch.float64),
             left=torch.tensor([left for left, _ in self.children]),
             right=torch.tensor([right for _, right in self.children]),
-            value=torch.stack(self.values),
+            value=torch.from_numpy(np.stack(self.values)),
             roots=torch.zeros(1, dtype=torch.int64),
         )
-        directions = torch.stack([self.meetings[pair][0] for pair in used]) if used else self.slopes[:0]
-        return without_idle_splits(tree), torch.tensor(used, dtype=torch.int64).reshape(-1, 2), directions
+        directions = np.stack([self.meetings[pair][0] for pair in used]) if used else self.slopes[:0]
+        return (
+            without_idle_splits(tree),
+            torch.tensor(used, dtype=torch.int64).reshape(-1, 2),
+            torch.from_numpy(directions),
+        )

@@ -19,32 +19,34 @@ def pruning_alphas(estimator: "DecisionTreeClassifier") -> Tensor:
     least per leaf is next. One fit gives all prunings; scikit-learn's ``ccp_alpha`` fits anew for each.
     """
     tree = estimator.tree_
-    n, left, right = tree.node_count, tree.children_left, tree.children_right
-    own = tree.impurity * tree.weighted_n_node_samples / tree.weighted_n_node_samples[0]
-    inner = left >= 0
-    parent = np.full(n, -1)
-    parent[left[inner]] = parent[right[inner]] = np.flatnonzero(inner)
-    below, size = own.copy(), np.ones(n)  # impurity and number of the leaves below each node
-    for node in np.flatnonzero(inner)[::-1]:  # children are numbered after their parents
+    n, inner = tree.node_count, tree.children_left >= 0
+    impurity = tree.impurity * tree.weighted_n_node_samples / tree.weighted_n_node_samples[0]
+    links = np.full(n, -1)
+    links[tree.children_left[inner]] = links[tree.children_right[inner]] = np.flatnonzero(inner)
+    # lists: the walks below take single numbers, which arrays hand out slowly
+    own, left, right, parent = (a.tolist() for a in (impurity, tree.children_left, tree.children_right, links))
+    below, size = own.copy(), [1] * n  # impurity and number of the leaves below each node
+    for node in np.flatnonzero(inner)[::-1].tolist():  # children are numbered after their parents
         below[node] = below[left[node]] + below[right[node]]
         size[node] = size[left[node]] + size[right[node]]
-    gain = np.where(inner, own - below, np.inf) / np.maximum(size - 1, 1)
+    gain = np.where(inner, impurity - below, np.inf) / np.maximum(np.array(size) - 1, 1)
     alphas, alpha = np.where(inner, np.inf, 0.0), 0.0
+    pruned = (~inner).tolist()
     while np.isfinite(gain[0]):
         weakest = int(gain.argmin())
-        alpha = max(alpha, gain[weakest])
+        alpha = max(alpha, float(gain[weakest]))
         stack = [weakest]
         while stack:
             node = stack.pop()
-            if np.isinf(alphas[node]):
-                alphas[node], gain[node] = alpha, np.inf
+            if not pruned[node]:
+                pruned[node], alphas[node], gain[node] = True, alpha, np.inf
                 stack += [left[node], right[node]]
         saved, leaves_lost = own[weakest] - below[weakest], size[weakest] - 1
         node = weakest
         while node >= 0:
             below[node] += saved
             size[node] -= leaves_lost
-            if np.isfinite(gain[node]):
+            if not pruned[node]:
                 gain[node] = (own[node] - below[node]) / max(size[node] - 1, 1)
             node = parent[node]
     return torch.from_numpy(alphas)
@@ -74,7 +76,8 @@ def without_idle_splits(tree: Trees) -> Trees:
     """
     inner = tree.axis >= 0
     answer = torch.where(inner, -1, tree.value.argmax(dim=1)).tolist()  # -1: of several classes
+    left, right = tree.left.tolist(), tree.right.tolist()
     for node in inner.nonzero()[:, 0].tolist()[::-1]:  # children are numbered after their parents
-        left, right = answer[tree.left[node]], answer[tree.right[node]]
-        answer[node] = left if left == right else -1
+        first, second = answer[left[node]], answer[right[node]]
+        answer[node] = first if first == second else -1
     return prune(tree, torch.where(torch.tensor(answer) < 0, torch.inf, 0.0), 0.0)

@@ -88,14 +88,26 @@ class Rule:
 
     def covers(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: which points meet all conditions."""
-        inside = torch.ones(len(latents), dtype=torch.bool)
-        for condition in self.conditions:
-            inside &= condition.covers(latents)
-        return inside
+        return self._met(latents).all(dim=1)
 
     def broken(self, latent: Tensor) -> tuple[Condition, ...]:
         """The conditions that one point (k,) does not meet."""
-        return tuple(c for c in self.conditions if not bool(c.covers(latent[None])))
+        met = self._met(latent[None])[0].tolist()
+        return tuple(c for c, holds in zip(self.conditions, met, strict=True) if not holds)
+
+    def _met(self, latents: Tensor) -> Tensor:
+        """(N, k) -> (N, number of conditions) bool, as :meth:`Condition.covers` of each."""
+        thresholds = torch.tensor([c.threshold for c in self.conditions], dtype=torch.float64)
+        upper = torch.tensor([c.operator == "<=" for c in self.conditions], dtype=torch.bool)
+        directions = torch.from_numpy(self._directions(latents.shape[1]))
+        coordinates = (latents.double() @ directions.T).float()
+        return (coordinates.double() <= thresholds) == upper
+
+    def _directions(self, k: int) -> "np.ndarray[Any, Any]":
+        """(number of conditions, k) float64: along what each measures; an axis is a direction too."""
+        axes = np.eye(k)
+        places = [axes[c.axis] if c.direction is None else c.direction for c in self.conditions]
+        return np.array(places).reshape(-1, k)
 
     def intervals(self) -> list[tuple[int, float, float]]:
         """Of each bounded axis its number, and its lower and upper bound, infinite where there is none."""
@@ -140,10 +152,8 @@ class Rule:
         """
         from scipy.optimize import nnls  # takes half a second to import
 
-        axes = np.eye(latents.shape[1])
         signs = np.array([1.0 if c.operator == "<=" else -1.0 for c in self.conditions])
-        places = [axes[c.axis] if c.direction is None else np.array(c.direction) for c in self.conditions]
-        normals = signs[:, None] * np.stack(places)
+        normals = signs[:, None] * self._directions(latents.shape[1])
         points = latents.double().numpy().copy()
         excess = points @ normals.T - signs * np.array([c.threshold for c in self.conditions]) + margin
         for row in np.flatnonzero(excess.max(axis=1) > 0):

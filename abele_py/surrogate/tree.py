@@ -109,10 +109,9 @@ def fit_surrogate(
     def right(surrogate: Surrogate) -> Tensor:
         return surrogate.predict(latents) == labels
 
-    def general(surrogate: Surrogate) -> bool:
+    def general(leaf: Tensor) -> bool:
         """Does the leaf of row 0 hold more than itself: 1 % of the points? Else its rule is row 0, learned by heart."""
-        leaf = surrogate.leaf(latents[fit])
-        return int((leaf == leaf[0]).sum()) > max(1, len(fit) // 100)
+        return int((leaf[fit] == leaf[0]).sum()) > max(1, len(fit) // 100)
 
     def machine(rows: Tensor) -> Surrogate:
         return Surrogate(*linear_machine(latents[rows], labels[rows], weights[rows]))
@@ -127,7 +126,8 @@ def fit_surrogate(
     alphas, pruned = prunings(fit)
     steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
     trees = {alpha: pruned(alpha) for alpha in steps.tolist()}
-    found = {alpha: right(tree) for alpha, tree in trees.items() if not oblique or general(tree)}
+    ends = {alpha: tree.leaf(latents) for alpha, tree in trees.items()}
+    found = {a: trees[a].label(leaf) == labels for a, leaf in ends.items() if not oblique or general(leaf)}
     scores = {alpha: share(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
     best, parts = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((parts**2).sum())) ** 0.5
@@ -182,12 +182,13 @@ def counterfactual_rules(surrogate: Surrogate, latent: Vector, per_label: Count 
     detours = (broken & (ends != labels[:, None])).sum(dim=1)
     step = torch.where(below, lower[nodes] - z, torch.where(above, z - upper[nodes], 0.0)).norm(dim=1)
     own = int(surrogate.label(surrogate.leaf(latent[None])))
+    costs = [*zip(broken.sum(dim=1).tolist(), detours.tolist(), step.tolist(), strict=True)]
     found = []
     for label in labels.unique().tolist():
         rows = (labels == label).nonzero()[:, 0].tolist()
         if label == own:
             continue
-        for row in sorted(rows, key=lambda r: (int(broken[r].sum()), int(detours[r]), float(step[r])))[:per_label]:
+        for row in sorted(rows, key=costs.__getitem__)[:per_label]:
             rule = surrogate.rule(lower[nodes[row]], upper[nodes[row]], label)
             found.append(CounterfactualRule(rule, rule.broken(latent)))
     return tuple(found)
@@ -197,8 +198,7 @@ def _boxes(surrogate: Surrogate, latent: Tensor) -> tuple[Tensor, Tensor]:
     """Lower and upper bounds of the coordinates in every node, each (M, m) float64: children come after parents."""
     tree = surrogate.tree
     m = surrogate.coordinates(latent[None]).shape[1]
-    lower = torch.full((len(tree.axis), m), -torch.inf, dtype=torch.float64)
-    upper = torch.full((len(tree.axis), m), torch.inf, dtype=torch.float64)
+    lower, upper = np.full((len(tree.axis), m), -np.inf), np.full((len(tree.axis), m), np.inf)
     links = zip(tree.axis.tolist(), tree.threshold.tolist(), tree.left.tolist(), tree.right.tolist(), strict=True)
     for node, (axis, threshold, left, right) in enumerate(links):
         if axis < 0:
@@ -207,4 +207,4 @@ def _boxes(surrogate: Surrogate, latent: Tensor) -> tuple[Tensor, Tensor]:
             lower[child], upper[child] = lower[node], upper[node]
         upper[left, axis] = threshold  # tighter than any bound above it: the split separates points inside the box
         lower[right, axis] = threshold
-    return lower, upper
+    return torch.from_numpy(lower), torch.from_numpy(upper)

@@ -195,15 +195,15 @@ def test_a_forest_leaves_out_what_needs_gradients_or_weights(digits_models, tmp_
 @pytest.fixture
 def explained(monkeypatch):
     """The images that were explained, as often as they were; a set of them can be refused."""
-    images, refused, explain = [], set(), Abele.explain
+    images, refused, explain = [], set(), Abele._explain
 
-    def count(self, image, target=None):
+    def count(self, image, target, space):
         images.append(image)
         if len(images) in refused:
             raise NeighborhoodError("none here")
-        return explain(self, image, target)
+        return explain(self, image, target, space)
 
-    monkeypatch.setattr(Abele, "explain", count)
+    monkeypatch.setattr(Abele, "_explain", count)
     return images, refused
 
 

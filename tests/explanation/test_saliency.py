@@ -10,9 +10,11 @@ from support.fuzz import examples
 from support.worlds import Identity, hard, image, seeded, soft
 
 from abele_py import Abele
+from abele_py.explanation.backdrop import Backdrop, backgrounds_of, mean_of_nearest
 from abele_py.explanation.saliency import (
     _areas,
     _smooth_model,
+    areas_of_seed,
     change_map,
     contiguous_areas,
     contrast_map,
@@ -192,6 +194,35 @@ def test_areas_cover_10_to_90_percent_of_images_of_all_sizes(size):
         assert float((areas[:, :, 1:] != areas[:, :, :-1]).float().mean()) < 0.15
 
 
+def test_the_areas_of_a_seed_are_drawn_once_and_are_those_of_its_generator():
+    assert torch.equal(areas_of_seed(3, 9, 7, 200), _areas(200, 9, 7, seeded(3)))
+    assert areas_of_seed(3, 9, 7, 200) is areas_of_seed(3, 9, 7, 200)
+    assert not torch.equal(areas_of_seed(3, 9, 7, 200), areas_of_seed(4, 9, 7, 200))
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 300])
+@pytest.mark.parametrize("n_labels", [2, 3, 9])
+def test_a_backdrop_knows_of_each_label_what_the_images_of_the_others_show(n, n_labels):
+    images, labels = torch.rand(n, 2, 5, 4, generator=seeded(n)), torch.randint(n_labels, (n,), generator=seeded(n))
+    for backdrop in (
+        Backdrop.of(images, labels),
+        Backdrop.of(images[: n // 3], labels[: n // 3]).with_more(Backdrop.of(images[n // 3 :], labels[n // 3 :])),
+    ):
+        for label in range(n_labels + 1):
+            others = images[labels != label]
+            assert backdrop.has_others(label) == bool(len(others))
+            if len(others):
+                near = images[backdrop.near_others(images[0], label, 14)]
+                nearest = mean_of_nearest(images[0], near, 7)
+                found = torch.stack([backdrop.darkest_of_others(label), nearest])
+                assert torch.equal(found, backgrounds_of(images[0], others, 7))
+
+
+def test_a_backdrop_of_no_images_has_no_others():
+    backdrop = Backdrop.of(torch.zeros(0, 1, 2, 2), torch.zeros(0, dtype=torch.int64))
+    assert not backdrop.has_others(0)
+
+
 def test_smooth_weights_are_those_of_a_dense_gaussian_process():
     changes, answers = torch.rand(12, 4, 5, generator=seeded(1)).double(), torch.rand(12, generator=seeded(2)).double()
     places = torch.cartesian_prod(torch.arange(4), torch.arange(5)).double()
@@ -201,6 +232,23 @@ def test_smooth_weights_are_those_of_a_dense_gaussian_process():
     noise = 0.2 * covariance.diagonal().mean() * torch.eye(12).double()
     expected = kernel @ centred.T @ torch.linalg.inv(covariance + noise) @ (answers - answers.mean())
     torch.testing.assert_close(_smooth_model(changes, answers, 0.3, 0.2).weights.flatten(), expected)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (40, 12)])
+def test_few_features_in_float32_give_the_weights_of_the_whole_process(size):
+    areas = _areas(120, *size, seeded(1))
+    changes, answers = areas * torch.rand(size, generator=seeded(2)), torch.rand(120, generator=seeded(3)).double()
+    reach = 0.11 * min(size)
+    down, across = (
+        torch.exp(-0.5 * ((torch.arange(side)[:, None] - torch.arange(side)) / reach).double() ** 2) for side in size
+    )
+    centred = changes.double() - changes.double().mean(dim=0)
+    smooth = (down @ centred @ across).flatten(1)
+    covariance = smooth @ centred.flatten(1).T
+    noise = 0.1 * covariance.diagonal().mean() * torch.eye(120).double()
+    share = torch.linalg.solve(covariance + noise, answers - answers.mean())
+    expected, found = smooth.T @ share, _smooth_model(changes, answers, 0.11, 0.1).weights.flatten()
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
 def test_what_is_missed_is_what_a_fit_without_the_answer_misses():

@@ -7,6 +7,7 @@ from support.worlds import EDGE, Counting, anchor_of, hard, quarters, seeded, so
 from abele_py.latent.counter_exemplars import (
     convincing,
     find_counter_exemplars,
+    leads_everywhere,
     morph,
     rule_candidates,
     starting_points,
@@ -162,6 +163,20 @@ def test_to_stand_deep_the_way_leads_to_real_codes_where_there_are_some(depth, f
     real = points([[0.3, 0.0], [0.6, 0.0]], [0, 1])
     starts = starting_points(real, made, torch.zeros(2), 1, depth)
     assert sorted(starts.latents[:, 0].tolist()) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    ("depth", "n_classes", "everywhere"),
+    [(0.35, 3, True), (0.35, 4, False), (0.35, None, False), (0.0, 3, False), (None, 3, False)],
+)
+def test_nothing_need_be_made_where_real_codes_have_every_label(depth, n_classes, everywhere):
+    real = points([[0.3, 0.0], [0.6, 0.0]], [0, 2])
+    assert leads_everywhere(real, 1, depth, n_classes) == everywhere
+    if everywhere:
+        made = [points([[0.1, 0.0], [0.2, 0.0], [0.3, 0.3]], [0, 2, 1])]
+        with_made, without = (starting_points(real, some, torch.zeros(2), 1, depth) for some in (made, []))
+        assert torch.equal(with_made.latents, without.latents)
+        assert torch.equal(with_made.labels, without.labels)
 
 
 @pytest.mark.parametrize("n_frames", [2, 3, 8])

@@ -6,6 +6,7 @@ import torch
 from abele_py.errors import ParameterError
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.autoencoder import Autoencoder
+from abele_py.models.checkpoints import load_autoencoder
 from abele_py.models.mixture import fit_mixture
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
@@ -65,6 +66,30 @@ def test_config_rebuilds_the_network(architecture):
     again.load_state_dict(model.state_dict())
     assert again.config == model.config
     assert torch.equal(again.reference_latents, model.reference_latents)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_refinement_steps_are_those_of_torch_s_adam(architecture):
+    model = network(architecture, refinement=12)
+    images = torch.rand(16, 1, 28, 28)
+    codes = model.encoder(images).detach().requires_grad_()
+    optimiser = torch.optim.Adam([codes], lr=0.05)
+    for _ in range(12):
+        error = (model.decoder(codes) - images).square().sum()
+        (codes.grad,) = torch.autograd.grad(error, codes)
+        optimiser.step()
+    assert torch.equal(model.encode(images), codes.detach())
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion-mnist", "pneumoniamnist", "cifar10-jpeg"])
+def test_a_few_rows_are_refined_like_many(name):
+    """Of every shipped network, whose rows could come out otherwise in a batch of four than in a larger one."""
+    model = load_autoencoder(name)
+    images = torch.rand(40, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = model.encode(images)
+        for n in (1, 3, 4, 5, 8, 16, 17):
+            assert torch.equal(model.encode(images[:n]), whole[:n])
 
 
 def test_refined_codes_decode_to_something_nearer_to_the_image():

@@ -36,6 +36,16 @@ class Smallest(NamedTuple):
 SMALLEST = {
     "app": Smallest("--images 7"),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
+    "explain_many_speed": Smallest(
+        "--autoencoder digits --classifier digits-cnn --data digits:test --images 2 --setup 1 --long 10 "
+        "--out OUT/many.json",
+        ("many.json",),
+    ),
+    "explain_speed": Smallest(
+        "--autoencoder digits --classifier digits-cnn --data digits:test --images 1 --sides [28] --synthetic_images 1 "
+        "--out OUT/speed.json",
+        ("speed.json",),
+    ),
     "golden": Smallest("make OUT --parts smallest", ("golden.json",)),
     "memory_format": Smallest(
         "--classifiers ['digits-cnn'] --images 16 --turns 1 --out OUT/memory.json", ("memory.json",), slow=False

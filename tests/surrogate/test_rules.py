@@ -191,3 +191,15 @@ def test_rules_in_words():
     assert counter.label == 7
     assert str(counter) == "{z3 <= 0.00} -> 7"
     assert counter.words() == "7, if z3 <= 0.00 instead"
+
+
+def test_a_rule_covers_what_each_of_its_conditions_covers():
+    latents = torch.randn(500, 3, generator=seeded(1))
+    slant = tuple((torch.tensor([1.0, 2.0, -1.0]).double() / 6**0.5).tolist())
+    rule = Rule((Condition(0, "<=", 0.8), Condition(1, ">", -0.5), Condition(2, ">", -0.3, slant)), 1)
+    each = torch.stack([c.covers(latents) for c in rule.conditions], dim=1)
+    assert torch.equal(rule.covers(latents), each.all(dim=1))
+    for latent, held in zip(latents[:50], each.tolist(), strict=False):
+        assert rule.broken(latent) == tuple(c for c, holds in zip(rule.conditions, held, strict=True) if not holds)
+    assert Rule((), 1).covers(latents).all()
+    assert Rule((), 1).broken(latents[0]) == ()

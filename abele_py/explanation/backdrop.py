@@ -1,0 +1,109 @@
+"""The backgrounds of mosaics, from real images of other labels; what is kept of these for all explanations."""
+
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from ..latent.space import LatentSpace, Points, concatenate
+
+N_NEAREST = 50  # images in the mean that is a background of mosaics
+_PART = 64  # images worked on at a time, where all at once would take much memory
+
+
+def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) -> Tensor:
+    """(2, C, H, W): the darkest value of each pixel in others (N, C, H, W), and the mean of those nearest to the image.
+
+    The image itself twice where there are no others.
+    """
+    if len(others) == 0:
+        return image.expand(2, *image.shape)
+    return torch.stack([others.amin(dim=0), mean_of_nearest(image, others, n_nearest)])
+
+
+def mean_of_nearest(image: Tensor, others: Tensor, n: int = N_NEAREST) -> Tensor:
+    """(C, H, W), the mean of those n of others (N, C, H, W) whose pixels differ least from the image's, in squares."""
+    nearest = (others - image).square().flatten(1).sum(dim=1).argsort(stable=True)[:n]
+    return others[nearest].mean(dim=0)
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What N labelled images are to the backgrounds of mosaics, whatever the label of the image; not the images.
+
+    Attributes:
+        labels: (N,) int64.
+        pixels: parts of (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
+        sizes: (N,) float32, the squared distance of each of these to a dark image, in these steps.
+        darkest: (C, H, W), the lowest value of each pixel.
+        darkest_labels: (C, H, W) int64, the label of the image that has it.
+        next_darkest: (C, H, W), the lowest value of each pixel in images of other labels than that; infinite without.
+    """
+
+    labels: Tensor
+    pixels: tuple[Tensor, ...]
+    sizes: Tensor
+    darkest: Tensor
+    darkest_labels: Tensor
+    next_darkest: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        """Of images (N, C, H, W) with labels (N,)."""
+        dark = torch.full(images.shape[1:], torch.inf)
+        none = cls(labels[:0], (), images.new_zeros(0), dark, torch.zeros_like(dark, dtype=torch.int64), dark)
+        parts = zip(images.split(_PART), labels.split(_PART), strict=True)
+        return reduce(cls.with_more, (cls._of_part(*part) for part in parts if len(part[0])), none)
+
+    @classmethod
+    def _of_part(cls, images: Tensor, labels: Tensor) -> "Backdrop":
+        darkest, rows = images.min(dim=0)
+        other = labels[:, None, None, None] != labels[rows]
+        pixels = (255 * images.flatten(1)).round_().byte()
+        sizes = pixels.float().square().sum(dim=1)
+        return cls(labels, (pixels,), sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
+
+    def with_more(self, more: "Backdrop") -> "Backdrop":
+        """Of these images and then those of another."""
+        labels = torch.where(self.darkest <= more.darkest, self.darkest_labels, more.darkest_labels)
+        own, others = (
+            torch.where(labels == part.darkest_labels, part.next_darkest, part.darkest) for part in (self, more)
+        )
+        return Backdrop(
+            torch.cat([self.labels, more.labels]),
+            self.pixels + more.pixels,
+            torch.cat([self.sizes, more.sizes]),
+            torch.minimum(self.darkest, more.darkest),
+            labels,
+            torch.minimum(own, others),
+        )
+
+    def has_others(self, label: int) -> bool:
+        """Whether some image has another label."""
+        return bool((self.labels != label).any())
+
+    def darkest_of_others(self, label: int) -> Tensor:
+        """(C, H, W), the lowest value of each pixel in images with other labels than this, of which there is one."""
+        return torch.where(self.darkest_labels == label, self.next_darkest, self.darkest)
+
+    def near_others(self, image: Tensor, label: int, n: int = 2 * N_NEAREST) -> Tensor:
+        """At most n numbers of images with other labels than this: about those nearest to an image (C, H, W).
+
+        So many that the very nearest are among them, in spite of the steps of the pixels.
+        """
+        rows = (self.labels != label).nonzero()[:, 0]
+        seen = 255 * image.flatten()
+        products = torch.cat([part.float() @ seen for part in self.pixels])
+        distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
+        return rows[distances[rows].argsort(stable=True)[:n]].sort().values
+
+
+def labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:
+    """Points labelled by the black box, and their images as a backdrop, batch by batch."""
+    parts, backdrop = [], Backdrop.of(torch.zeros(0, *space.image_shape), torch.zeros(0, dtype=torch.int64))
+    for batch in latents.split(space.black_box.batch_size):
+        points = space.classify(batch)
+        parts.append(points.without_images())
+        backdrop = backdrop.with_more(Backdrop.of(points.images, points.labels))
+    return concatenate(parts), backdrop
