@@ -6,7 +6,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-_MOST_STEPS, _MOST_INNER = 300, 200
+_MOST_STEPS, _MOST_INNER, _SHORTEST = 300, 200, 1e-6
+_DECREASE = 1e-4  # share of what the slope promises that a step must bring
 
 
 def fit_logistic(
@@ -14,23 +15,21 @@ def fit_logistic(
 ) -> tuple[Array, Array]:
     """A linear function for each class, whose softmax is the class's probability.
 
-    The minimum of ``mean cross-entropy + |slopes|^2 / (2 c sum(weights))``, by Newton's method with conjugate gradients
-    (Nocedal & Wright 2006, Numerical Optimization, algorithm 7.1), as ``LogisticRegression(C=c, solver="newton-cg")``
-    of scikit-learn has it, and with its rules for when to stop. Two classes mirror each other; of these the difference
-    of the slopes is what is kept small, as it is there.
+    The minimum of ``mean cross-entropy + |slopes|^2 / (2 c sum(weights))``, that of scikit-learn's
+    ``LogisticRegression(C=c)``: by Newton's method with conjugate gradients (Nocedal & Wright 2006, Numerical
+    Optimization, algorithm 7.1), each step halved until it lowers the loss enough (Armijo's condition, section 3.1).
+    Two classes mirror each other; of these the difference of the slopes is what is kept small, as it is there.
 
     Args:
         points: (N, k) float64.
         labels: (N,) 0 to K - 1 >= 1, all of which occur.
         weights: (N,) positive.
         c: the larger, the weaker the regularisation.
-        tolerance: largest derivative of the loss where the search may end.
+        tolerance: largest derivative of the loss where the search may end, as scikit-learn's ``tol``.
 
     Returns:
         Slopes (K, k) and offsets (K,), float64, of sum 0 over the classes.
     """
-    from scipy.optimize._linesearch import scalar_search_wolfe1  # scipy takes half a second to import
-
     n_classes, share = int(labels.max()) + 1, weights / weights.sum()
     mirrored = 2 if n_classes == 2 else 1
     columns = np.concatenate([points.T, np.ones((1, len(points)))])  # (k + 1, N), the last for the offsets
@@ -69,27 +68,19 @@ def fit_logistic(
             way = rest + length / before * way
         return step
 
-    def lower(model: Array, step: Array, loss: float, before: float | None, slope: float) -> float | None:
-        """How far along the step the loss is low enough and flat enough (strong Wolfe conditions); None: nowhere."""
-
-        def slope_at(length: float) -> float:
-            there = model + length * step
-            return float((gradient_at(there, at(there)[1]) * step).sum())
-
-        return scalar_search_wolfe1(lambda length: at(model + length * step)[0], slope_at, loss, before, slope)[0]
-
-    def gradient_at(model: Array, shares: Array) -> Array:
-        return (shares - given) @ rows + ridge * model
-
-    model, before = np.zeros((n_classes, len(columns))), None
+    model = np.zeros((n_classes, len(columns)))
+    loss, shares = at(model)
     for _ in range(_MOST_STEPS):
-        loss, shares = at(model)
-        gradient = gradient_at(model, shares)
+        gradient = (shares - given) @ rows + ridge * model
         if np.abs(gradient).max() <= tolerance:
             break
-        step = newton_step(gradient, shares)
-        length = lower(model, step, loss, before, float((gradient * step).sum()))
-        if length is None:  # rounding hides what is lower still
+        step, part = newton_step(gradient, shares), 1.0
+        promised = _DECREASE * (gradient * step).sum()
+        lower = at(model + step)
+        while lower[0] > loss + part * promised and part > _SHORTEST:
+            part /= 2
+            lower = at(model + part * step)
+        if part <= _SHORTEST:  # rounding hides what is lower still
             break
-        model, before = model + length * step, loss
+        model, (loss, shares) = model + part * step, lower
     return model[:, :-1], model[:, -1]
