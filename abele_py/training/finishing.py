@@ -37,7 +37,7 @@ from .latent_size import LatentSizes
 from .model_card import card
 
 N_REFERENCES = 2000
-_VISIBLE = 0.02  # share of the error of the pixels
+_VISIBLE = 0.05  # share of the error of the pixels; nobody sees less
 _VALUES = 25_000_000  # of the images that a mixture is fitted to: refining the codes of large ones takes longer
 _PACKAGES = ("abele-py", "torch", "pytorch-lightning", "torchvision", "numpy", "scikit-learn", "python")
 
