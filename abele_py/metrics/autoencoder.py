@@ -73,8 +73,14 @@ def label_preservation_balanced(labels: Values, labels_again: Values) -> float:
     return balanced_mean((labels == labels_again).double(), labels)[0]
 
 
-def balanced_mean(values: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean over the labels (N,) of the mean of the values (N,) that have the label, and the standard error of that."""
+@checked
+def balanced_mean(values: Values, labels: Values) -> tuple[float, float]:
+    """Mean over the labels (N,) of the mean of the values (N,) that have the label, and the standard error of that.
+
+    Raises:
+        ParameterError: the shapes differ.
+    """
+    _same_shape("labels", labels, values)
     parts = [values[labels == label].double() for label in labels.unique()]
     variance = sum(float(part.var(correction=0)) / len(part) for part in parts)
     return float(torch.stack([part.mean() for part in parts]).mean()), math.sqrt(variance) / len(parts)
