@@ -27,12 +27,11 @@ def test_the_minimum_is_scikit_learn_s(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_by_default_it_ends_where_scikit_learn_s_search_ends(n_classes):
+def test_by_default_it_ends_so_near_to_the_minimum_that_the_way_does_not_matter(n_classes):
     points, labels, weights = clouds(n_classes)
     slopes, _ = fit_logistic(points, labels, weights, c=100.0)
-    model = LogisticRegression(C=100.0, solver="newton-cg", max_iter=300).fit(points, labels, weights)
-    coef = np.concatenate([-model.coef_, model.coef_]) / 2 if n_classes == 2 else model.coef_
-    np.testing.assert_allclose(slopes, coef - coef.mean(axis=0), rtol=0, atol=1e-5 * np.abs(coef).max())
+    exact, _ = fit_logistic(points, labels, weights, c=100.0, tolerance=1e-10)
+    np.testing.assert_allclose(slopes, exact, rtol=0, atol=1e-3 * np.abs(exact).max())
 
 
 def test_classes_that_a_plane_parts_have_finite_slopes_that_part_them():
