@@ -25,8 +25,8 @@ def fit_logistic(
         labels: (N,) 0 to K - 1 >= 1, all of which occur.
         weights: (N,) positive.
         c: the larger, the weaker the regularisation.
-        tolerance: largest derivative of the loss where the search may end. With scikit-learn's ``tol``, 1e-4, the way to
-            the minimum, and with it rounding, decides the third digit of a slope, and numbers of a rule.
+        tolerance: largest derivative of the loss where the search may end. With scikit-learn's ``tol``, 1e-4, the way
+            to the minimum, and with it rounding, decides the third digit of a slope, and numbers of a rule.
 
     Returns:
         Slopes (K, k) and offsets (K,), float64, of sum 0 over the classes.
