@@ -71,15 +71,20 @@ def worked(autoencoder: str, classifier: str, images: Tensor, start_at: float) -
     return time.time()
 
 
-def processes(autoencoder: str, classifier: str, images: Tensor, setup: float) -> dict[str, float]:
-    """Wall clock of one process, of two with as many images each, and how many times as much two do in a second."""
+def processes(
+    autoencoder: str, classifier: str, images: Tensor, setup: float, numbers: Sequence[int]
+) -> dict[str, float]:
+    """Wall clock of so many processes, each with all images, and how many times as much the last do as the first."""
     taken = {}
-    for n in (1, 2):
+    for n in numbers:
         with ProcessPoolExecutor(n, multiprocessing.get_context("spawn")) as pool:
             start = time.time() + setup
             ends = [pool.submit(worked, autoencoder, classifier, images, start) for _ in range(n)]
             taken[n] = max(end.result() for end in ends) - start
-    return {"one": round(taken[1], 2), "two": round(taken[2], 2), "throughput": round(2 * taken[1] / taken[2], 2)}
+    speeds = [n / seconds for n, seconds in taken.items()]
+    return {str(n): round(seconds, 2) for n, seconds in taken.items()} | {
+        "throughput": round(speeds[-1] / speeds[0], 2)
+    }
 
 
 def memory(explainer: Abele, images: Tensor, n: int) -> list[float]:
@@ -101,6 +106,7 @@ def run(
     data_dir: str | None = None,
     images: int = 64,
     seed: int = 0,
+    processes_at_once: tuple[int, ...] = (1, 2),
     setup: float = 30.0,
     long: int = 2000,
     out: str = str(OUT),
@@ -114,6 +120,7 @@ def run(
         data_dir: folder of the data sets.
         images: how many random ones.
         seed: which ones.
+        processes_at_once: how many, in turn.
         setup: seconds that a process is given to load the models.
         long: explanations of the run whose memory is looked at; 0: none.
         out: file of the results.
@@ -122,7 +129,7 @@ def run(
     result: dict[str, Any] = {"black_box": classifier, "images": images, "seed": seed}
     result["cpu_seconds_per_image"] = side_by_side(explainer, chosen)
     print(f"CPU seconds an image: {result['cpu_seconds_per_image']}", flush=True)
-    result["wall_seconds_of_processes"] = processes(autoencoder, classifier, chosen, setup)
+    result["wall_seconds_of_processes"] = processes(autoencoder, classifier, chosen, setup, processes_at_once)
     print(f"wall seconds of processes: {result['wall_seconds_of_processes']}", flush=True)
     if long:
         result["mb_after_tenths"] = {"explanations": long, "mb": memory(explainer, chosen, long)}

@@ -37,7 +37,8 @@ SMALLEST = {
     "app": Smallest("--images 7"),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
     "explain_many_speed": Smallest(
-        "--autoencoder digits --classifier digits-cnn --data digits:test --images 2 --setup 1 --long 10 "
+        "--autoencoder digits --classifier digits-cnn --data digits:test --images 2 --long 10 "
+        "--processes_at_once [1] --setup 1 "
         "--out OUT/many.json",
         ("many.json",),
     ),
