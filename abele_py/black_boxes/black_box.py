@@ -3,7 +3,6 @@
 The only file that calls the user's classifier. Torch modules and fitted scikit-learn estimators may be given as is.
 """
 
-import copy
 from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import Any
@@ -95,12 +94,6 @@ class BlackBox:
     def answers(self) -> str:
         """Its form of answer, as one of ``"probabilities"``, other ``"scores"``, and ``"labels"``."""
         return self.scale or "labels"
-
-    def counted(self) -> "BlackBox":
-        """The same black box, which counts its own calls and images: for one piece of work beside others."""
-        own = copy.copy(self)
-        own.calls = own.images = 0
-        return own
 
     def __call__(self, images: Tensor) -> Answer:
         """The answer to images on any device, in main memory."""
