@@ -1,11 +1,11 @@
 from .attribution.comparison import Comparison, compare
 from .black_boxes.black_box import BlackBox
 from .black_boxes.loading import load_black_box
+from .datasets.images import read_image
 from .datasets.loading import load_image
 from .errors import AbeleError
 from .explanation.explainer import Abele
 from .explanation.explanation import Explanation
-from .images import read_image
 from .models.adversarial import AdversarialAutoencoder
 from .models.autoencoder import Autoencoder
 from .models.checkpoints import load_autoencoder, load_classifier

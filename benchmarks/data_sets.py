@@ -11,7 +11,7 @@ from pathlib import Path
 from abele_py.datasets.catalog import DATASETS
 from abele_py.datasets.loading import how_to_get
 from abele_py.datasets.records import SPLITS, Dataset
-from abele_py.files import write_atomically
+from abele_py.storage.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "data-sets.md"

@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
-from abele_py.files import write_json
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.classifiers import ConvolutionalClassifier
+from abele_py.storage.files import write_json
 
 OUT = Path(__file__).resolve().parent / "results" / "explain-speed.json"
 CALLS = ("encode", "decode", "discriminate", "black box")

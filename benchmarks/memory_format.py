@@ -18,7 +18,7 @@ from jsonargparse import auto_cli
 from torch import Tensor, nn
 
 from abele_py import load_classifier
-from abele_py.files import write_json
+from abele_py.storage.files import write_json
 
 OUT = Path(__file__).resolve().parent / "results" / "memory-format.json"
 CLASSIFIERS = ["digits-cnn", "mnist-cnn", "fashion-mnist-cnn", "pneumoniamnist-cnn", "cifar10-jpeg-cnn"]

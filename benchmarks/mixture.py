@@ -18,10 +18,10 @@ import torch
 from abele_py import load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
-from abele_py.files import write_atomically
 from abele_py.metrics.autoencoder import fid
 from abele_py.models.checkpoints import read_manifest
 from abele_py.models.mixture import fit_mixture
+from abele_py.storage.files import write_atomically
 from abele_py.training.finishing import in_batches
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -7,8 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from abele_py.files import write_atomically
 from abele_py.models.checkpoints import CARD, find_checkpoint, list_checkpoints
+from abele_py.storage.files import write_atomically
 from abele_py.training.model_card import card
 
 

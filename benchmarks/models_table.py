@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from abele_py.files import write_atomically
 from abele_py.models.checkpoints import WEIGHTS, Manifest, find_checkpoint, list_checkpoints
+from abele_py.storage.files import write_atomically
 from abele_py.training.model_card import command_of, metric_title, minutes_of, printed, shape_of, title_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -33,9 +33,9 @@ from abele_py.black_boxes.black_box import BlackBox
 from abele_py.cli.commands import main as abele
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
-from abele_py.files import write_json
 from abele_py.metrics.counter_exemplars import oracle_agreement
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "own-images.json"

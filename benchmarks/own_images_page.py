@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from abele_py.files import write_bytes
+from abele_py.storage.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "own-images.md", ROOT / "benchmarks" / "results" / "own-images.json"

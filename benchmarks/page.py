@@ -11,8 +11,8 @@ from typing import Any
 
 from abele_py.evaluation.report import with_tables, write_report
 from abele_py.evaluation.summary import summarise
-from abele_py.files import write_atomically
 from abele_py.metrics.registry import METRICS
+from abele_py.storage.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = *(ROOT / "docs" / name for name in ("results.md", "limits.md", "faq.md")), ROOT / "README.md"

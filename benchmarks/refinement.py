@@ -18,9 +18,9 @@ from jsonargparse import auto_cli
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
-from abele_py.files import write_atomically
 from abele_py.metrics.autoencoder import discriminator_mean, label_preservation, rmse
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_atomically
 from abele_py.surrogate.fidelity import share
 from abele_py.training.finishing import in_batches
 

@@ -24,8 +24,8 @@ from abele_py.black_boxes.black_box import BlackBox
 from abele_py.datasets.loading import load_split
 from abele_py.evaluation.explanation_parts import SurrogatePart
 from abele_py.evaluation.subject import Subject
-from abele_py.files import write_atomically
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_atomically
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

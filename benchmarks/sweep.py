@@ -33,7 +33,6 @@ from abele_py.datasets.loading import dataset_of, load_split
 from abele_py.datasets.records import ImageSet, to_unit
 from abele_py.errors import CheckpointError, NeighborhoodError, UnknownNameError
 from abele_py.explanation.explanation import Explanation
-from abele_py.files import write_atomically
 from abele_py.latent.neighborhood import generate
 from abele_py.latent.space import LatentSpace, Points
 from abele_py.metrics.autoencoder import discriminator_mean, fid, label_preservation, rmse
@@ -41,6 +40,7 @@ from abele_py.metrics.counter_exemplars import Plausibility, availability, avail
 from abele_py.metrics.surrogate import agreement, balanced_agreement, fresh_neighbors
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_atomically
 from abele_py.surrogate.fidelity import share
 from abele_py.training.callbacks import SeedSteps
 from abele_py.training.data_module import ImageData

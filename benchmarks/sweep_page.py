@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from abele_py.errors import UnknownNameError
-from abele_py.files import write_atomically
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_atomically
 from abele_py.views.plots import Page
 from abele_py.views.sentences import percent
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from abele_py.files import write_atomically
+from abele_py.storage.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 END = "<!-- end of results -->"

@@ -19,16 +19,16 @@ from ..black_boxes.adapters import as_function
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.loading import load_black_box
 from ..black_boxes.outputs import Answer, classes_of
+from ..checking.parameters import ClassNames, Count, Seed, checked
 from ..datasets.catalog import DATASETS
+from ..datasets.images import read_image
 from ..datasets.loading import load_split
 from ..datasets.records import ImageSet, to_unit
 from ..errors import AbeleError, ImageError, ParameterError
 from ..explanation.explainer import Abele
 from ..explanation.explanation import Explanation
-from ..images import read_image
 from ..latent.space import LatentSpace, Points
 from ..models.checkpoints import list_checkpoints, load_autoencoder, read_manifest
-from ..parameters import ClassNames, Count, Seed, checked
 from ..provenance import now
 from .canvas import as_drawn, read_drawing
 from .jobs import Job, T

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..datasets.images import resized
 from ..errors import ImageError
-from ..images import resized
 
 LARGEST = 1000  # pixels a side of a drawing; the page's own canvas has 280
 _PREFIX = "data:image/png;base64,"

@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+from ..checking.parameters import between, checked
 from ..errors import ParameterError
-from ..parameters import between, checked
 from .backend import Studio
 from .guard import Guard
 from .interface import FILES, LARGEST_UPLOAD, MOST_WAITING, build

@@ -13,8 +13,8 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Count, Interval, Number, Positive, Seed, checked, inside
 from ..errors import ParameterError
-from ..parameters import Count, Interval, Number, Positive, Seed, checked, inside
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ..checking.parameters import checked
+from ..checking.shapes import Image
 from ..errors import unknown_name
-from ..parameters import checked
-from ..shapes import Image
 
 Baseline = Literal["zero", "mean", "blur"]
 BASELINES: tuple[Baseline, ...] = ("zero", "mean", "blur")

@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import probabilities, scale_in
+from ..checking.parameters import ClassNames, Count, Number, SmallSeed, between, checked
 from ..class_names import name_of
+from ..datasets.images import check_image
 from ..errors import (
     AbeleError,
     BlackBoxError,
@@ -24,12 +26,10 @@ from ..errors import (
     NeighborhoodError,
 )
 from ..explanation.saliency import on_one_scale
-from ..files import read_npz, same_arrays, write_npz
-from ..images import check_image
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
-from ..parameters import ClassNames, Count, Number, SmallSeed, between, checked
 from ..provenance import merged, origin_of, origin_of_image, versions
+from ..storage.files import read_npz, same_arrays, write_npz
 from .registry import AbeleMaps, Method, grouped, methods_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.modules import as_given
 from ..black_boxes.outputs import main_output
+from ..datasets.images import check_image
 from ..errors import BlackBoxError, ParameterError
-from ..images import check_image
 
 
 @torch.inference_mode(False)

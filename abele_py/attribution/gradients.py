@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..black_boxes.black_box import BlackBox
+from ..checking.parameters import NotNegative, Picture, Positive, Seed, between, checked
 from ..errors import BlackBoxError
-from ..parameters import NotNegative, Picture, Positive, Seed, between, checked
 from .differentiable import LINEAR, RELUS, ROUTING, MaxPoolOfPairs, last_feature_maps, map_of, refuse_functions
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Count, Label, Many, Seed, Share, at_least, checked
 from ..errors import ParameterError
 from ..latent import genetic
-from ..parameters import Count, Label, Many, Seed, Share, at_least, checked
 from ..surrogate.fidelity import Fidelity
 from ..surrogate.rules import CounterfactualRule, Rule
 from ..surrogate.tree import Surrogate, counterfactual_rules, fit_surrogate, rule_of

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import Answer, Scale, probabilities
+from ..checking.parameters import Count, Many, NotNegative, Picture, Seed, Share, between, checked, inside
+from ..datasets.images import check_image
 from ..errors import ParameterError
-from ..images import check_image
-from ..parameters import Count, Many, NotNegative, Picture, Seed, Share, between, checked, inside
 from .differentiable import differentiable
 
 

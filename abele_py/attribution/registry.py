@@ -12,13 +12,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
+from ..checking.parameters import Seed, SmallSeed, checked
+from ..checking.shapes import Image
 from ..errors import BlackBoxError, ParameterError, missing_extra, unknown_name
 from ..explanation.explainer import Abele
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import median_map
 from ..models.autoencoder import Autoencoder
-from ..parameters import Seed, SmallSeed, checked
-from ..shapes import Image
 from . import gradients, perturbation, superpixels
 
 Family = Literal["latent", "gradient", "perturbation", "superpixel", "control"]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import Answer
+from ..checking.parameters import SmallSeed, between, checked
+from ..checking.shapes import Image
 from ..errors import ParameterError
-from ..parameters import SmallSeed, between, checked
-from ..shapes import Image
 from .anchor import find_anchor
 from .baselines import Baseline, baseline_of
 from .lore import effects, find_rule

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checking.parameters import ClassNames, Count, checked
 from ..class_names import class_names_of, names_for
 from ..errors import AbeleError, BlackBoxError, ParameterError
-from ..parameters import ClassNames, Count, checked
 from .adapters import as_function as as_function
 from .adapters import given_to
 from .modules import device_of

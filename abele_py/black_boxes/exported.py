@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..batching import in_sized_batches
+from ..checking.parameters import checked
 from ..errors import BlackBoxError
-from ..parameters import checked
-from ..reading import open_zip, parse_json, read_regular
+from ..storage.reading import open_zip, parse_json, read_regular
 from .preprocessing import as_input
 
 SCHEMA = 8

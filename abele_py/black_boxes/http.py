@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import numpy as np
 from torch import Tensor
 
+from ..checking.parameters import checked
 from ..errors import BlackBoxError, ParameterError
-from ..parameters import checked
-from ..reading import parse_json
+from ..storage.reading import parse_json
 
 MOST_BYTES = 64 * 2**20  # of an answer
 LONGEST_WAIT = 60.0  # seconds between two attempts, also where a server asks for more

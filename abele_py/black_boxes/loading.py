@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checking.parameters import Shape, checked
 from ..errors import BlackBoxError, ParameterError
 from ..models.checkpoints import WEIGHTS, load_classifier, read_manifest
 from ..models.devices import on_device
-from ..parameters import Shape, checked
 from ..provenance import hashes_of, origin_of, remember
-from ..reading import read_regular
+from ..storage.reading import read_regular
 from .adapters import PreprocessedFunction
 from .exported import ExportedClassifier
 from .http import HttpClassifier

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..batching import filled, in_sized_batches
+from ..checking.parameters import checked
 from ..errors import BlackBoxError, missing_extra
-from ..parameters import checked
-from ..reading import check_regular, read_regular
+from ..storage.reading import check_regular, read_regular
 from .onnx_classes import columns_named_by, lists_in, only_list
 from .outputs import from_maps, plain
 from .preprocessing import as_input

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..checking.parameters import checked
 from ..errors import BlackBoxError, ParameterError
-from ..parameters import checked
 
 Order = Literal["rgb", "bgr"]
 ORDERS: tuple[Order, ...] = get_args(Order)

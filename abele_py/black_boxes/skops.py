@@ -19,9 +19,9 @@ from sklearn.ensemble._gb import BaseGradientBoosting
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
+from ..checking.parameters import checked
 from ..errors import BlackBoxError, missing_extra
-from ..parameters import checked
-from ..reading import open_zip, parse_json, read_regular
+from ..storage.reading import open_zip, parse_json, read_regular
 from .outputs import classes_of, names_of
 
 TREE = "sklearn.tree._tree.Tree"

@@ -158,10 +158,10 @@ class Given(NamedTuple):
 def image_of(spec: str, options: Namespace, shape: tuple[int, int, int]) -> Given:
     """The image of a picture file, an array file, or a data set."""
     from ..datasets.catalog import DATASETS
+    from ..datasets.images import read_image_file
     from ..datasets.loading import load_image
-    from ..images import read_image_file
-    from ..places import short
     from ..provenance import hashes_of
+    from ..storage.places import short
 
     path = Path(spec)
     in_data_set = spec.partition(":")[0] in DATASETS or re.fullmatch(r"([\w-]+|.+\.npz):\w+:\d+", spec)

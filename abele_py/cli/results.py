@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from ..errors import AbeleError, ParameterError, PlaceError
-from ..places import alone
+from ..storage.places import alone
 from .options import Write
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def free_name(
         same: whether a file holds the result that is about to be written, so that it may be replaced.
         taken: names of other results of this run.
     """
-    from ..files import check_file
+    from ..storage.files import check_file
 
     others = {n.casefold() for n in taken}
     tries = chain([name], (f"{name}-{i}" for i in count(2)))
@@ -114,13 +114,13 @@ def renamed(name: str, found: str, out: Path, taken: Sequence[str] = ()) -> list
 
 
 def write_figure(path: Path, figure: "Figure") -> None:
-    from ..files import write_atomically
+    from ..storage.files import write_atomically
 
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 def write_text(path: Path, text: str) -> None:
-    from ..files import write_atomically
+    from ..storage.files import write_atomically
 
     write_atomically(path, lambda file: file.write(text.encode()))
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ..errors import DataError, PlaceError
-from ..places import LOCK, alone
+from ..storage.places import LOCK, alone
 
 
 class File(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 
+from ..checking.parameters import CheckedInside, Share, SmallSeed, checked, fit, shown
 from ..errors import DataError, ParameterError
-from ..images import DIM
-from ..parameters import CheckedInside, Share, SmallSeed, checked, fit, shown
+from .images import DIM
 from .prepared_images import TEST, TRAIN, VAL, OwnImages, check_prepared, write_own_images
 from .sources import OPEN, SIZES, Found, read_arrays, read_folder, some
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checking.parameters import checked
 from ..errors import ParameterError, unknown_name
-from ..parameters import checked
 from .catalog import DATASETS
 from .files import check_files, fetch_files
 from .prepared_images import own_record

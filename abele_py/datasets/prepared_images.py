@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checking.parameters import checked
 from ..errors import DataError, PlaceError
-from ..files import check_file, read_npz, write_npz
-from ..parameters import checked
+from ..storage.files import check_file, read_npz, write_npz
 
 SCHEMA = 2
 _SPLITS = ("train", "val", "test")

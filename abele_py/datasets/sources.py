@@ -12,10 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, ImageError
-from ..files import ObjectsError
-from ..files import read_arrays as read_members
-from ..images import range_hint, read_picture, scaled, white_of
+from ..storage.files import ObjectsError
+from ..storage.files import read_arrays as read_members
 from .folders import SUFFIXES, Left, is_hidden, leave_beside, pictures_in, visible_folders
+from .images import range_hint, read_picture, scaled, white_of
 from .prepared_images import TEST, TRAIN, VAL
 
 LARGEST_KEPT = 128  # pixels a side that are kept without being asked for: the recipes are made for small images

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..attribution.baselines import BASELINES, baseline_of
 from ..black_boxes.black_box import BlackBox
 from ..explanation.explainer import Abele
-from ..files import write_npz
 from ..metrics import saliency as of_maps
 from ..metrics import sanity_checks as of_dependence
+from ..storage.files import write_npz
 from .subject import Row, Subject, mapped_images, timed
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ParameterError, UnknownNameError, unknown_name
-from ..files import write_atomically
+from ..storage.files import write_atomically
 from ..views.sentences import percent
 from .plots import plots
 from .tables import (

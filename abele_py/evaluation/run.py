@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..attribution.registry import methods_of
 from ..black_boxes.black_box import BlackBox
+from ..checking.parameters import Count, SmallSeed, checked
 from ..datasets.loading import dataset_of, load_split
 from ..datasets.records import to_unit
 from ..errors import (
@@ -31,13 +32,12 @@ from ..errors import (
     ParameterError,
     unknown_name,
 )
-from ..files import check_file, write_json
 from ..metrics.registry import METRICS
 from ..models.autoencoder import Autoencoder
-from ..parameters import Count, SmallSeed, checked
-from ..places import alone
 from ..provenance import versions
-from ..reading import read_json
+from ..storage.files import check_file, write_json
+from ..storage.places import alone
+from ..storage.reading import read_json
 from .parts import PARTS
 from .plots import DRAWN
 from .report import write_report

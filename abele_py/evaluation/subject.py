@@ -18,10 +18,10 @@ from ..datasets.records import ImageSet, to_unit, unit_batches
 from ..errors import AbeleError, BlackBoxError, DataError, NeighborhoodError
 from ..explanation.explainer import Abele
 from ..explanation.explanation import Explanation
-from ..files import read_npz, write_json, write_npz
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
-from ..reading import read_json
+from ..storage.files import read_npz, write_json, write_npz
+from ..storage.reading import read_json
 
 AHEAD = 16  # explanations made side by side: as many are lost if an evaluation is interrupted
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..checking.parameters import checked
 from ..errors import DataError
-from ..files import read_arrays, write_bytes
 from ..metrics.base import mean_interval
-from ..parameters import checked
-from ..reading import parse_json, read_json
+from ..storage.files import read_arrays, write_bytes
+from ..storage.reading import parse_json, read_json
 from .parts import PARTS
 from .subject import Row
 

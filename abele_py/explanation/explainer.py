@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
 from ..black_boxes.outputs import Answer
+from ..checking.parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
+from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
-from ..images import check_image, is_blank
 from ..latent.counter_exemplars import (
     CounterExemplars,
     convincing,
@@ -30,7 +31,6 @@ from ..latent.side_by_side import side_by_side
 from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
-from ..parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .backdrop import backgrounds_of, labelled, mean_of_nearest

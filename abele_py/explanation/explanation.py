@@ -26,10 +26,10 @@ from .trust import ANSWERS, HEADLINES, Note, Trust, Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from ..files import read_npz, same_arrays, write_bytes, write_npz
-from ..parameters import checked
+from ..checking.parameters import checked
 from ..provenance import merged
-from ..reading import parse_json
+from ..storage.files import read_npz, same_arrays, write_bytes, write_npz
+from ..storage.reading import parse_json
 from .options import Options
 from .others import other_labels
 from .serialization import decode, encode, lists, with_schema

@@ -4,8 +4,8 @@ import math
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
+from ..checking.parameters import Count, Number, Positive, Seed, Share, between, checked
 from ..latent.neighborhood import Between, Hybrid, Local, Strategy, strategy
-from ..parameters import Count, Number, Positive, Seed, Share, between, checked
 
 Saliency = Literal["mosaic", "contrast", "median"]
 Splits = Literal["oblique", "axis"]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Share, between, checked
 from ..errors import ParameterError
-from ..parameters import Share, between, checked
 from .space import LatentSpace, Points, concatenate
 
 Rounds = Annotated[int, between(1, 10**4)]

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Axes, Count, Has, Positive, at_least, between, checked
 from ..errors import NeighborhoodError, ParameterError, unknown_name
-from ..parameters import Axes, Count, Has, Positive, at_least, between, checked
 from .genetic import Genetic, Rounds
 from .space import LatentSpace, Points, concatenate, local_radius
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.modules import device_of, evaluating
 from ..black_boxes.outputs import Answer
+from ..checking.parameters import checked
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
-from ..parameters import checked
 
 P = TypeVar("P", bound="Points")
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..parameters import Axes, NotNegative, between, checked
+from ..checking.parameters import Axes, NotNegative, between, checked
 from ..surrogate.rules import Condition
 from .space import LatentSpace
 

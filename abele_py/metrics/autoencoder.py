@@ -10,9 +10,9 @@ import torch
 from scipy import special
 from torch import Tensor, nn
 
+from ..checking.parameters import Count, Positive, checked
+from ..checking.shapes import Images, Rows, Values
 from ..errors import ParameterError, missing_extra
-from ..parameters import Count, Positive, checked
-from ..shapes import Images, Rows, Values
 from .base import metric
 
 

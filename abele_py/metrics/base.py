@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from scipy import stats
 
-from ..parameters import NotEmpty, SmallSeed, checked, inside
+from ..checking.parameters import NotEmpty, SmallSeed, checked, inside
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

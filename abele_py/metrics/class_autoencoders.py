@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..checking.parameters import Count, Positive, Seed, checked
+from ..checking.shapes import Images, Values
 from ..errors import CheckpointError, ImageError, ParameterError
-from ..files import write_bytes
-from ..parameters import Count, Positive, Seed, checked
-from ..reading import check_regular, parse_json
-from ..shapes import Images, Values
+from ..storage.files import write_bytes
+from ..storage.reading import check_regular, parse_json
 
 SCHEMA = "class autoencoders 1"
 HIDDEN = (128, 16, 128)

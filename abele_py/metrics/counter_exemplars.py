@@ -13,9 +13,9 @@ from sklearn.neighbors import LocalOutlierFactor
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
+from ..checking.parameters import Count, Label, checked
+from ..checking.shapes import Image, Images, Rows, Values, Vector
 from ..errors import ParameterError
-from ..parameters import Count, Label, checked
-from ..shapes import Image, Images, Rows, Values, Vector
 from .base import metric
 from .class_autoencoders import ClassAutoencoders
 

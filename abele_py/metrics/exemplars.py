@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..parameters import Label, Number, checked
-from ..shapes import Rows, Values, Vector
+from ..checking.parameters import Label, Number, checked
+from ..checking.shapes import Rows, Values, Vector
 from .base import metric
 from .prototypes import squared_distances
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Count, Number, Positive, checked
+from ..checking.shapes import Rows
 from ..errors import ParameterError
 from ..latent.exemplars import build_medoids
-from ..parameters import Count, Number, Positive, checked
-from ..shapes import Rows
 
 
 @checked

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
+from ..checking.parameters import Label, Many, NotNegative, Share, between, checked
+from ..checking.shapes import Image, Images, Rows
 from ..errors import ImageError, ParameterError
-from ..parameters import Label, Many, NotNegative, Share, between, checked
-from ..shapes import Image, Images, Rows
 from .base import metric
 
 

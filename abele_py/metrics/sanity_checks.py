@@ -14,11 +14,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from ..black_boxes.modules import as_given, evaluating
+from ..checking.parameters import CheckedInside, Seed, checked
+from ..checking.shapes import Image
 from ..errors import BlackBoxError, ImageError, missing_extra
 from ..explanation.explanation import Explanation
 from ..explanation.saliency import on_one_scale
-from ..parameters import CheckedInside, Seed, checked
-from ..shapes import Image
 from .base import metric
 
 

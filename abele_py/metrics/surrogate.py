@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Label, Many, NotNegative, checked
+from ..checking.shapes import Rows, Values, Vector
 from ..errors import ParameterError
 from ..latent.space import Points
-from ..parameters import Label, Many, NotNegative, checked
-from ..shapes import Rows, Values, Vector
 from ..surrogate.fidelity import best_constant, share
 from ..surrogate.rules import Rule
 from ..surrogate.tree import Surrogate

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..batching import FEW_ROWS, padded
+from ..checking.parameters import NotEmpty, Shape, Share, Size, between, checked
 from ..errors import ParameterError
-from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from .mixture import N_QUANTILES, Mixture
 from .principal import PrincipalComponents
 

@@ -19,11 +19,11 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from ..checking.parameters import checked
 from ..errors import AbeleError, CheckpointError, PlaceError, unknown_name
-from ..files import sync
-from ..parameters import checked
-from ..places import alone_beside, check_replaceable, objection, remove
 from ..provenance import hashes_of, remember
+from ..storage.files import sync
+from ..storage.places import alone_beside, check_replaceable, objection, remove
 from .adversarial import AdversarialAutoencoder
 from .autoencoder import Autoencoder
 from .classifiers import ConvolutionalClassifier, Forest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from ..checking.parameters import NotEmpty, Shape, Share, Size, between, checked
 from ..errors import ParameterError
-from ..parameters import NotEmpty, Shape, Share, Size, between, checked
 from ..trees import Trees, from_sklearn, leaves
 
 if TYPE_CHECKING:

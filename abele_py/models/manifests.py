@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from ..checking.parameters import NotNegative, Number, Seed, Shape, checked, fit
 from ..errors import CheckpointError, ParameterError, unknown_name
-from ..parameters import NotNegative, Number, Seed, Shape, checked, fit
-from ..places import Kind as Folder
-from ..reading import read_json, read_regular
+from ..storage.places import Kind as Folder
+from ..storage.reading import read_json, read_regular
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..batching import padded
+from ..checking.parameters import Axes, Count, SmallSeed, checked
 from ..errors import ParameterError
-from ..parameters import Axes, Count, SmallSeed, checked
 
 # Chosen on codes of MNIST (k = 16): with a tenth of the tolerance it takes twice as long, with half the codes the
 # validation codes are less likely.

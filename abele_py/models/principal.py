@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checking.parameters import Count, SmallSeed, checked
 from ..datasets.records import to_unit
-from ..parameters import Count, SmallSeed, checked
 
 _VALUES = 2 * 10**8  # of all images that are looked at: 0.8 GB
 _IMAGES = 5000

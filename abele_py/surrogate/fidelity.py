@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..parameters import Label, checked
-from ..shapes import Values
+from ..checking.parameters import Label, checked
+from ..checking.shapes import Values
 
 
 @dataclass(frozen=True)

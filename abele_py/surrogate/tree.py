@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..parameters import Count, checked
-from ..shapes import Rows, Values, Vector
+from ..checking.parameters import Count, checked
+from ..checking.shapes import Rows, Values, Vector
 from ..trees import Trees, from_sklearn, leaves
 from .fidelity import Fidelity, best_constant, share
 from .linear_machine import along, linear_machine

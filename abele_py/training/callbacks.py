@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torchvision.utils import make_grid
 
+from ..checking.parameters import Count, Number, Seed, between, checked
 from ..datasets.records import to_unit
-from ..files import write_bytes
 from ..models.adversarial import AdversarialAutoencoder
-from ..parameters import Count, Number, Seed, between, checked
+from ..storage.files import write_bytes
 from .data_module import Batch, ImageData
 from .pictures import png
 

@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from ..checking.parameters import SmallSeed
 from ..datasets.importing import import_images
 from ..datasets.loading import dataset_of
 from ..datasets.prepared_images import check_prepared, read_own_images
 from ..errors import AbeleError, ParameterError
 from ..models.checkpoints import MANIFEST, read_manifest
-from ..parameters import SmallSeed
-from ..places import alone_beside, check_replaceable, remove
+from ..storage.places import alone_beside, check_replaceable, remove
 from .efforts import SECTION, chosen, efforts_of
 from .recipe import check
 from .recipe import main as train

@@ -11,10 +11,10 @@ from lightning_fabric.utilities.rank_zero import rank_zero_info  # type: ignore[
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from ..checking.parameters import Count, Many, Number, SmallSeed, checked
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import ImageSet, to_unit
 from ..errors import ParameterError
-from ..parameters import Count, Many, Number, SmallSeed, checked
 
 Batch = tuple[Tensor, Tensor]
 EVALUATED = 250  # images in a batch without gradients: of 64x64 pixels, 1,000 take three times as long each

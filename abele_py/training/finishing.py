@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ..datasets.loading import dataset_of, load_split
 from ..datasets.records import ImageSet, to_unit, unit_batches
 from ..errors import CheckpointError
-from ..files import write_bytes
 from ..metrics.autoencoder import (
     balanced_mean,
     discriminator_mean,
@@ -31,6 +30,7 @@ from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import Manifest, read_manifest, save_checkpoint
 from ..models.mixture import N_CODES, fit_mixture
 from ..provenance import versions
+from ..storage.files import write_bytes
 from . import pictures
 from .data_module import EVALUATED
 from .latent_size import LatentSizes

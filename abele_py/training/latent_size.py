@@ -10,13 +10,13 @@ from jsonargparse import Namespace
 from lightning_fabric.utilities.rank_zero import rank_zero_info  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
+from ..checking.parameters import Axes, Share, SmallSeed, checked
 from ..datasets.loading import load_split, prepare
 from ..datasets.records import unit_batches
 from ..errors import ParameterError
 from ..metrics.autoencoder import balanced_mean
 from ..models.checkpoints import is_checkpoint, load_classifier
 from ..models.principal import principal_components
-from ..parameters import Axes, Share, SmallSeed, checked
 from .run_folder import latent_dim_of
 
 SIZES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..parameters import Shape, Size, checked
+from ..checking.parameters import Shape, Size, checked
 from .augmentation import crop
 
 

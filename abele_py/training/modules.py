@@ -15,12 +15,12 @@ from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..checking.parameters import Count, NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from ..errors import ParameterError
 from ..models.adversarial import AdversarialAutoencoder
 from ..models.checkpoints import load_classifier
 from ..models.classifiers import ConvolutionalClassifier, Forest
 from ..models.principal import principal_components
-from ..parameters import Count, NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from .augmentation import blur, crop, jitter
 from .data_module import Batch, ImageData
 from .losses import LatentLabels, edge_loss, mmd_loss

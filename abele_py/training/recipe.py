@@ -25,11 +25,11 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
+from ..checking.parameters import Count, NotEmpty, Number, SmallSeed, checked, fit
 from ..datasets.loading import dataset_of
 from ..errors import AbeleError, Interruption, ParameterError
-from ..files import write_atomically
 from ..models.checkpoints import load_classifier
-from ..parameters import Count, NotEmpty, Number, SmallSeed, checked, fit
+from ..storage.files import write_atomically
 from .callbacks import ImageGrids, SeedSteps, StayStopped
 from .data_module import ImageData
 from .finishing import finalize, trained_options

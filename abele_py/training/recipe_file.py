@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import ParameterError
-from ..reading import read_regular
+from ..storage.reading import read_regular
 
 MOST_BYTES = 2**20
 MOST_NODES = 20_000  # keys and values, aliases written out; our recipes have below a hundred

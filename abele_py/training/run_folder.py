@@ -13,10 +13,10 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from ..errors import CheckpointError, ParameterError
-from ..files import write_bytes, write_json
 from ..models.manifests import CHECKPOINT, previous_of
-from ..places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature, sweep
-from ..reading import read_json
+from ..storage.files import write_bytes, write_json
+from ..storage.places import MARK, Kind, alone_beside, check_replaceable, objection, remove, signature, sweep
+from ..storage.reading import read_json
 
 LAST, BEST, OPTIONS = "last.ckpt", "best.ckpt", "options.json"
 # What may differ when a training goes on: it decides where the training runs and what it shows, not what it computes.

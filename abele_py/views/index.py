@@ -8,11 +8,11 @@ from itertools import chain, count
 from pathlib import Path
 from urllib.parse import quote
 
+from ..checking.parameters import checked
 from ..errors import ParameterError
 from ..explanation.explanation import Explanation
 from ..explanation.verdicts import constant_name
-from ..files import write_bytes
-from ..parameters import checked
+from ..storage.files import write_bytes
 from . import sentences
 from .components import badge, document, picture
 from .html import Html, tag

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checking.parameters import checked
 from ..explanation.explanation import Explanation
 from ..explanation.others import other_labels
 from ..explanation.trust import ANSWERS
-from ..parameters import checked
 from . import sentences
 from .components import (
     badge,

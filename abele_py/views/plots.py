@@ -12,10 +12,10 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from ..attribution.comparison import Comparison
+from ..checking.parameters import between, checked
 from ..explanation.explanation import Explanation
 from ..explanation.others import other_labels
 from ..explanation.trust import ANSWERS, HEADLINES
-from ..parameters import between, checked
 from .sentences import belief, parts, percent
 
 COLUMNS = 10

@@ -38,7 +38,7 @@ from abele_py.datasets.loading import load_split, prepare
 from abele_py.datasets.readers import channels_first, enlarge_digits
 from abele_py.datasets.records import SPLITS, to_unit
 from abele_py.errors import DataError, UnknownNameError
-from abele_py.places import alone
+from abele_py.storage.places import alone
 from abele_py.training.recipe import check
 
 FILES = [name for name, record in DATASETS.items() if record.files]

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from support.shapes import NAMES, arrays, draw_shapes, imported, in_source_order, refused, shape
 
+from abele_py.datasets.images import read_image
 from abele_py.datasets.importing import import_images
 from abele_py.errors import PlaceError
-from abele_py.images import read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 

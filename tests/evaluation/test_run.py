@@ -34,7 +34,7 @@ from abele_py.metrics import surrogate as metrics_surrogate
 from abele_py.metrics.class_autoencoders import fit_class_autoencoders
 from abele_py.metrics.registry import METRICS
 from abele_py.models.checkpoints import list_checkpoints
-from abele_py.places import alone
+from abele_py.storage.places import alone
 
 pytestmark = pytest.mark.usefixtures("blank_reports")  # but for that of `whole`, which is made before
 FEW = ("abele", "gradient-x-input", "occlusion", "random-order", "edge-detector")

@@ -11,7 +11,7 @@ from support.worlds import Identity, hard, soft
 
 from abele_py import Abele
 from abele_py.errors import ImageError, NeighborhoodError
-from abele_py.files import read_npz
+from abele_py.storage.files import read_npz
 
 FEW = {"n_samples": 100}
 IMAGES = torch.rand(7, 1, 1, 2, generator=torch.Generator().manual_seed(3))

@@ -13,7 +13,7 @@ from support.worlds import Identity, IdentityModule, always_one, hard, image, qu
 
 from abele_py import Abele, Explanation
 from abele_py.errors import AbeleError, DataError
-from abele_py.files import write_atomically
+from abele_py.storage.files import write_atomically
 
 
 def same(a, b):

@@ -14,8 +14,8 @@ from torch import nn
 
 import abele_py
 from abele_py.attribution.registry import METHODS
+from abele_py.checking.parameters import checked
 from abele_py.errors import AbeleError
-from abele_py.parameters import checked
 
 ROOMS = (
     "attribution", "black_boxes", "datasets", "evaluation", "explanation", "latent", "metrics", "models", "surrogate",
@@ -26,7 +26,7 @@ MODULES = (
     "attribution.anchor", "attribution.baselines", "attribution.lore", "attribution.superpixels",
     "metrics.autoencoder", "metrics.class_autoencoders", "metrics.counter_exemplars", "metrics.exemplars",
     "metrics.prototypes", "metrics.saliency", "metrics.sanity_checks", "metrics.surrogate", "training.modules",
-    "training.data_module", "training.callbacks", "images", "explanation.options",
+    "training.data_module", "training.callbacks", "datasets.images", "explanation.options",
 )  # fmt: skip
 # Results, which the package makes, and protocols, which users write: nobody gives these odd options.
 RECORDS = {

@@ -18,9 +18,9 @@ from support.worlds import Identity, soft
 
 from abele_py import Abele, BlackBox, read_image
 from abele_py.class_names import class_names_of
+from abele_py.datasets.images import check_image
 from abele_py.errors import AbeleError, ImageError, UnknownNameError, unknown_name
 from abele_py.explanation.options import PRESETS, Options
-from abele_py.images import check_image
 from abele_py.models.manifests import MANIFEST, read_manifest
 
 OPTIONS = sorted(set(asdict(Options())) - {"neighborhood", "preset"})

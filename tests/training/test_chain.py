@@ -18,7 +18,7 @@ from abele_py.datasets.prepared_images import read_own_images
 from abele_py.errors import AbeleError, DataError, ParameterError, PlaceError
 from abele_py.models.checkpoints import Manifest, save_checkpoint
 from abele_py.models.classifiers import ConvolutionalClassifier
-from abele_py.places import alone_beside
+from abele_py.storage.places import alone_beside
 from abele_py.training.chain import is_chain, train_chain
 from abele_py.training.finishing import finalize
 from abele_py.training.recipe import main as train

@@ -22,8 +22,8 @@ from support.quick_python import quick_python
 from torch.distributed.run import get_args_parser
 
 from abele_py.errors import AbeleError, CheckpointError, ParameterError
-from abele_py.files import write_atomically
 from abele_py.models.checkpoints import read_manifest
+from abele_py.storage.files import write_atomically
 from abele_py.training import recipe as training
 from abele_py.training.data_module import ImageData
 from abele_py.training.recipe import train

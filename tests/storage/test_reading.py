@@ -20,10 +20,10 @@ from abele_py.black_boxes.loading import identity, load_black_box
 from abele_py.datasets.importing import import_images
 from abele_py.datasets.prepared_images import read_own_images
 from abele_py.errors import AbeleError
-from abele_py.files import ObjectsError, read_array, read_arrays, read_npz, write_npz
 from abele_py.metrics.class_autoencoders import ClassAutoencoders
 from abele_py.models.checkpoints import load_autoencoder
-from abele_py.reading import DEEPEST, check_regular, in_words, open_zip, parse_json, read_json, read_regular
+from abele_py.storage.files import ObjectsError, read_array, read_arrays, read_npz, write_npz
+from abele_py.storage.reading import DEEPEST, check_regular, in_words, open_zip, parse_json, read_json, read_regular
 from abele_py.training.recipe import train
 from abele_py.training.recipe_file import read_recipe
 
@@ -86,7 +86,7 @@ def test_a_small_file_takes_little_memory(tmp_path):
 def test_a_file_that_grows_is_read_up_to_the_size(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"abc")
     before = SimpleNamespace(st_size=1, st_mode=os.stat(tmp_path / "x").st_mode)
-    monkeypatch.setattr("abele_py.reading.check_regular", lambda path, most: None)
+    monkeypatch.setattr("abele_py.storage.reading.check_regular", lambda path, most: None)
     monkeypatch.setattr(os, "fstat", lambda descriptor: before)
     assert read_regular(tmp_path / "x") == b"abc"
     with pytest.raises(ValueError, match="it has more than 2 bytes"):
@@ -176,7 +176,7 @@ def test_other_ways_to_pack_and_many_parts_are_refused(tmp_path, monkeypatch):
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         with pytest.raises(ValueError, match="otherwise than by deflate"):
             read_arrays(zipped(tmp_path / "x.npz", {"a.npy": header((1,)) + b"a"}, method))
-    monkeypatch.setattr("abele_py.reading.MOST_MEMBERS", 2)
+    monkeypatch.setattr("abele_py.storage.reading.MOST_MEMBERS", 2)
     content = io.BytesIO()
     zipped(content, {f"{i}.npy": b"" for i in range(3)})
     with pytest.raises(ValueError, match="it has 3 parts, more than 2"):

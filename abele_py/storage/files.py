@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .errors import PlaceError
+from ..errors import PlaceError
 from .places import sweep, temporary
 from .reading import in_words, open_regular, open_zip, parse_json
 

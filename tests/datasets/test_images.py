@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from abele_py import read_image
+from abele_py.datasets.images import check_image, is_blank, resized, scaled
 from abele_py.errors import AbeleError, ImageError
-from abele_py.images import check_image, is_blank, resized, scaled
 
 GREY = (1, 28, 28)
 COLOUR = (3, 28, 28)

@@ -17,7 +17,7 @@ from support.manifests import manifest
 
 from abele_py.errors import PlaceError
 from abele_py.models.manifests import CHECKPOINT
-from abele_py.places import LOCK, MARK, alone, alone_beside, check_replaceable, objection, remove, short
+from abele_py.storage.places import LOCK, MARK, alone, alone_beside, check_replaceable, objection, remove, short
 from abele_py.training.run_folder import TRAINING, backup_of, check_place, commit, create, restore
 
 MANIFEST = json.dumps(asdict(manifest(files={"model.safetensors": "0", "extra.png": "0"}))).encode()
@@ -196,7 +196,9 @@ def test_whatever_lies_there_overwriting_costs_nothing_that_is_not_ours(run, bac
 
 # Who writes
 
-HOLD = "import sys; from pathlib import Path; from abele_py.places import alone\nwith alone(Path(sys.argv[1])):\n"
+HOLD = (
+    "import sys; from pathlib import Path; from abele_py.storage.places import alone\nwith alone(Path(sys.argv[1])):\n"
+)
 HOLD += "    print('held', flush=True); sys.stdin.read()"
 
 
@@ -265,7 +267,7 @@ def test_a_place_without_permission_is_told(error, tmp_path, monkeypatch):
 
 
 def test_without_locks_in_the_file_system_nothing_is_taken_for_dead(tmp_path, monkeypatch):
-    from abele_py import places
+    from abele_py.storage import places
 
     if places.fcntl is None:
         pytest.skip("locks of POSIX")
@@ -304,7 +306,7 @@ def test_a_process_does_not_take_what_it_holds_itself_for_dead_where_locks_are_t
     tmp_path, monkeypatch
 ):
     """As on network file systems: any second lock of the same process succeeds."""
-    from abele_py import places
+    from abele_py.storage import places
 
     monkeypatch.setattr(places.fcntl, "flock", lambda handle, what: None)
     with alone(tmp_path), places.temporary(tmp_path / "file") as (place, _):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from abele_py.errors import AbeleError, PlaceError
-from abele_py.files import write_atomically, write_bytes, write_json, write_npz
+from abele_py.storage.files import write_atomically, write_bytes, write_json, write_npz
 
 # what write_atomically does first; the module of files would load torch
 HALF = """
 import sys
 from pathlib import Path
-from abele_py.places import temporary
+from abele_py.storage.places import temporary
 
 with temporary(Path(sys.argv[1])) as (place, file):
     file.write(b"half")

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from .errors import PlaceError
+from ..errors import PlaceError
 
 try:
     import fcntl

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from abele_py.errors import ParameterError, UnknownNameError
-from abele_py.parameters import (
+from abele_py.checking.parameters import (
     Axes,
     CheckedInside,
     Count,
@@ -23,6 +22,7 @@ from abele_py.parameters import (
     fit,
     inside,
 )
+from abele_py.errors import ParameterError, UnknownNameError
 
 
 @pytest.mark.parametrize(

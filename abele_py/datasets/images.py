@@ -11,10 +11,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .errors import ImageError
-from .files import read_array
-from .parameters import checked
-from .reading import check_regular
+from ..checking.parameters import checked
+from ..errors import ImageError
+from ..storage.files import read_array
+from ..storage.reading import check_regular
 
 # Decoders that are part of Pillow, and start nothing: it would run Ghostscript on an EPS, whatever the file is called.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")

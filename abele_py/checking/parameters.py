@@ -10,7 +10,7 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, TypeVar
 
-from .errors import ParameterError, UnknownChoiceError, unknown_name
+from ..errors import ParameterError, UnknownChoiceError, unknown_name
 from .kinds import (
     Axes,
     CheckedInside,

@@ -1,0 +1,5 @@
+"""Parameters checked and converted as the signatures of functions say."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Files: who may write where and replace what, files written whole, and read within bounds."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
