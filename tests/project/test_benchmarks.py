@@ -35,6 +35,11 @@ class Smallest(NamedTuple):
 
 SMALLEST = {
     "app": Smallest("--images 7"),
+    "captum_speed": Smallest(
+        "--autoencoder digits --classifier digits-cnn --data digits:test --images 1 --batches [256] "
+        "--out OUT/captum.json",
+        ("captum.json",),
+    ),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
     "explain_many_speed": Smallest(
         "--autoencoder digits --classifier digits-cnn --data digits:test --images 2 --long 10 "
