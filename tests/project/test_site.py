@@ -26,7 +26,7 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README
 # Pages whose code other tests run, with what it needs: servers, files, trainings, several processes.
 ELSEWHERE = {
     "black-boxes.md": "black_boxes/test_loading.py",
-    "data-sets.md": "datasets/test_datasets.py",
+    "data-sets.md": "datasets/test_downloads.py",
     "own-images.md": "training/test_chain.py",
     "training.md": "training/test_devices.py",
 }
