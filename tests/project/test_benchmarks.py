@@ -140,6 +140,7 @@ def test_a_script_runs_at_its_smallest_size(script, tmp_path, monkeypatch, reque
     assert script.stem in SMALLEST, f"say in SMALLEST how {script.name} is run at its smallest size"
     if script.stem == "app":
         check_browser()
+        monkeypatch.setattr("sys.executable", str(request.getfixturevalue("python")))
     run, before = SMALLEST[script.stem], stored()
     module = importlib.import_module(".".join(script.relative_to(ROOT).with_suffix("").parts))
     if script.stem == "mutation":
