@@ -118,7 +118,7 @@ def test_interrupted_it_goes_on_with_the_same_figures(whole, digits_models, tmp_
 @pytest.mark.slow
 def test_batch_size_changes_nothing(whole, digits_models, tmp_path):
     folder, options, _ = whole
-    first = {"parts": ("surrogate", "saliency"), "batch_size": 7, "progress": lambda images, part: list(images)[:1]}
+    first = {"parts": ("surrogate", "saliency"), "batch_size": 50, "progress": lambda images, part: list(images)[:1]}
     evaluate("digits:test:3", *digits_models[::-1], tmp_path, **options | first)
     known, found = figures_of(folder), figures_of(tmp_path)
     assert {part for part, *_ in found} == set(first["parts"])
