@@ -5,16 +5,27 @@ Heavy libraries are imported where they are used: pytest-xdist's controller read
 
 import gc
 import os
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from support.quick_python import quick_python
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 # While files are collected: what they import stays, and to look for garbage in it takes a third of the time.
 gc.disable()
 
 
+TRAINING = [f"abele_py.training.{name}" for name in ("recipe", "modules", "finishing", "callbacks")]
+
+
 def pytest_configure(config):
     import support.fuzz  # noqa: F401 - its profile is that of all property-based tests
+
+    if not hasattr(config, "workerinput"):  # one for all workers
+        stack = ExitStack()
+        os.environ["QUICK_PYTHON"] = str(stack.enter_context(quick_python(["torch.distributed.run", *TRAINING])))
+        config.add_cleanup(stack.close)
 
 
 def pytest_collection_finish():
@@ -34,6 +45,12 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Python with the libraries imported, by the first who starts it: of the seconds of a start none are left."""
+    return Path(os.environ["QUICK_PYTHON"])
 
 
 @pytest.fixture(scope="session")

@@ -61,13 +61,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(folder):
+def address(folder, python):
     """Where the page is, while it is served."""
     environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", GUARDED, "app", "--no-browser", f"--port={port}", "--black-box", f"./{HOSTILE}"]
+    command = [python, "-c", GUARDED, "app", "--no-browser", f"--port={port}", "--black-box", f"./{HOSTILE}"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -324,7 +324,7 @@ def test_the_digits_give_the_same_bytes_for_every_batch_size_and_order(digits_mo
     autoencoder, classifier = digits_models
 
     def explained(batch_size, *rows):
-        explainer = Abele(classifier, autoencoder, n_samples=150, batch_size=batch_size)
+        explainer = Abele(classifier, autoencoder, n_samples=100, n_landmarks=50, batch_size=batch_size)
         return [explainer.explain(digit_images[row]).to_json() for row in rows]
 
     first, second = explained(256, 3, 8)

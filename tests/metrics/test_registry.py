@@ -4,6 +4,12 @@ import math
 
 import pytest
 
+from abele_py.metrics import autoencoder as metrics_autoencoder
+from abele_py.metrics import counter_exemplars as metrics_counter_exemplars
+from abele_py.metrics import exemplars as metrics_exemplars
+from abele_py.metrics import saliency as metrics_saliency
+from abele_py.metrics import sanity_checks as sanity
+from abele_py.metrics import surrogate as metrics_surrogate
 from abele_py.metrics.registry import METRICS
 from abele_py.models.checkpoints import list_checkpoints
 
@@ -37,3 +43,18 @@ def test_one_title_means_one_metric():
     for metric in METRICS.values():
         assert titles.setdefault(metric.title, metric) == metric
     assert METRICS["seconds"].high == math.inf
+
+
+@pytest.mark.parametrize(
+    "room",
+    [metrics_autoencoder, metrics_counter_exemplars, metrics_exemplars, metrics_saliency, metrics_surrogate, sanity],
+)
+def test_every_metric_is_measured_and_has_a_source(room):
+    declared = [f.metric for f in vars(room).values() if hasattr(f, "metric")]
+    assert declared
+    known = {(m.better, m.low, m.high, m.source) for m in METRICS.values()}
+    for metric in declared:
+        assert (metric.better, metric.low, metric.high, metric.source) in known, metric
+        assert metric.title
+        assert metric.source
+        assert metric.low < metric.high

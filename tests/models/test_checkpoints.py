@@ -2,19 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
-from support.real_data import data_dir_of
 
-from abele_py.datasets.catalog import DATASETS
-from abele_py.datasets.loading import load_split
-from abele_py.datasets.records import ImageSet
 from abele_py.errors import CheckpointError, UnknownNameError
 from abele_py.models import checkpoints
 from abele_py.models.adversarial import AdversarialAutoencoder
@@ -22,7 +16,6 @@ from abele_py.models.checkpoints import (
     MANIFEST,
     Manifest,
     find_checkpoint,
-    list_checkpoints,
     load_autoencoder,
     load_classifier,
     read_manifest,
@@ -31,7 +24,6 @@ from abele_py.models.checkpoints import (
 from abele_py.models.classifiers import ConvolutionalClassifier, Forest
 from abele_py.models.mixture import fit_mixture
 
-SHIPPED = [manifest.name for manifest in list_checkpoints()]
 PICTURE = b"\x89PNG, for the sake of the test"
 
 
@@ -353,63 +345,10 @@ def test_unknown_name_and_missing_folder(tmp_path):
         load_autoencoder(tmp_path / "nothing")
 
 
-@pytest.mark.skipif("mnist" not in SHIPPED, reason="not shipped")
-def test_misspelt_name_gets_the_closest_one():
-    with pytest.raises(UnknownNameError, match="Did you mean 'mnist'"):
-        load_autoencoder("mnits")
-
-
 def test_loading_leaves_the_global_random_state_alone(saved):
     before = torch.get_rng_state()
     load_autoencoder(saved)
     assert torch.equal(before, torch.get_rng_state())
-
-
-@pytest.mark.slow
-def test_import_is_light():
-    heavy = {"pytorch_lightning", "torchvision", "matplotlib", "jsonargparse"}
-    code = f"import sys, abele_py.models.checkpoints; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_checkpoint_is_complete_and_small(name):
-    found = read_manifest(name)
-    network = (load_autoencoder if found.kind == "autoencoder" else load_classifier)(name)
-    record = DATASETS[found.data_set]
-    assert tuple(found.config["image_shape"]) == record.image_shape
-    assert found.class_names == list(record.class_names)
-    assert found.licence == record.licence
-    folder = checkpoints.find_checkpoint(name)
-    assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json", "MODEL_CARD.md"}
-    assert all(path.stat().st_size < 6e6 for path in folder.iterdir())
-    assert "/" not in json.dumps(found.recipe["options"].get("data", {}))
-    if isinstance(network, AdversarialAutoencoder):
-        assert next(iter(found.metrics)) == "label_preservation"
-        assert network.reference_latents.shape == (min(2000, record.sizes["train"]), network.latent_dim)
-        assert 0 < network.validity_threshold < 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_checkpoint_reaches_its_first_figure(name):
-    """On all of the test images where there are few, else on the first 300, within four standard errors."""
-    from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
-
-    found = read_manifest(name)
-    images = load_split(found.data_set, "test", data_dir_of(found.data_set))
-    n = min(300, len(images))
-    part = ImageSet(images.images[:n], images.labels[:n], images.class_names)
-    if found.kind == "autoencoder":
-        judge = load_classifier(found.recipe["options"]["black_box"])
-        network = load_autoencoder(name)
-        measured = measure_autoencoder(network, part, in_batches(network.encode, part.images), judge)
-    else:
-        measured = measure_classifier(load_classifier(name), part)
-    figure, value = next(iter(found.metrics.items()))
-    tolerance = 1.5 / n if n == len(images) else 4 * (value * (1 - value) / n) ** 0.5 + 0.005
-    assert measured[figure] == pytest.approx(value, abs=tolerance)
 
 
 @pytest.mark.parametrize(("name", "value"), [("convolutions", 10**9), ("channels", [1] * 10**5)])

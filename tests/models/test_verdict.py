@@ -1,42 +1,24 @@
-"""What networks reach: metrics with known answers, the verdict's words at its edges, pictures, and a full disk."""
+"""What networks reach: metrics with known answers and the verdict's words at its edges."""
 
-import errno
-import io
 import re
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from support.manifests import classifier, manifest, reaching
 from support.paths import ROOT
+from support.worlds import Scores
 from torch import nn
 
 from abele_py.cli.train import tell_reached
 from abele_py.datasets.records import ImageSet
-from abele_py.errors import CheckpointError
 from abele_py.models.adversarial import AdversarialAutoencoder
-from abele_py.models.checkpoints import load_autoencoder, read_manifest
-from abele_py.models.mixture import fit_mixture
+from abele_py.models.checkpoints import read_manifest
 from abele_py.models.verdict import verdict
-from abele_py.training import pictures
-from abele_py.training.data_module import EVALUATED
 from abele_py.training.finishing import in_batches, measure_autoencoder, measure_classifier
-from abele_py.training.recipe import train
 from benchmarks.models_table import reached, refresh, table, with_reached
-
-# Metrics
-
-
-class Scores(nn.Module):
-    """Answers the first pixel as the probability of the last class."""
-
-    def forward(self, images):
-        p = images[:, 0, 0, 0]
-        return torch.stack([1 - p, p], dim=1)
 
 
 def image_set(pixels, labels, names=("no", "yes")):
@@ -234,164 +216,6 @@ def test_a_checkpoint_without_a_metric_does_not_change_the_order_of_the_columns(
     monkeypatch.setattr("benchmarks.models_table.find_checkpoint", lambda _: ROOT / "checkpoints" / "digits")
     head = table([manifest(), reaching(label_preservation_balanced=0.9)]).splitlines()[2]
     assert re.search(r"Label preservation \| Label preservation, each label alike \| RMSE .* on the prior", head)
-
-
-# Pictures
-
-
-@pytest.fixture
-def network():
-    torch.manual_seed(0)
-    made = AdversarialAutoencoder((1, 8, 8), 3, hidden=(16,), discriminator_hidden=(8,)).eval().requires_grad_(False)
-    made.calibrate(torch.randn(50, 3), torch.randn(20, 3))
-    return made
-
-
-@pytest.fixture
-def blocks(monkeypatch):
-    """What a picture shows: the blocks that it was asked to draw."""
-    drawn = []
-    monkeypatch.setattr(pictures, "drawn", lambda some: drawn.extend(some) or b"")
-    return drawn
-
-
-def opened(content):
-    return Image.open(io.BytesIO(content))
-
-
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_pixels_are_drawn_as_they_are(channels, mode):
-    images = torch.rand(2, 3, channels, 28, 14)
-    page = opened(pictures.drawn([pictures.Block(images, "", ["a", "b"])]))
-    assert page.mode == mode
-    left, cell = 12 + 92, (28 * 4 + 2, 14 * 4 + 2)
-    for i in range(2):
-        for j in range(3):
-            pixel = page.getpixel((left + j * cell[1] + 4 * 5 + 1, i * cell[0] + 4 * 9 + 1))
-            expected = (255 * images[i, j, :, 9, 5]).round().int().tolist()
-            assert pixel == (expected[0] if channels == 1 else tuple(expected))
-
-
-def test_titles_and_names_are_written():
-    images = torch.zeros(1, 2, 1, 28, 28)
-    plain = opened(pictures.drawn([pictures.Block(images, "", [""])]))
-    named = opened(pictures.drawn([pictures.Block(images, "A title", ["z0"], ["one", "two\nlines"])]))
-    assert named.height == pytest.approx(plain.height + 20 + 28, abs=2)  # two lines of text, by version of Pillow
-    head = named.crop((104, 0, named.width, 20))
-    assert head.getextrema()[0] < 128 < named.crop((0, 0, 104, 20)).getextrema()[0]
-    assert named.crop((60, 48, 100, 106)).getextrema()[0] < 128  # z0
-
-
-def test_walks_change_one_coordinate_at_a_time(network, blocks):
-    pictures.traversals(network)
-    (block,) = blocks
-    assert block.images.shape == (3, 11, 1, 8, 8)
-    assert [name.partition(" ")[0] for name in block.rows] == ["z0", "z1", "z2"]
-    assert block.columns[0] == "-3.0"
-    assert block.columns[5] == "0.0"
-    start = torch.tensor([float(name.partition("(")[2].rstrip(")")) for name in block.rows])  # to one decimal
-    for axis in range(3):
-        latents = start.repeat(11, 1)
-        latents[:, axis] = torch.linspace(-3, 3, 11)
-        torch.testing.assert_close(block.images[axis], network.decode(latents), atol=0.02, rtol=0)
-
-
-def test_of_many_coordinates_the_first_ones_walk(network, blocks, monkeypatch):
-    monkeypatch.setattr(pictures, "WALKS", 2)
-    pictures.traversals(network)
-    assert blocks[0].images.shape == (2, 11, 1, 8, 8)
-    assert [name.partition(" ")[0] for name in blocks[0].rows] == ["z0", "z1"]
-
-
-def test_samples_show_the_mixture_where_there_is_one(network, blocks):
-    pictures.samples(network)
-    assert [block.title for block in blocks] == ["Samples of the prior N(0, I)"]
-    blocks.clear()
-    far = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)) * 0.01 + 2
-    network.calibrate(far, far, mixture=fit_mixture(far, far, components=(1,)))
-    pictures.samples(network)
-    assert "mixture" in blocks[1].title
-    assert blocks[1].images.shape == (5, 11, 1, 8, 8)
-    expected = network.decode(torch.full((1, 3), 2.0)).expand(55, 1, 8, 8)
-    torch.testing.assert_close(blocks[1].images.flatten(0, 1), expected, atol=0.05, rtol=0)
-
-
-class Blank(nn.Module):
-    """An autoencoder that loses all but the mean brightness."""
-
-    def encode(self, images):
-        return images.flatten(1).mean(dim=1, keepdim=True)
-
-    def decode(self, latents):
-        return latents[:, :, None, None].expand(-1, 1, 4, 4)
-
-
-def test_lost_labels_are_shown_surest_first(blocks):
-    images = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2
-    images[:, :, 0, 0] = 0.1  # not lost: the label is that of the first pixel
-    images[7, :, 0, 0], images[9, :, 0, 0] = 0.8, 0.9  # lost, the second one more surely
-    pictures.reconstructions(Blank(), images, Blank().encode(images), Scores(), ("no", "a very long name of a class"))
-    *chosen, lost = blocks
-    assert [block.images.shape[:2] for block in chosen] == [(2, 11), (2, 11), (2, 11)]
-    assert "2 of 40 images" in lost.title
-    assert list(lost.columns) == ["a very lon.\n\u2192 no"] * 2
-    assert torch.equal(lost.images[0], images[[9, 7]])
-    assert torch.equal(lost.images[1], Blank().decode(Blank().encode(images[[9, 7]])))
-
-
-def test_without_a_judge_the_largest_errors_are_shown(blocks):
-    images = torch.full((40, 1, 4, 4), 0.5)
-    images[[3, 5], :, :2], images[5, :, 2:] = 1.0, 0.0
-    pictures.reconstructions(Blank(), images, Blank().encode(images), None, ("no", "yes"))
-    assert blocks[-2].title == "The largest errors"
-    assert torch.equal(blocks[-2].images[0, :2], images[[5, 3]])
-    assert blocks[-2].columns[0] == "error\n128 of 255"
-
-
-# The end of a training
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
-def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
-    """The disk is full while the checkpoint is written: an earlier one stays whole, and --resume only writes."""
-    recipe = ROOT / "training" / "digits-autoencoder.yaml"
-    few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
-    out = Path(shutil.copytree(ROOT / "checkpoints" / "digits", tmp_path / "earlier"))
-    options = [*few, "--trainer.enable_progress_bar=false", f"--runs={tmp_path}", "--name=x", f"--out={out}"]
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    whole = Path.write_bytes
-
-    def full(self, content):
-        if ".partial-" in str(self.parent) and self.name == "traversals.png":
-            whole(self, content[:100])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return whole(self, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(CheckpointError, match=r"No space left on device.*--resume: nothing is trained again"):
-            train(recipe, [*options, "--overwrite"])
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["earlier", "x"]
-
-    steps = "abele_py.training.modules.AutoencoderModule.training_step"
-    monkeypatch.setattr(steps, lambda *_: pytest.fail("trained again"))
-    encoded: Counter[int] = Counter()
-    encode = AdversarialAutoencoder.encode
-    monkeypatch.setattr(
-        AdversarialAutoencoder, "encode", lambda self, x: (encoded.update([len(x)]), encode(self, x))[1]
-    )
-    folder = train(recipe, options, resume=True)
-    assert (
-        encoded[sum(read_manifest(folder).test_counts) % EVALUATED] == 1
-    )  # the last batch of test: never refined twice
-    names = {"MODEL_CARD.md", "manifest.json", "model.safetensors", "samples.png", "traversals.png"}
-    assert {path.name for path in folder.iterdir()} == names
-    assert opened((tmp_path / "x" / "reconstructions.png").read_bytes()).width > 600
-    best = torch.load(tmp_path / "x" / "best.ckpt", weights_only=True)["state_dict"]
-    found = load_autoencoder(folder).state_dict()
-    assert torch.equal(found["decoder.0.weight"], best["network.decoder.0.weight"].half().float())
 
 
 SIZES = {"8": 0.5, "16": 0.82, "32": 0.94, "64": 0.97, "128": 0.96}

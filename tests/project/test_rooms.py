@@ -18,6 +18,7 @@ from abele_py.moved import MOVED
 
 PACKAGE = ROOT / "abele_py"
 FILES = sorted(PACKAGE.glob("**/*.py"))
+TESTS = sorted((ROOT / "tests").glob("**/*.py"))
 # A folder imports from folders of lower ranks; "" are the modules beside them. `cli`, at the top, is what users call.
 RANKS = {
     "": 0,
@@ -249,7 +250,7 @@ def test_the_whole_package_shows_what_it_showed():
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
+@pytest.mark.parametrize("path", [*FILES, *TESTS], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_is_short_and_says_what_it_is_for(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
     assert ast.get_docstring(tree_of(path))

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
@@ -26,7 +25,7 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README
 # Pages whose code other tests run, with what it needs: servers, files, trainings, several processes.
 ELSEWHERE = {
     "black-boxes.md": "black_boxes/test_loading.py",
-    "data-sets.md": "datasets/test_datasets.py",
+    "data-sets.md": "datasets/test_downloads.py",
     "own-images.md": "training/test_chain.py",
     "training.md": "training/test_devices.py",
 }
@@ -88,6 +87,8 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch, request):
         return
     if arguments[0] == "demo":  # of one digit
         arguments += ["--images=1"]
+    if arguments[0] == "compare":  # all methods, of one image
+        arguments = [word for word in arguments if word != "digits:test:44"]
     if arguments[0] == "train":  # the real recipe, two steps
         arguments += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     if "my_images/" in command:
@@ -98,6 +99,7 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch, request):
     if arguments[0] == "evaluate":  # the same on one image
         arguments[1] = arguments[1].rpartition(":")[0] + ":1"
         arguments += ["--costly-images=1", "--parts=surrogate,saliency"]
+        arguments += [] if "--methods" in arguments else ["--methods=abele,edge-detector"]
         request.getfixturevalue("blank_reports")
     assert main(arguments) == 0
 
@@ -163,12 +165,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, python):
     """The built site, as `make docs` builds it."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (line,) = re.findall(r"^docs: .*\n\t\$\(BIN\)/python (.*)$", makefile, flags=re.MULTILINE)
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, *shlex.split(line.replace("build/docs", str(out)))]
+    command = [python, *shlex.split(line.replace("build/docs", str(out)))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out

@@ -1,5 +1,6 @@
 """Networks as files, and specifications that are refused."""
 
+import os
 import warnings
 
 import pytest
@@ -9,6 +10,9 @@ from abele_py import load_black_box
 from abele_py.errors import BlackBoxError
 
 from .messages import says_what_to_do
+from .worlds import seeded
+
+COLOURS = torch.rand(7, 3, 4, 5, generator=seeded())
 
 
 def refused(spec, kind=BlackBoxError, **options) -> str:
@@ -29,3 +33,13 @@ def write_onnx(network, images, path, dynamic=True):
 def write_pt2(network, images, path, batch=None):
     shapes = None if batch is None else ({0: batch},)
     torch.export.save(torch.export.export(network, (images,), dynamic_shapes=shapes), path)
+
+
+class Trap:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)

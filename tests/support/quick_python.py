@@ -1,8 +1,8 @@
 """A Python that has imported the libraries before: what it starts is forked, and begins at once, not after seconds.
 
-The process that is forked has imported, and done nothing else: it has no threads, and no state of any test. Who starts
-it sees an executable like Python's own: arguments, environment, folder, streams, exit code and signals are those of the
-program, and processes that the program starts with ``sys.executable`` are as quick.
+The process that is forked has imported, when it was first asked, and done nothing else: it has no threads, and no state
+of any test. Who starts it sees an executable like Python's own: arguments, environment, folder, streams, exit code and
+signals are those of the program, and processes that the program starts with ``sys.executable`` are as quick.
 
     python quick_python.py serve SOCKET EXECUTABLE MODULE ...    # until it is ended
     python quick_python.py start SOCKET [-u] [-m | -c] PROGRAM ...    # what the executable does
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FORWARDED = ("SIGTERM", "SIGINT")
@@ -43,17 +43,14 @@ def served(folder: Path, modules: Sequence[str]) -> Iterator[Path]:
     command = [sys.executable, __file__, "serve", str(address), str(executable), *modules]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout.readline() == "ready\n", "a module cannot be imported"
+            assert server.stdout.readline() == "ready\n"
             yield executable
         finally:
             server.terminate()
 
 
 def serve(address: str, executable: str, modules: Sequence[str]) -> None:
-    """Import, then fork for everyone who asks; returns in the processes that are to be the program."""
-    for name in modules:
-        importlib.import_module(name)
-    gc.freeze()  # at its end a program would look for garbage in all that was imported
+    """Fork for everyone who asks; import before the first. Returns in the processes that are to be the program."""
     sys.executable = executable
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
@@ -62,6 +59,9 @@ def serve(address: str, executable: str, modules: Sequence[str]) -> None:
         watching: set[int] = set()
         while True:
             connection, _ = listening.accept()
+            for name in modules:
+                importlib.import_module(name)
+            gc.freeze()  # at its end a program would look for garbage in all that was imported
             watching = {pid for pid in watching if os.waitpid(pid, os.WNOHANG) == (0, 0)}
             if not (pid := os.fork()):
                 break
@@ -87,7 +87,8 @@ def watch(program: int, connection: socket.socket) -> None:
     while True:
         ended, status = os.waitpid(program, os.WNOHANG)
         if ended:
-            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            with suppress(BrokenPipeError):
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             os._exit(0)
         if select.select([connection], [], [], 0.02)[0]:
             asked = connection.recv(1)

@@ -123,3 +123,11 @@ class Counting:
         self.batches.append(len(images))
         self.seen.append(images.clone())
         return self.function(images)
+
+
+class Scores(nn.Module):
+    """Answers the first pixel as the probability of the last class."""
+
+    def forward(self, images):
+        p = images[:, 0, 0, 0]
+        return torch.stack([1 - p, p], dim=1)

@@ -18,7 +18,6 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from support.callbacks import Fail, Probe, Signal, Stop
 from support.paths import ROOT
-from support.quick_python import quick_python
 from torch.distributed.run import get_args_parser
 
 from abele_py.errors import AbeleError, CheckpointError, ParameterError
@@ -41,14 +40,6 @@ def callback(kind, **options):
     """Options that add one of the above to a training."""
     given = [f"--trainer.callbacks.{name}={value}" for name, value in options.items()]
     return [f"--trainer.callbacks+={kind.__module__}.{kind.__name__}", *given]
-
-
-@pytest.fixture(scope="module")
-def python():
-    """Python with the libraries imported: of the seconds of a start none are left, of a training few."""
-    modules = "recipe", "modules", "finishing", "callbacks"
-    with quick_python(["torch.distributed.run", *(f"abele_py.training.{name}" for name in modules)]) as executable:
-        yield executable
 
 
 def command(python, *arguments, program=(Path(sys.executable).parent / "abele", "train")):

@@ -1,9 +1,21 @@
-"""Which of two autoencoders is kept: the trained one where it is better than chance would make it."""
+"""The end of a training: which of two autoencoders is kept, and a full disk that costs no training."""
+
+import errno
+import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from support.paths import ROOT
 
+from abele_py.errors import CheckpointError
+from abele_py.models.adversarial import AdversarialAutoencoder
+from abele_py.models.checkpoints import load_autoencoder, read_manifest
+from abele_py.training.data_module import EVALUATED
 from abele_py.training.finishing import _Decoded, _is_better
+from abele_py.training.recipe import train
 
 LABELS = torch.arange(2).repeat(200)  # 200 images of each label
 
@@ -40,3 +52,47 @@ def test_without_labels_pixels_decide():
     assert _is_better(decoded(9.9, 0, None), decoded(10.0, 0, None))
     assert not _is_better(decoded(10.0, 0, None), decoded(10.0, 0, None))
     assert not _is_better(decoded(0.0, 0), decoded(0.0, 0))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_a_full_disk_at_the_end_costs_no_training(tmp_path, monkeypatch):
+    """The disk is full while the checkpoint is written: an earlier one stays whole, and --resume only writes."""
+    recipe = ROOT / "training" / "digits-autoencoder.yaml"
+    few = ["--trainer.limit_train_batches=2", "--data.limit=60", "--data.batch_size=30", "--trainer.max_epochs=1"]
+    out = Path(shutil.copytree(ROOT / "checkpoints" / "digits", tmp_path / "earlier"))
+    options = [*few, "--trainer.enable_progress_bar=false", f"--runs={tmp_path}", "--name=x", f"--out={out}"]
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    whole = Path.write_bytes
+
+    def full(self, content):
+        if ".partial-" in str(self.parent) and self.name == "traversals.png":
+            whole(self, content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*--resume: nothing is trained again"):
+            train(recipe, [*options, "--overwrite"])
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["earlier", "x"]
+
+    steps = "abele_py.training.modules.AutoencoderModule.training_step"
+    monkeypatch.setattr(steps, lambda *_: pytest.fail("trained again"))
+    encoded: Counter[int] = Counter()
+    encode = AdversarialAutoencoder.encode
+    monkeypatch.setattr(
+        AdversarialAutoencoder, "encode", lambda self, x: (encoded.update([len(x)]), encode(self, x))[1]
+    )
+    folder = train(recipe, options, resume=True)
+    assert (
+        encoded[sum(read_manifest(folder).test_counts) % EVALUATED] == 1
+    )  # the last batch of test: never refined twice
+    names = {"MODEL_CARD.md", "manifest.json", "model.safetensors", "samples.png", "traversals.png"}
+    assert {path.name for path in folder.iterdir()} == names
+    with Image.open(tmp_path / "x" / "reconstructions.png") as picture:
+        assert picture.width > 600
+    best = torch.load(tmp_path / "x" / "best.ckpt", weights_only=True)["state_dict"]
+    found = load_autoencoder(folder).state_dict()
+    assert torch.equal(found["decoder.0.weight"], best["network.decoder.0.weight"].half().float())

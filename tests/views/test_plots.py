@@ -4,7 +4,6 @@ import dataclasses
 import io
 import os
 import subprocess
-import sys
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -140,7 +139,7 @@ def test_two_drawings_have_the_same_bytes_and_change_nothing_of_the_explanation(
 
 
 @pytest.mark.slow
-def test_drawing_touches_no_state_of_matplotlib(explanation):
+def test_drawing_touches_no_state_of_matplotlib(explanation, python):
     code = (
         "import sys, matplotlib as mpl; from abele_py import Explanation; before = dict(mpl.rcParams)\n"
         "e = Explanation.load(sys.argv[1]); e.plot().savefig(sys.argv[2], format='png')\n"
@@ -148,7 +147,7 @@ def test_drawing_touches_no_state_of_matplotlib(explanation):
         "import matplotlib.pyplot as plt; assert plt.get_fignums() == []"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(GOLDEN), os.devnull],
+        [python, "-c", code, str(GOLDEN), os.devnull],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,5 @@
+"""What evaluations are made with."""
+
+
+def silent(images, part):
+    return images
