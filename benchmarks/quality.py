@@ -22,8 +22,10 @@ from jsonargparse import auto_cli
 from tqdm import tqdm
 
 from abele_py import Abele, Explanation, load_autoencoder, load_classifier
+from abele_py.black_boxes.black_box import BlackBox
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.latent.space import LatentSpace
 from abele_py.surrogate.fidelity import best_constant
 
 
@@ -63,7 +65,8 @@ def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float
     radius = (autoencoder.reference_latents - e.latent).norm(dim=1).sort().values[1:101].median()
     steps = torch.randn(200, len(e.latent), generator=generator)
     sphere = e.latent + radius * steps / steps.norm(dim=1, keepdim=True)
-    labels = black_box(autoencoder.decode(sphere)).argmax(1)
+    seen = e.seen_in(LatentSpace(autoencoder, BlackBox(black_box)))
+    labels = seen.classify(sphere).labels
     t = e.trust
     return {
         "hit": float(t.hit),
