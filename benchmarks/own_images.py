@@ -79,8 +79,8 @@ def pictures_of(name: str, data_dir: Path, place: Path) -> Path | None:
 
 def train(
     name: str, run: str, data_dir: Path, place: Path, seed: int, options: list[str]
-) -> tuple[str, Path, str, float]:
-    """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; what is there is not trained again."""
+) -> tuple[str, Path, str, float | None]:
+    """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; None where it was trained before."""
     runs = place / "runs"
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={runs}", f"--seed_everything={seed}", *options]
     folder, start = pictures_of(name, data_dir, place), time.process_time()
@@ -92,7 +92,9 @@ def train(
     else:
         data, judge = str(runs / f"{run}-data.npz"), str(runs / f"{run}-classifier" / "checkpoint")
         recipe = [str(ROOT / "training" / "folder.yaml"), f"--data.path={folder}", f"--name={run}"]
-    if not autoencoder.exists() and abele(["train", *recipe, *quiet]):
+    if autoencoder.exists():
+        return data, autoencoder, judge, None
+    if abele(["train", *recipe, *quiet]):
         raise SystemExit(2)
     return data, autoencoder, judge, time.process_time() - start
 
@@ -182,10 +184,12 @@ def run(
     options = options if effort is None else [f"--{effort}", *options]
     data, checkpoint, judge, seconds = train(name, key, where, folder, seed, options)
     manifest = read_manifest(checkpoint)
+    path = Path(out)
+    rows = json.loads(path.read_text()) if path.exists() else {}
     row = {
         "k": manifest.config["latent_dim"],
         "training_seconds": manifest.training_seconds,
-        "cpu_seconds": round(seconds, 1),
+        "cpu_seconds": rows.get(key, {}).get("cpu_seconds") if seconds is None else round(seconds, 1),
         "autoencoder": manifest.metrics,
         "principal_components": manifest.floor,
     }
@@ -196,8 +200,6 @@ def run(
     else:
         row["accuracy"] = read_manifest(judge).metrics["accuracy"]
         row["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    path = Path(out)
-    rows = json.loads(path.read_text()) if path.exists() else {}
     rows[key] = row
     write_json(path, dict(sorted(rows.items())))
     print(json.dumps(row, indent=1))
