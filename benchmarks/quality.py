@@ -105,6 +105,7 @@ def quality(
     data_dir: str | None = None,
     neighborhood: str | None = None,
     preset: str = "default",
+    detail: float | None = None,
     threads: int = 1,
     out: str = "runs/quality",
 ) -> None:
@@ -120,6 +121,7 @@ def quality(
         data_dir: folder of the data sets.
         neighborhood: another one than the default.
         preset: default or paper.
+        detail: another share than the preset's.
         threads: of torch.
         out: folder for the measurements.
     """
@@ -133,7 +135,7 @@ def quality(
     chosen = np.random.default_rng(seed).choice(len(split), images, replace=False).tolist()
     if [row["index"] for row in done] != chosen[: len(done)]:
         raise SystemExit(f"{path} holds a run on other images; expected another label, or delete it")
-    explainer = Abele(classifier, network, neighborhood=neighborhood, preset=preset)
+    explainer = Abele(classifier, network, neighborhood=neighborhood, detail=detail, preset=preset)
     explainer.explain(to_unit(split.images[chosen[0]]))  # warm up
     with path.open("a") as file:
         for index in tqdm(chosen[len(done) :], initial=len(done), total=images):
