@@ -3,10 +3,10 @@
     python benchmarks/own_images.py signs --data_dir DIR --seed 0
 
 ``signs`` and ``cells`` (48 pixels a side; ``cells-96``, ``cells-128``) are folders of colour pictures
-(docs/own-images.md: ``abele train training/folder.yaml``), ``shapes`` and ``many-shapes`` (15,000) are drawn here; another
-name is a data set, whose autoencoder is trained by ``folder-autoencoder.yaml``. A second classifier of other widths and
-another seed judges counter-exemplars. Figures are of the test split, the images that are explained drawn at random; they
-are added to ``results/own-images.json``.
+(docs/own-images.md: ``abele train training/folder.yaml``), ``shapes`` and ``many-shapes`` (15,000) are drawn here;
+another name is a data set, whose autoencoder is trained by ``folder-autoencoder.yaml``. A second classifier of other
+widths and another seed judges counter-exemplars. Figures are of the test split, the images that are explained drawn at
+random; they are added to ``results/own-images.json``.
 What an effort takes and reaches, with nothing explained:
 
     python benchmarks/own_images.py many-shapes --effort fast
