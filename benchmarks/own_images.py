@@ -2,10 +2,11 @@
 
     python benchmarks/own_images.py signs --data_dir DIR --seed 0
 
-``signs`` and ``cells`` are folders of colour pictures (docs/own-images.md: ``abele train training/folder.yaml``),
-``shapes`` and ``many-shapes`` (15,000) are drawn here; another name is a data set, whose autoencoder is trained by
-``folder-autoencoder.yaml``. A second classifier of other widths and another seed judges counter-exemplars. Figures are
-of the test split, the images that are explained drawn at random; they are added to ``results/own-images.json``.
+``signs`` and ``cells`` (48 pixels a side; ``cells-96``, ``cells-128``) are folders of colour pictures
+(docs/own-images.md: ``abele train training/folder.yaml``), ``shapes`` and ``many-shapes`` (15,000) are drawn here;
+another name is a data set, whose autoencoder is trained by ``folder-autoencoder.yaml``. A second classifier of other
+widths and another seed judges counter-exemplars. Figures are of the test split, the images that are explained drawn at
+random; they are added to ``results/own-images.json``.
 What an effort takes and reaches, with nothing explained:
 
     python benchmarks/own_images.py many-shapes --effort fast
@@ -42,6 +43,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "own-images.json"
 TOP = 0.15  # share of the pixels that are blurred
 JUDGES = {"pneumoniamnist": "pneumoniamnist-cnn", "cifar10-jpeg": "cifar10-jpeg-cnn"}
 
+CELLS = {"cells": 48, "cells-96": 96, "cells-128": 128}  # pixels of a side; at the native resolution
 DRAWN = {"shapes": 200, "many-shapes": 5000}  # pictures of each kind
 
 
@@ -70,17 +72,17 @@ def pictures_of(name: str, data_dir: Path, place: Path) -> Path | None:
     if name == "signs" and not folder.exists():
         with tarfile.open(data_dir / "signs" / "signs.tar") as archive:
             archive.extractall(place, filter="data")
-    elif name == "cells" and not folder.exists():
-        subprocess.run([sys.executable, data_dir / "cells" / "prepare.py", folder, "48"], check=True)
+    elif name in CELLS and not folder.exists():
+        subprocess.run([sys.executable, data_dir / "cells" / "prepare.py", folder, str(CELLS[name])], check=True)
     elif name in DRAWN and not folder.exists():
         draw_shapes(folder, DRAWN[name])
-    return folder if name in ("signs", "cells", *DRAWN) else None
+    return folder if name in ("signs", *CELLS, *DRAWN) else None
 
 
 def train(
     name: str, run: str, data_dir: Path, place: Path, seed: int, options: list[str]
-) -> tuple[str, Path, str, float]:
-    """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; what is there is not trained again."""
+) -> tuple[str, Path, str, float | None]:
+    """Data set, checkpoint of the autoencoder and of the black box, CPU seconds; None where it was trained before."""
     runs = place / "runs"
     quiet = ["--trainer.enable_progress_bar=false", f"--runs={runs}", f"--seed_everything={seed}", *options]
     folder, start = pictures_of(name, data_dir, place), time.process_time()
@@ -92,7 +94,9 @@ def train(
     else:
         data, judge = str(runs / f"{run}-data.npz"), str(runs / f"{run}-classifier" / "checkpoint")
         recipe = [str(ROOT / "training" / "folder.yaml"), f"--data.path={folder}", f"--name={run}"]
-    if not autoencoder.exists() and abele(["train", *recipe, *quiet]):
+    if autoencoder.exists():
+        return data, autoencoder, judge, None
+    if abele(["train", *recipe, *quiet]):
         raise SystemExit(2)
     return data, autoencoder, judge, time.process_time() - start
 
@@ -165,7 +169,7 @@ def run(
     """Train, measure, add to the results.
 
     Args:
-        name: signs, cells, shapes, many-shapes, pneumoniamnist or cifar10-jpeg.
+        name: signs, cells, cells-96, cells-128, shapes, many-shapes, pneumoniamnist or cifar10-jpeg.
         data_dir: folder of the data sets.
         seed: of splits, trainings and images.
         images: number of test images that are explained.
@@ -182,10 +186,12 @@ def run(
     options = options if effort is None else [f"--{effort}", *options]
     data, checkpoint, judge, seconds = train(name, key, where, folder, seed, options)
     manifest = read_manifest(checkpoint)
+    path = Path(out)
+    rows = json.loads(path.read_text()) if path.exists() else {}
     row = {
         "k": manifest.config["latent_dim"],
         "training_seconds": manifest.training_seconds,
-        "cpu_seconds": round(seconds, 1),
+        "cpu_seconds": rows.get(key, {}).get("cpu_seconds") if seconds is None else round(seconds, 1),
         "autoencoder": manifest.metrics,
         "principal_components": manifest.floor,
     }
@@ -196,8 +202,6 @@ def run(
     else:
         row["accuracy"] = read_manifest(judge).metrics["accuracy"]
         row["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    path = Path(out)
-    rows = json.loads(path.read_text()) if path.exists() else {}
     rows[key] = row
     write_json(path, dict(sorted(rows.items())))
     print(json.dumps(row, indent=1))

@@ -21,6 +21,8 @@ EFFORTS = ("fast", "good", "best")
 TITLES = {
     "signs": "traffic signs, 12 kinds, 32x32 colour",
     "cells": "blood cells, 3 kinds, 48x48 colour",
+    "cells-96": "blood cells, 96x96 colour",
+    "cells-128": "blood cells, 128x128 colour",
     "shapes": "drawn shapes, 3 kinds, 64x64 colour, 600 pictures",
     "many-shapes": "drawn shapes, 3 kinds, 64x64 colour, 15,000 pictures",
     "pneumoniamnist": "PneumoniaMNIST, 28x28 grey",

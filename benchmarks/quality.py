@@ -22,8 +22,10 @@ from jsonargparse import auto_cli
 from tqdm import tqdm
 
 from abele_py import Abele, Explanation, load_autoencoder, load_classifier
+from abele_py.black_boxes.black_box import BlackBox
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.latent.space import LatentSpace
 from abele_py.surrogate.fidelity import best_constant
 
 
@@ -63,7 +65,8 @@ def figures(e: Explanation, autoencoder: Any, black_box: Any) -> dict[str, float
     radius = (autoencoder.reference_latents - e.latent).norm(dim=1).sort().values[1:101].median()
     steps = torch.randn(200, len(e.latent), generator=generator)
     sphere = e.latent + radius * steps / steps.norm(dim=1, keepdim=True)
-    labels = black_box(autoencoder.decode(sphere)).argmax(1)
+    seen = e.seen_in(LatentSpace(autoencoder, BlackBox(black_box)))
+    labels = seen.classify(sphere).labels
     t = e.trust
     return {
         "hit": float(t.hit),
@@ -102,6 +105,7 @@ def quality(
     data_dir: str | None = None,
     neighborhood: str | None = None,
     preset: str = "default",
+    detail: float | None = None,
     threads: int = 1,
     out: str = "runs/quality",
 ) -> None:
@@ -117,6 +121,7 @@ def quality(
         data_dir: folder of the data sets.
         neighborhood: another one than the default.
         preset: default or paper.
+        detail: another share than the preset's.
         threads: of torch.
         out: folder for the measurements.
     """
@@ -130,7 +135,7 @@ def quality(
     chosen = np.random.default_rng(seed).choice(len(split), images, replace=False).tolist()
     if [row["index"] for row in done] != chosen[: len(done)]:
         raise SystemExit(f"{path} holds a run on other images; expected another label, or delete it")
-    explainer = Abele(classifier, network, neighborhood=neighborhood, preset=preset)
+    explainer = Abele(classifier, network, neighborhood=neighborhood, detail=detail, preset=preset)
     explainer.explain(to_unit(split.images[chosen[0]]))  # warm up
     with path.open("a") as file:
         for index in tqdm(chosen[len(done) :], initial=len(done), total=images):

@@ -216,9 +216,9 @@ class Studio:
         told = explanation.with_provenance(image={"name": chosen.name}, time=now())
         return Explained(chosen.name, spec, told)
 
-    def decoded(self, code: list[float], spec: str) -> tuple[Points, bool]:
-        """The image of a code (k,), its prediction by a black box, and whether the discriminator finds it realistic."""
-        space = self.load(spec).space
+    def decoded(self, code: list[float], explained: Explained) -> tuple[Points, bool]:
+        """The image of a code (k,) as the explanation sees it, its prediction, and whether it is found realistic."""
+        space = explained.explanation.seen_in(self.load(explained.black_box).space)
         latents = torch.tensor([code], dtype=torch.float32)
         return space.classify(latents), bool(space.valid(latents))
 

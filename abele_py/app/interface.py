@@ -246,7 +246,7 @@ class Page:
         }
 
     def _moved_to(self, e: Explained, code: list[float]) -> Updates:
-        points, realistic = self._studio.decoded(code, e.black_box)
+        points, realistic = self._studio.decoded(code, e)
         return {self._moved: panels.moved(e, points, realistic, self._studio.load(e.black_box).names)}
 
     def _at_first(self, e: Explained) -> Updates:

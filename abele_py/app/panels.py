@@ -71,18 +71,16 @@ def report(page: str, name: str) -> Html:
 
 
 def moved(explained: Explained, points: Points, realistic: bool, names: Sequence[str]) -> Html:
-    """The image of the sliders' code beside the copy they began with, and what the black box predicts for it."""
+    """The image of the sliders' code beside the one they began with, and what the black box predicts for it."""
     e = explained.explanation
     known = None if points.scores is None else e.probabilities(points.scores[0])
     shown = range(len(known)) if known is not None and len(known) <= MOST_BARS else highest(known, MOST_BARS)
     believed = "The autoencoder finds it like the images it was trained on."
     doubted = "The autoencoder finds it unlike the images it was trained on: the prediction may mean little."
-    before, now = e.name(e.reconstruction_label), _namer(names)(int(points.labels))
+    before, now = e.name(e.label), _namer(names)(int(points.labels))
     return tag(
         "div",
-        _figure(
-            e.reconstruction, f"The copy it began with, predicted as {before}", f"The copy it began with: {before}"
-        ),
+        _figure(e.image, f"The image, predicted as {before}", f"The image: {before}"),
         _figure(points.images[0], f"The sliders' image, predicted as {now}", "Now"),
         tag(
             "div",

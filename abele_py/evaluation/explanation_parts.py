@@ -88,7 +88,7 @@ class SurrogatePart:
         distance = of_surrogate.typical_distance(z, self.train_codes)
         for factor in (0.5, 1.0, 1.5):
             latents = of_surrogate.sphere(z, factor * distance, 300, s.generator(index, f"sphere {factor}"))
-            yield _Place(f"sphere {factor}", latents, s.space.classify(latents).labels)
+            yield _Place(f"sphere {factor}", latents, e.seen_in(s.space).classify(latents).labels)
         near = of_surrogate.nearest_codes(z, self.test_codes)
         yield _Place(_REAL, self.test_codes[near], s.test_labels[near])
 
@@ -109,7 +109,7 @@ def _fresh_neighbors(s: Subject, e: Explanation, generator: torch.Generator) -> 
     x = e.image[None]
     anchor = Points(e.latent[None], x, *s.black_box(x))
     n, share = e.params["n_samples"], e.params["min_class_fraction"]
-    draw = partial(generate, s.explainer.options.neighborhood, s.space, anchor, n, share)
+    draw = partial(generate, s.explainer.options.neighborhood, e.seen_in(s.space), anchor, n, share)
     return of_surrogate.fresh_neighbors(draw, e.neighborhood.latents, generator)
 
 
@@ -161,7 +161,7 @@ class ExemplarsPart:
         n = max(PROTOTYPES)
         latents = e.neighborhood.latents[e.neighborhood.labels != e.label]
         latents = latents[diverse(latents, e.latent, n)]
-        others = torch.cat([e.counter_exemplars.images, self.subject.space.decode(latents)])[:n]
+        others = torch.cat([e.counter_exemplars.images, e.seen_in(self.subject.space).decode(latents)])[:n]
         return lambda k: (e.exemplars.images[:k], others[:k])
 
 

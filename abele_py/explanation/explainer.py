@@ -85,16 +85,16 @@ class Abele:
             there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
             from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
             one, takes the nearest point of the rules as it is.
+        detail: share in [0, 1] of what the autoencoder does not draw of the image that is added to images near its
+            code, fading up to the nearest real code. With 1 neighbors begin with the image itself, not with a copy.
         real_codes: fit the surrogate on landmarks too, and make exemplars of landmarks, or near the image's code where
-            there are too few. False, as in the paper: the surrogate is fitted on the neighbors alone, and exemplars
-            are samples of the prior inside the rule.
+            there are too few. False, as in the paper: on neighbors alone, and exemplars are samples of the prior.
         batch_size: most images in one call of the black box or the autoencoder.
         class_names: names of the classes, for words and figures: a sequence in the order of the black box's columns (of
-            its ``classes_``, where it has them), or a mapping from its classes to names. None: what it calls them
-            itself.
+            its ``classes_``, where it has them), or a mapping from its classes to names. None: what it calls them.
         preset: ``"default"``, what was measured to be better; or ``"paper"``, the definitions of the paper: hybrid
-            neighborhood, its kernel, splits along the axes, exemplars from the prior inside the rule,
-            counter-exemplars from the counterfactual rules alone, median saliency.
+            neighborhood, its kernel, splits along the axes, exemplars from the prior inside the rule, counter-exemplars
+            from the counterfactual rules alone, median saliency, no detail.
 
     Threads may share it, and it can be pickled where the black box and the autoencoder can. A torch module of the
     user's stays in evaluation mode while any of them is at work with it; do not train it meanwhile.
@@ -122,6 +122,7 @@ class Abele:
         n_landmarks: Landmarks | None = None,
         counter_depth: Share | None = None,
         real_codes: bool | None = None,
+        detail: Share | None = None,
         batch_size: Count = 256,
         class_names: ClassNames = None,
         preset: Preset = "default",
@@ -143,6 +144,7 @@ class Abele:
             n_landmarks=n_landmarks,
             counter_depth=counter_depth,
             real_codes=real_codes,
+            detail=detail,
         )
         self._space.probe()
         self.class_names = self._space.black_box.class_names
@@ -259,6 +261,8 @@ class Abele:
         anchor = Points(space.encode(x[None]), x[None], *answer)
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = label_of(target, label, space.black_box, self.class_names)
+        reconstruction = space.classify(z[None])
+        space = space.detailed(x, reconstruction.images[0], z, o.detail)
 
         drawn, own = (
             (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
@@ -285,8 +289,7 @@ class Abele:
             made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
             made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
-        reconstruction = space.classify(z[None])
-        counters = self._counter_exemplars(space, anchor, reconstruction, candidates, wanted)
+        counters = self._counter_exemplars(space, anchor, candidates, wanted)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
@@ -371,21 +374,21 @@ class Abele:
         return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
 
     def _counter_exemplars(
-        self, space: LatentSpace, anchor: Points, reconstruction: Points, candidates: Points, wanted: int | None
+        self, space: LatentSpace, anchor: Points, candidates: Points, wanted: int | None
     ) -> CounterExemplars:
         z, label = anchor.latents[0], int(anchor.labels)
         if wanted is not None:
             candidates = candidates[candidates.labels == wanted]
         ends = find_counter_exemplars(space, z, label, candidates, self.options.counter_depth)
         frames = self.options.n_frames
-        paths, labels, scores = morph(space, anchor.images[0], reconstruction, ends, frames)
+        paths, labels, scores = morph(space, anchor.images[0], z, ends, frames)
         return CounterExemplars(
             **vars(ends),
             distances=(ends.latents - z).norm(dim=1),
             paths=paths,
             path_labels=labels,
             path_scores=scores,
-            saliency=change_map(reconstruction.images[0], ends.images),
+            saliency=change_map(space.decode(z[None])[0], ends.images),
         )
 
     def _params(self, target: int | str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..class_names import name_of
 from ..errors import DataError
 from ..latent.counter_exemplars import CounterExemplars
 from ..latent.neighborhood import Neighborhood
-from ..latent.space import Points
+from ..latent.space import LatentSpace, Points
 from ..latent.traversals import Traversals
 from ..surrogate.rules import Condition, CounterfactualRule, Rule
 from ..surrogate.tree import Surrogate
@@ -101,6 +101,11 @@ class Explanation:
             more: what JSON can say. A dictionary is added to the one of that name, part by part.
         """
         return replace(self, provenance=merged(self.provenance or {}, more))
+
+    def seen_in(self, space: LatentSpace) -> LatentSpace:
+        """A space of its autoencoder as this explanation saw it: near the code with the detail of the image."""
+        share = self.params.get("detail", 0.0)  # files of a time without it
+        return space.detailed(self.image, self.reconstruction, self.latent, share)
 
     @property
     def fidelity(self) -> float:

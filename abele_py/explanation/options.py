@@ -45,6 +45,7 @@ class Options:
     n_landmarks: Landmarks = 2000
     counter_depth: Share | None = 0.35
     real_codes: bool = True
+    detail: Share = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neighborhood", strategy(self.neighborhood))
@@ -62,7 +63,7 @@ PRESETS: dict[Preset, Options] = {
     "default": Options(),  # what was measured to be better
     "paper": Options(
         preset="paper", neighborhood=Hybrid(), saliency="median", splits="axis", n_landmarks=0, counter_depth=None,
-        real_codes=False,
+        real_codes=False, detail=0.0,
     ),  # Guidotti et al. 2019; its kernel's width depends on the latent space, see `options_of`
 }  # fmt: skip
 

@@ -135,18 +135,17 @@ def nearest_per_label(points: Points, latent: Tensor, label: int, n: int = 3) ->
 
 
 def morph(
-    space: LatentSpace, image: Tensor, reconstruction: Points, ends: Points, n_frames: int
+    space: LatentSpace, image: Tensor, latent: Tensor, ends: Points, n_frames: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The way from the image to each end: frames (M, F, C, H, W), their labels (M, F), their scores (M, F, K) or None.
 
-    Frames decode equal steps in the latent space. What the reconstruction (one point: the code, decoded) lacks of the
-    image is added and faded out, so that the first frame is the image itself and the last the end's own image.
+    Frames decode equal steps in the latent space. What the code, decoded, lacks of the image is added and faded out, so
+    that the first frame is the image itself and the last the end's own image.
     """
     share = torch.linspace(0, 1, n_frames)
-    latent = reconstruction.latents[0]
     latents = latent + share[None, :, None] * (ends.latents - latent)[:, None]
     frames = space.decode(latents.flatten(0, 1)).unflatten(0, (len(ends), n_frames))
-    missing = image - reconstruction.images[0]
+    missing = image - frames[:, :1]
     frames = (frames + (1 - share)[:, None, None, None] * missing).clamp(0, 1)
     frames[:, 0], frames[:, -1] = image, ends.images
     answer = space.query(frames.flatten(0, 1))

@@ -20,6 +20,7 @@ from ..checking.parameters import checked
 from ..errors import AutoencoderError, ParameterError
 from ..models.autoencoder import Autoencoder
 from ..models.mixture import Mixture
+from .detail import Detail
 
 P = TypeVar("P", bound="Points")
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class LatentSpace:
     """
 
     _ask: Callable[[Call, Tensor], Any] | None = None
+    _detail: Detail | None = None
 
     @checked
     def __init__(self, autoencoder: Autoencoder, black_box: BlackBox, validity_threshold: float | None = None) -> None:
@@ -144,6 +146,23 @@ class LatentSpace:
         bare.keeps_images = False
         return bare
 
+    def detailed(self, image: Tensor, reconstruction: Tensor, latent: Tensor, share: float) -> "LatentSpace":
+        """The same space and count, whose images near a code show what the autoencoder does not draw of its image.
+
+        It ends at the nearest code of a real image, so that the images of all of these stay as they are.
+
+        Args:
+            image: (C, H, W).
+            reconstruction: (C, H, W), its code decoded.
+            latent: (k,) the code.
+            share: how much of what the reconstruction lacks is carried over: 1 shows the image itself at its code.
+        """
+        if share == 0:
+            return self
+        detailed = copy.copy(self)
+        detailed._detail = Detail(share * (image - reconstruction), latent, local_radius(self, latent, neighbors=1))
+        return detailed
+
     @property
     def queried(self) -> int:
         """Number of images for which the black box was queried, by ``classify`` and ``query``."""
@@ -184,9 +203,13 @@ class LatentSpace:
         """(N, C, H, W) -> (N, k)."""
         return self._apply(self.autoencoder.encode, images, (self.k,)).cpu()
 
-    @_asked
     def decode(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N, C, H, W)."""
+        images = self._drawn(latents)
+        return images if self._detail is None else self._detail.added_to(images, latents)
+
+    @_asked
+    def _drawn(self, latents: Tensor) -> Tensor:
         return self._decoded(latents).cpu()
 
     def _decoded(self, latents: Tensor) -> Tensor:
@@ -244,6 +267,8 @@ class LatentSpace:
         The images go straight from the autoencoder's device to the black box's.
         """
         self._tally.images += len(latents)
+        if self._detail is not None:
+            return concatenate([self._detailed(batch) for batch in latents.split(self.black_box.batch_size)])
         return self._classified(latents) if self.keeps_images else self._labelled(latents)
 
     def query(self, images: Tensor) -> Answer:
@@ -262,6 +287,11 @@ class LatentSpace:
     @_asked
     def _answered(self, images: Tensor) -> Answer:
         return self.black_box(images)
+
+    def _detailed(self, latents: Tensor) -> Points:
+        images = self.decode(latents)
+        points = Points(latents, images, *self._answered(images))
+        return points if self.keeps_images else points.without_images()
 
     def _points(self, latents: Tensor) -> Iterator[Points]:
         """Batch by batch, images where the autoencoder is."""

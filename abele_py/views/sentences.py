@@ -154,7 +154,7 @@ def _faithful(e: Explanation) -> str:
 
 
 def _preserved(e: Explanation) -> str:
-    copy = f"Its copy of the image, from which all others are made, is predicted as {e.name(e.reconstruction_label)}"
+    copy = f"Its copy of the image is predicted as {e.name(e.reconstruction_label)}"
     error = f"Pixels differ by {percent(e.trust.reconstruction_error, 1)} of the range (root mean square)."
     lost = " too." if e.trust.label_preserved else ": the explanation may be about another image."
     return f"{copy}{lost} {error}"

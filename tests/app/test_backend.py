@@ -73,11 +73,11 @@ def test_a_target_is_looked_for_alone(studio, explained):
     assert e.counter_exemplars.labels.tolist() == [8]
 
 
-def test_the_sliders_begin_at_the_copy_and_reach_what_real_images_reach(studio, explained):
+def test_the_sliders_begin_at_the_image_and_reach_what_real_images_reach(studio, explained):
     e = explained.explanation
-    points, realistic = done(studio, lambda: studio.decoded(e.latent.tolist(), "digits-cnn"))
-    assert points.images[0].allclose(e.reconstruction, atol=1e-6)
-    assert int(points.labels) == e.reconstruction_label
+    points, realistic = done(studio, lambda: studio.decoded(e.latent.tolist(), explained))
+    assert points.images[0].allclose(e.image, atol=1e-6)
+    assert int(points.labels) == e.label
     assert realistic
     low, high = torch.tensor(studio.ranges()).T
     codes = studio.autoencoder.reference_latents

@@ -102,6 +102,7 @@ def test_counter_exemplars_stand_beyond_the_boundary_and_the_path_shows_where_it
 
 def check(e, space):
     """Every contract of an explanation that holds whatever was explained."""
+    space = e.seen_in(space)
     answer = space.black_box(e.image[None])
     assert e.label == int(answer.labels)
     assert torch.equal(e.latent, space.encode(e.image[None])[0])

@@ -185,7 +185,7 @@ def test_the_morph_goes_from_the_image_itself_to_the_counter_exemplar(n_frames):
     space.autoencoder.decode = lambda z: (0.9 * z.clamp(0, 1)).reshape(-1, 1, 1, 2)  # loses some light
     anchor = anchor_of(space, 0.8, 0.5)
     ends = space.classify(torch.tensor([[0.1, 0.5], [0.2, 0.1]]))
-    frames, labels, scores = morph(space, anchor.images[0], space.classify(anchor.latents), ends, n_frames)
+    frames, labels, scores = morph(space, anchor.images[0], anchor.latents[0], ends, n_frames)
     assert frames.shape == (2, n_frames, 1, 1, 2)
     assert torch.equal(frames[:, 0], anchor.images.expand(2, 1, 1, 2))
     assert torch.equal(frames[:, -1], ends.images)
@@ -198,7 +198,7 @@ def test_the_morph_goes_from_the_image_itself_to_the_counter_exemplar(n_frames):
 def test_the_morph_to_no_end_is_empty():
     space = space_of(soft)
     frames, labels, scores = morph(
-        space, torch.zeros(1, 1, 2), space.classify(torch.zeros(1, 2)), space.classify(torch.zeros(0, 2)), n_frames=4
+        space, torch.zeros(1, 1, 2), torch.zeros(2), space.classify(torch.zeros(0, 2)), n_frames=4
     )
     assert frames.shape == (0, 4, 1, 1, 2)
     assert labels.shape == (0, 4)

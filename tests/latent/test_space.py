@@ -114,3 +114,58 @@ def test_a_mixture_of_other_codes_is_named():
     autoencoder.mixture = fit_mixture(torch.rand(9, 3), torch.rand(9, 3))
     with pytest.raises(AutoencoderError, match="typicality of the autoencoder"):
         LatentSpace(autoencoder, BlackBox(hard)).typicality(POINTS)
+
+
+class Pale(Identity):
+    """Draws four fifths of the light, so that a fifth is missing."""
+
+    def decode(self, latents):
+        return 0.8 * super().decode(latents)
+
+
+def detailed_space(share=1.0, batch_size=256):
+    space = LatentSpace(Pale(), BlackBox(hard, batch_size))
+    space.reference_latents = torch.tensor([[0.5, 0.5], [0.5, 0.9], [0.1, 0.5], [0.9, 0.9]])
+    code = torch.tensor([0.5, 0.5])
+    picture = code.reshape(1, 1, 2)
+    return space, space.detailed(picture, space.decode(code[None])[0], code, share)
+
+
+def test_detail_shows_the_image_at_its_code_and_fades_up_to_the_nearest_real_code():
+    plain, detailed = detailed_space()
+    latents = torch.tensor([[0.5, 0.5], [0.5, 0.7], [0.7, 0.5], [0.5, 0.9], [0.1, 0.5], [0.9, 0.9]])
+    added = detailed.decode(latents) - plain.decode(latents)
+    expected = torch.tensor([1, 0.5, 0.5, 0, 0, 0])[:, None, None, None] * torch.full((1, 1, 1, 2), 0.1)
+    torch.testing.assert_close(added, expected)
+    assert torch.equal(detailed.decode(latents[3:]), plain.decode(latents[3:])), "real codes to the bit"
+    torch.testing.assert_close(detailed_space(0.5)[1].decode(latents) - plain.decode(latents), expected / 2)
+
+
+def test_images_with_detail_stay_in_range():
+    space = LatentSpace(Identity(), BlackBox(hard))
+    code = torch.tensor([0.5, 0.5])
+    detailed = space.detailed(torch.ones(1, 1, 2), torch.zeros(1, 1, 2), code, 1.0)
+    images = detailed.decode(code + 1e-3 * torch.randn(50, 2, generator=seeded(0)))
+    assert 0 <= float(images.min()) <= float(images.max()) <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_black_box_is_queried_for_images_with_detail_and_they_count_as_others(batch_size, bare):
+    plain, detailed = detailed_space(batch_size=batch_size)
+    latents = torch.rand(40, 2, generator=seeded(1))
+    space = detailed.without_images() if bare else detailed
+    points = space.classify(latents)
+    images = detailed.decode(latents)
+    assert torch.equal(points.latents, latents)
+    assert torch.equal(points.images, images) or bare
+    assert (points.images.shape == (40, 0)) == bare
+    assert torch.equal(points.labels, hard(images))
+    assert not torch.equal(points.labels, plain.classify(latents).labels), "the detail decides of some"
+    assert detailed.queried == plain.queried == 80
+    assert len(space.classify(latents[:0])) == 0
+
+
+def test_without_a_share_of_detail_the_space_is_the_same():
+    plain, same = detailed_space(share=0.0)
+    assert same is plain
