@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checking.parameters import ClassNames, Count, checked
 from ..class_names import class_names_of, names_for
@@ -100,7 +100,7 @@ class BlackBox:
         if len(images) == 0:  # a classifier need not know how to answer nothing
             none = None if self.n_classes is None else torch.zeros(0, self.n_classes)
             return Answer(torch.zeros(0, dtype=torch.int64), none, self.scale)
-        found = [self._query(batch) for batch in images.split(self.batch_size)]
+        found = [self._query(batch) for batch in images.split(self._rows)]
         labels = torch.cat([part.labels for part in found])
         parts = [part.scores for part in found if part.scores is not None]
         if not parts:
@@ -121,6 +121,12 @@ class BlackBox:
                 "got different answers of the black box for the same image; expected a deterministic function of each "
                 "image alone; switch off dropout and sampling (model.eval()) and anything that looks at the whole batch"
             )
+
+    @property
+    def _rows(self) -> int:
+        """Images in one call: fewer than ``batch_size`` where the classifier says that more take longer each."""
+        fewer = getattr(self.classifier, "rows_on_processor", None) if isinstance(self.classifier, nn.Module) else None
+        return min(self.batch_size, fewer) if fewer and self.device.type == "cpu" else self.batch_size
 
     def _query(self, batch: Tensor) -> Reading:
         with _LOCK:

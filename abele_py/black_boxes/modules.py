@@ -13,31 +13,48 @@ _LOCK = Lock()
 # Modules in evaluation mode on our account: how many are at work with it, and whether it was in training mode before.
 # Each submodule by itself, for two networks may share some.
 _AT_WORK: dict[int, tuple[int, bool]] = {}
+# The modules that were asked for: how many are at work with each, and its parts, which are walked once for all of them.
+_ASKED: dict[int, tuple[int, list[nn.Module]]] = {}
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, each submodule's own mode again outside, also after an exception.
 
-    Threads may share a module, or a part of one: the last one out restores the mode.
+    Threads may share a module, or a part of one: the last one out restores the mode. Inside another one of the same
+    module it takes next to no time.
     """
-    parts = _parts(module)  # kept, so that no other object gets the id of one of them
     with _LOCK:
-        for part in parts:
-            users, training = _AT_WORK.get(id(part), (0, part.training))
-            _AT_WORK[id(part)] = users + 1, training
-            if part.training:  # to set what is set already takes longer than all the rest
-                part.training = False
+        users, parts = _ASKED.get(id(module)) or (0, _parts(module))
+        _ASKED[id(module)] = users + 1, parts  # kept, so that no other object gets the id of one of them
+        if not users:
+            _begin(parts)
     try:
         yield
     finally:
         with _LOCK:
-            for part in parts:
-                users, training = _AT_WORK.pop(id(part))
-                if users > 1:
-                    _AT_WORK[id(part)] = users - 1, training
-                elif training:
-                    part.training = True
+            users, parts = _ASKED.pop(id(module))
+            if users > 1:
+                _ASKED[id(module)] = users - 1, parts
+            else:
+                _end(parts)
+
+
+def _begin(parts: list[nn.Module]) -> None:
+    for part in parts:
+        users, training = _AT_WORK.get(id(part), (0, part.training))
+        _AT_WORK[id(part)] = users + 1, training
+        if part.training:  # to set what is set already takes longer than all the rest
+            part.training = False
+
+
+def _end(parts: list[nn.Module]) -> None:
+    for part in parts:
+        users, training = _AT_WORK.pop(id(part))
+        if users > 1:
+            _AT_WORK[id(part)] = users - 1, training
+        elif training:
+            part.training = True
 
 
 def device_of(model: Any) -> torch.device:

@@ -102,7 +102,7 @@ class Backdrop:
 def labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:
     """Points labelled by the black box, and their images as a backdrop, batch by batch."""
     parts, backdrop = [], Backdrop.of(torch.zeros(0, *space.image_shape), torch.zeros(0, dtype=torch.int64))
-    for batch in latents.split(space.black_box.batch_size):
+    for batch in latents.split(space.batch_size):
         points = space.classify(batch)
         parts.append(points.without_images())
         backdrop = backdrop.with_more(Backdrop.of(points.images, points.labels))

@@ -250,7 +250,8 @@ class Abele:
         return explained()
 
     def _side_by_side(self, images: list[Any], target: int | str | None) -> list[Explanation | AbeleError]:
-        return side_by_side(self._space, [partial(self._explain, image, target) for image in images])
+        with self._space.at_work():
+            return side_by_side(self._space, [partial(self._explain, image, target) for image in images])
 
     def _explain(self, image: Any, target: int | str | None, space: LatentSpace) -> Explanation:
         """One explanation, whose space counts what it queries."""
@@ -365,7 +366,7 @@ class Abele:
             backgrounds,
             areas_of_seed(self.options.random_state, *image.shape[1:]),
             lambda mosaics: space.query(mosaics).probability(label),
-            space.black_box.batch_size,
+            space.batch_size,
         )
 
     def _maps_neighbors(self, label: int) -> bool:

@@ -115,7 +115,7 @@ def map_of_mosaics(
     odds = torch.logit(torch.cat([probability(part) for part in mosaics]).double(), eps=1e-3)
     change = (image - backgrounds).abs().mean(dim=1)
     models = [
-        _smooth_model(replaced * size, answers, width, ridge)
+        _smooth_model(torch.where(replaced, size, 0.0), answers, width, ridge)
         for size, replaced, answers in zip(change, areas.split(half), odds.split(half), strict=True)
     ]
     maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
@@ -309,6 +309,7 @@ def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) 
     return _Model(weights, answers, missed)
 
 
+@lru_cache(maxsize=8)
 def _waves(side: int, reach: float) -> tuple[Tensor, Tensor]:
     """The eigenvectors of the Gaussian kernel of a line that have a variance that matters, scaled by its root, (side,
     r) float64, and these variances (r,). r depends on the line's length in units of the reach, not on its pixels."""

@@ -4,8 +4,9 @@ Everything above works on latent points through this file alone; devices, batche
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..batching import ROWS
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.modules import device_of, evaluating
 from ..black_boxes.outputs import Answer
@@ -24,6 +26,8 @@ from .detail import Detail
 
 P = TypeVar("P", bound="Points")
 T = TypeVar("T")
+
+_NUMBERS = 2**22  # at most in the images of one batch: 16 MB, several times of which are at work on them
 
 _PROTOCOL = ("encode", "decode", "discriminate", "latent_dim", "image_shape", "validity_threshold", "reference_latents")
 
@@ -97,6 +101,9 @@ class LatentSpace:
         black_box: the checked black box; its ``batch_size`` bounds the autoencoder's batches too.
         validity_threshold: points with a smaller ``discriminate`` are not valid; the autoencoder's own if None.
 
+    Attributes:
+        batch_size: most rows in one call: the black box's, or fewer of large images, which would take much memory.
+
     Raises:
         AutoencoderError: where the autoencoder does not keep the protocol.
     """
@@ -117,6 +124,8 @@ class LatentSpace:
         self.keeps_images, self._tally = True, _Tally()
         self.k = autoencoder.latent_dim
         self.image_shape = autoencoder.image_shape
+        fitting = _NUMBERS // math.prod(self.image_shape) // ROWS * ROWS
+        self.batch_size = min(black_box.batch_size, max(ROWS, fitting))
         self.validity_threshold = autoencoder.validity_threshold if validity_threshold is None else validity_threshold
         self.reference_latents = autoencoder.reference_latents.detach().float().cpu()
         if (
@@ -177,6 +186,12 @@ class LatentSpace:
     def mixture(self) -> Mixture | None:
         """The mixture of its codes that the autoencoder has now, where it is now; None where it has none."""
         return getattr(self.autoencoder, "mixture", None)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Autoencoder and black box in evaluation mode for as many calls as are made inside, not for each by itself."""
+        with _evaluating(self.autoencoder), _evaluating(self.black_box.classifier):
+            yield
 
     def probe(self) -> None:
         """Try autoencoder and black box on decoded reference codes: is each a function of its input alone?
@@ -295,7 +310,7 @@ class LatentSpace:
 
     def _points(self, latents: Tensor) -> Iterator[Points]:
         """Batch by batch, images where the autoencoder is."""
-        for batch in latents.split(self.black_box.batch_size):
+        for batch in latents.split(self.batch_size):
             images = self._decoded(batch)
             yield Points(batch, images, *self.black_box(images))
 
@@ -306,7 +321,7 @@ class LatentSpace:
         name = getattr(function, "__name__", "the autoencoder")
         try:
             with _quiet(self.autoencoder):
-                answers = [function(b.to(device)) for b in rows.split(self.black_box.batch_size)]
+                answers = [function(b.to(device)) for b in rows.split(self.batch_size)]
         except (Exception, SystemExit) as error:
             raise AutoencoderError(
                 f"{name} of the autoencoder raised {type(error).__name__}: {error}; it was given a float32 tensor of "
@@ -334,8 +349,12 @@ def local_radius(space: LatentSpace, latent: Tensor, neighbors: int = 20) -> flo
     return float(distances.sort().values[:neighbors].median()) if len(distances) else 1.0
 
 
+def _evaluating(model: Any) -> AbstractContextManager[None]:
+    return evaluating(model) if isinstance(model, nn.Module) else nullcontext()
+
+
 @contextmanager
 def _quiet(autoencoder: Any) -> Iterator[None]:
     """Evaluation mode and no gradients; the autoencoder is left as it was found."""
-    with evaluating(autoencoder) if isinstance(autoencoder, nn.Module) else nullcontext(), torch.no_grad():
+    with _evaluating(autoencoder), torch.no_grad():
         yield

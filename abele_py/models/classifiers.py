@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from ..batching import ROWS
 from ..checking.parameters import NotEmpty, Shape, Share, Size, between, checked
 from ..errors import ParameterError
 from ..trees import Trees, from_sklearn, leaves
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
+
+
+_NUMBERS = 2**21  # at most between two layers, on a processor: 8 MB, which are taken from what was used before
 
 
 class ConvolutionalClassifier(nn.Module):
@@ -25,6 +29,9 @@ class ConvolutionalClassifier(nn.Module):
         hidden: width of the hidden layer.
         dropout: before each linear layer, in training only.
         convolutions: 3x3 convolutions of each stage; those after the first follow the pooling.
+
+    Attributes:
+        rows_on_processor: number of images in one call from which on each takes longer on a processor.
     """
 
     @checked
@@ -48,6 +55,8 @@ class ConvolutionalClassifier(nn.Module):
         }
         c, h, w = image_shape
         blocks: list[nn.Module] = []
+        largest = max(o * h * w // 4**stage for stage, o in enumerate(channels))  # what one image is between two layers
+        self.rows_on_processor = max(1, _NUMBERS // largest // ROWS) * ROWS
         for i, o in zip([c, *channels], channels, strict=False):
             blocks += [*_convolution(i, o), nn.MaxPool2d(2)]
             for _ in range(convolutions - 1):

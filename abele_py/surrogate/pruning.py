@@ -1,6 +1,6 @@
 """Pruning of a fitted tree: minimal cost-complexity (Breiman et al. 1984), and splits that decide nothing."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -50,6 +50,16 @@ def pruning_alphas(estimator: "DecisionTreeClassifier") -> Tensor:
                 gain[node] = (own[node] - below[node]) / max(size[node] - 1, 1)
             node = parent[node]
     return torch.from_numpy(alphas)
+
+
+def ways(tree: Trees) -> np.ndarray[Any, Any]:
+    """For each node of one tree the nodes from the root to it, which then stays: (M, D) int64, D - 1 the depth."""
+    found = [[0]] * len(tree.axis)
+    for node, (left, right) in enumerate(zip(tree.left.tolist(), tree.right.tolist(), strict=True)):
+        if left != node:  # children are numbered after their parents
+            found[left], found[right] = [*found[node], left], [*found[node], right]
+    longest = max(map(len, found))
+    return np.array([way + way[-1:] * (longest - len(way)) for way in found])
 
 
 def prune(tree: Trees, alphas: Tensor, alpha: float) -> Trees:

@@ -15,7 +15,7 @@ from ..checking.shapes import Rows, Values, Vector
 from ..trees import Trees, from_sklearn, leaves
 from .fidelity import Fidelity, best_constant, share
 from .linear_machine import along, linear_machine
-from .pruning import prune, pruning_alphas, without_idle_splits
+from .pruning import prune, pruning_alphas, ways, without_idle_splits
 from .rules import CounterfactualRule, Rule
 
 
@@ -109,25 +109,38 @@ def fit_surrogate(
     def right(surrogate: Surrogate) -> Tensor:
         return surrogate.predict(latents) == labels
 
-    def general(leaf: Tensor) -> bool:
-        """Does the leaf of row 0 hold more than itself: 1 % of the points? Else its rule is row 0, learned by heart."""
-        return int((leaf[fit] == leaf[0]).sum()) > max(1, len(fit) // 100)
-
     def machine(rows: Tensor) -> Surrogate:
         return Surrogate(*linear_machine(latents[rows], labels[rows], weights[rows]))
 
-    def prunings(rows: Tensor) -> tuple[Tensor, Callable[[float], Surrogate]]:
-        """The costs at which the tree of these rows changes; and for a cost the pruned tree."""
+    def prunings(rows: Tensor) -> tuple[Surrogate, Tensor, Callable[[float], Surrogate]]:
+        """The tree of these rows; the cost from which on each node is a leaf; and for a cost the pruned tree."""
         model = DecisionTreeClassifier(random_state=seed)
         model.fit(latents[rows].numpy(), labels[rows].numpy(), sample_weight=weights[rows].numpy())
         tree, alphas, classes = from_sklearn([model]), pruning_alphas(model), torch.from_numpy(model.classes_)
-        return alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
+        whole = Surrogate(tree, classes)
+        return whole, alphas, lambda alpha: Surrogate(without_idle_splits(prune(tree, alphas, alpha)), classes)
 
-    alphas, pruned = prunings(fit)
+    whole, alphas, _ = prunings(fit)
     steps = np.unique(np.quantile(alphas.unique().numpy(), np.linspace(0, 1, n_prunings), method="nearest"))
-    trees = {alpha: pruned(alpha) for alpha in steps.tolist()}
-    ends = {alpha: tree.leaf(latents) for alpha, tree in trees.items()}
-    found = {a: trees[a].label(leaf) == labels for a, leaf in ends.items() if not oblique or general(leaf)}
+    # All prunings from one walk through the whole tree: a leaf ends at the first node on its way that is one by then.
+    places, leaf = whole.leaf(latents).unique(return_inverse=True)
+    way = torch.from_numpy(ways(whole.tree))[places]
+    costs, own = alphas[way], leaf[0]
+
+    def ends(alpha: float) -> Tensor:
+        """The label of each leaf."""
+        return whole.label(way.gather(1, (costs <= alpha).byte().argmax(dim=1, keepdim=True))[:, 0])
+
+    def general(end: Tensor) -> bool:
+        """Does the leaf of row 0 hold more than itself: 1 % of the points? Else its rule is row 0, learned by heart.
+
+        Without splits that decide nothing, it is the first node on the way below which all have one label.
+        """
+        inside = next(at for at in (way == way[own]).T if bool((end[at] == end[own]).all()))
+        return int(inside[leaf[fit]].sum()) > max(1, len(fit) // 100)
+
+    labelled = {alpha: ends(alpha) for alpha in steps.tolist()}
+    found = {alpha: end[leaf] == labels for alpha, end in labelled.items() if not oblique or general(end)}
     scores = {alpha: share(r[choose], weights[choose]) for alpha, r in found.items() if r[0]}
     best, parts = max(scores.values(), default=0.0), weights[choose] / weights[choose].sum()
     error = (best * (1 - best) * float((parts**2).sum())) ** 0.5
@@ -137,7 +150,7 @@ def fit_surrogate(
     else:
         good = [alpha for alpha, score in scores.items() if score >= enough and alpha < steps[-1]]
         others = sorted(scores.keys() - good, key=lambda alpha: (scores[alpha], alpha), reverse=True)
-        _, pruned = prunings(known)
+        *_, pruned = prunings(known)
         ranked = map(pruned, [*sorted(good, reverse=True), *others])
         # the last resort, no pruning, tells row 0 from all others
         surrogate = next((tree for tree in ranked if right(tree)[0]), pruned(0.0))
