@@ -17,6 +17,8 @@ from ..errors import ParameterError
 from .mixture import N_QUANTILES, Mixture
 from .principal import PrincipalComponents
 
+_TAUGHT = 0.25  # share of the refinement's steps that follow the teacher too
+
 
 class AdversarialAutoencoder(nn.Module):
     """Adversarial autoencoder with a deterministic encoder (Makhzani et al. 2015, arXiv 1511.05644, section 2).
@@ -172,7 +174,8 @@ class AdversarialAutoencoder(nn.Module):
         The error of the pixels hardly feels the few that decide a label: steps that follow it alone lose labels that
         the encoder had kept. With a teacher, a small classifier, ``teacher_weight`` times the cross entropy of its
         answers to the decoded image with those to the image is added to the mean squared error: a perceptual loss
-        (Johnson et al. 2016, arXiv 1603.08155; Dosovitskiy, Brox 2016, arXiv 1602.02644) of the last layer.
+        (Johnson et al. 2016, arXiv 1603.08155; Dosovitskiy, Brox 2016, arXiv 1602.02644) of the last layer. In the last
+        quarter of the steps alone: it takes longer than a decoder, and what it moves the pixels had settled.
         """
         codes = padded(self.encoder, images)
         return padded(self._refined, images, codes, multiple=FEW_ROWS) if self.config["refinement"] else codes
@@ -183,10 +186,11 @@ class AdversarialAutoencoder(nn.Module):
             descent = _Adam(codes, lr=0.05)
             teacher, weight = self.teacher, self.config.get("teacher_weight", 0.0) * math.prod(self.image_shape)
             answers = None if teacher is None else teacher(images).softmax(dim=1).detach()
-            for _ in range(self.config["refinement"]):
+            steps = self.config["refinement"]
+            for step in range(steps):
                 decoded = self.decoder(codes)
                 error = (decoded - images).square().sum()  # a sum: no image's step depends on the others
-                if teacher is not None and answers is not None:
+                if teacher is not None and answers is not None and step >= steps - math.ceil(_TAUGHT * steps):
                     error = error + weight * functional.cross_entropy(teacher(decoded), answers, reduction="sum")
                 descent.step(*torch.autograd.grad(error, codes))
         return codes.detach()
