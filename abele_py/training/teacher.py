@@ -35,12 +35,13 @@ def teach(teacher: nn.Module, images: ImageSet, seed: SmallSeed = 0, steps: Coun
     teacher.to(device).train().requires_grad_(True)
     optimizer = AdamW(teacher.parameters(), lr=2e-3)
     schedule = OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(seed)
-        order = torch.cat([torch.randperm(n) for _ in range(-(-steps * _BATCH // n))])
+    generator = torch.Generator(device).manual_seed(seed)
+    passes = -(-steps * _BATCH // n)
+    order = torch.cat([torch.randperm(n, generator=generator, device=device) for _ in range(passes)])
+    with torch.enable_grad():
         for rows in order.split(_BATCH)[:steps]:
-            batch = crop(to_unit(images.images[rows.to(device)]), min(1, *(side - 1 for side in shape[2:])))
-            loss = functional.cross_entropy(teacher(batch), images.labels[rows.to(device)])
+            batch = crop(to_unit(images.images[rows]), min(1, *(side - 1 for side in shape[2:])), generator)
+            loss = functional.cross_entropy(teacher(batch), images.labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
