@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..batching import FEW_ROWS, padded
-from ..checking.parameters import NotEmpty, Shape, Share, Size, between, checked
+from ..checking.parameters import NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from ..errors import ParameterError
 from .mixture import N_QUANTILES, Mixture
 from .principal import PrincipalComponents
+
+_TAUGHT = 0.25  # share of the refinement's steps that follow the teacher too
 
 
 class AdversarialAutoencoder(nn.Module):
@@ -34,6 +36,8 @@ class AdversarialAutoencoder(nn.Module):
         n_components: components of the mixture that ``calibrate`` has stored; 0 without one.
         refinement: steps by which ``encode`` improves the encoder's answer; 0 takes it as it is.
         n_features: principal components that the encoder of ``"pca"`` is given, k or more of them.
+        n_labels: K, labels that its teacher tells apart, see ``encode``; 0: it has none.
+        teacher_weight: of the teacher's answers in the refinement, beside the mean squared error of the pixels.
     """
 
     @checked
@@ -49,6 +53,8 @@ class AdversarialAutoencoder(nn.Module):
         n_components: Annotated[int, between(0, 10**4)] = 0,
         refinement: Annotated[int, between(0, 10**4)] = 0,
         n_features: Annotated[int, between(0, 2**20)] = 0,
+        n_labels: Annotated[int, between(0, 2**20)] = 0,
+        teacher_weight: NotNegative = 0.0,
     ) -> None:
         super().__init__()
         widths = [hidden, discriminator_hidden, *([channels] if "conv" in architecture else [])]
@@ -95,6 +101,11 @@ class AdversarialAutoencoder(nn.Module):
             # to the rest, and the codes cannot collapse to a point before the decoder has learned to use them.
             self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(k, affine=False))
             self.decoder = _mlp_decoder(shape, k, hidden) if to_image == "mlp" else _conv_decoder(*conv)
+        self.teacher: nn.Module | None = None
+        if n_labels:
+            with torch.random.fork_rng(devices=[]):  # all else begins with the weights that it has without a teacher
+                self.teacher = _teacher(shape, n_labels).requires_grad_(False)
+            self.config |= {"n_labels": n_labels, "teacher_weight": teacher_weight}
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions of few channels take half the time on processors
         self.discriminator = nn.Sequential(
             *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
@@ -130,6 +141,9 @@ class AdversarialAutoencoder(nn.Module):
         for part in linear._pca_parts():
             _silence(part.residual)
         linear.config["refinement"] = 0  # projections are the best codes already
+        linear.teacher = None
+        for name in ("n_labels", "teacher_weight"):
+            linear.config.pop(name, None)
         return linear
 
     def _pca_parts(self) -> "tuple[_PcaEncoder, _PcaDecoder]":
@@ -156,6 +170,12 @@ class AdversarialAutoencoder(nn.Module):
 
         An encoder learned on other images misses the best code of an unseen one (the amortisation gap, Cremer et al.
         2018, arXiv 1801.03558). Adam on the squared error of each image, its codes alone; the result has no gradient.
+
+        The error of the pixels hardly feels the few that decide a label: steps that follow it alone lose labels that
+        the encoder had kept. With a teacher, a small classifier, ``teacher_weight`` times the cross entropy of its
+        answers to the decoded image with those to the image is added to the mean squared error: a perceptual loss
+        (Johnson et al. 2016, arXiv 1603.08155; Dosovitskiy, Brox 2016, arXiv 1602.02644) of the last layer. In the last
+        quarter of the steps alone: it takes longer than a decoder, and what it moves the pixels had settled.
         """
         codes = padded(self.encoder, images)
         return padded(self._refined, images, codes, multiple=FEW_ROWS) if self.config["refinement"] else codes
@@ -164,8 +184,14 @@ class AdversarialAutoencoder(nn.Module):
         with torch.inference_mode(False), torch.enable_grad():
             images, codes = images.detach().clone(), codes.detach().clone().requires_grad_()
             descent = _Adam(codes, lr=0.05)
-            for _ in range(self.config["refinement"]):
-                error = (self.decoder(codes) - images).square().sum()  # a sum: no image's step depends on the others
+            teacher, weight = self.teacher, self.config.get("teacher_weight", 0.0) * math.prod(self.image_shape)
+            answers = None if teacher is None else teacher(images).softmax(dim=1).detach()
+            steps = self.config["refinement"]
+            for step in range(steps):
+                decoded = self.decoder(codes)
+                error = (decoded - images).square().sum()  # a sum: no image's step depends on the others
+                if teacher is not None and answers is not None and step >= steps - math.ceil(_TAUGHT * steps):
+                    error = error + weight * functional.cross_entropy(teacher(decoded), answers, reduction="sum")
                 descent.step(*torch.autograd.grad(error, codes))
         return codes.detach()
 
@@ -211,6 +237,17 @@ class AdversarialAutoencoder(nn.Module):
             setattr(self, f"_mixture_{name}", None if part is None else part.to(validation_latents.device).clone())
         self.config["n_references"] = len(reference_latents)
         self.config["n_components"] = 0 if mixture is None else len(mixture.weights)
+
+
+def _teacher(shape: tuple[int, int, int], n_labels: int) -> nn.Module:
+    """(N, C, H, W) -> (N, K) logits. A step of refinement asks it, so that it takes as long as a decoder."""
+    c, h, w = shape
+    return nn.Sequential(
+        *(nn.Conv2d(c, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)),
+        *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(32 * ((h + 3) // 4) * ((w + 3) // 4), n_labels)),
+    )
 
 
 class _Adam:

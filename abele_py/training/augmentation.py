@@ -33,11 +33,11 @@ def jitter(images: Tensor, shift: float, rotation: float, scale: float, flip: bo
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def crop(images: Tensor, margin: int) -> Tensor:
+def crop(images: Tensor, margin: int, generator: torch.Generator | None = None) -> Tensor:
     """Move each image of a batch by random whole pixels, at most ``margin`` each way; what comes in is mirrored."""
     n, c, h, w = images.shape
     padded = functional.pad(images, (margin,) * 4, mode="reflect")
-    top, left = torch.randint(2 * margin + 1, (2, n, 1), device=images.device)
+    top, left = torch.randint(2 * margin + 1, (2, n, 1), device=images.device, generator=generator)
     rows, columns = (start + torch.arange(size, device=images.device) for start, size in ((top, h), (left, w)))
     image, channel = torch.arange(n, device=images.device), torch.arange(c, device=images.device)
     return padded[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]

@@ -22,8 +22,9 @@ from ..models.checkpoints import load_classifier
 from ..models.classifiers import ConvolutionalClassifier, Forest
 from ..models.principal import principal_components
 from .augmentation import blur, crop, jitter
-from .data_module import Batch, ImageData
+from .data_module import Batch
 from .losses import LatentLabels, edge_loss, mmd_loss
+from .teacher import teach
 
 
 class AutoencoderModule(pl.LightningModule):
@@ -58,6 +59,9 @@ class AutoencoderModule(pl.LightningModule):
             gives to the points there, see ``LatentLabels.consistency``: what a black box predicts becomes simpler to
             describe around an image. Needs a ``label_weight``, and costs reconstruction and twice the time.
         refinement: steps by which the trained network improves each code, see ``AdversarialAutoencoder``.
+        teacher_weight: of a small classifier in this refinement, which is trained before the autoencoder on the labels
+            of the training images, see ``teach``: larger keeps more labels and costs a little of the pixels. Encoder
+            and decoder are those that they are without it. 0: there is none.
         n_features: of ``"pca"``: principal components that the encoder is given, of as many as there are.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
@@ -82,6 +86,7 @@ class AutoencoderModule(pl.LightningModule):
         label_weight: NotNegative = 0.0,
         consistency_weight: NotNegative = 0.0,
         refinement: Annotated[int, between(0, 10**4)] = 10,
+        teacher_weight: NotNegative = 0.0,
         learning_rate: NotNegative = 2e-3,
         discriminator_learning_rate: NotNegative = 5e-4,
         shift: Share = 0.0,
@@ -95,7 +100,7 @@ class AutoencoderModule(pl.LightningModule):
         given = max(latent_dim, min(n_features, math.prod(image_shape))) if architecture == "pca" else 0
         self.network = AdversarialAutoencoder(
             image_shape, latent_dim, architecture, hidden, channels, discriminator_hidden, refinement=refinement,
-            n_features=given,
+            n_features=given, n_labels=n_classes if teacher_weight and refinement else 0, teacher_weight=teacher_weight,
         )  # fmt: skip
         if consistency_weight and not label_weight:
             raise ParameterError(
@@ -112,12 +117,15 @@ class AutoencoderModule(pl.LightningModule):
         self.jitter = (shift, rotation, scale)
 
     def setup(self, stage: str) -> None:
-        """Start from the principal components of the training images, unless a state is going to be restored."""
-        config = self.network.config
-        if config["architecture"] == "pca" and stage == "fit" and self.trainer.ckpt_path is None:
-            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
-            images = data.splits["train"].images
-            self.network.start_from(principal_components(images, config["n_features"], data.seed))
+        """Principal components of the training images, and the teacher, unless a state is going to be restored."""
+        if stage != "fit" or self.trainer.ckpt_path is not None:
+            return
+        config, data = self.network.config, self.trainer.datamodule  # type: ignore[attr-defined]
+        images = data.splits["train"]
+        if config["architecture"] == "pca":
+            self.network.start_from(principal_components(images.images, config["n_features"], data.seed))
+        if self.network.teacher is not None:
+            teach(self.network.teacher, images, data.seed)
 
     def autoencoder_loss(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss of encoder and decoder, the error in it, codes, decoded images; the discriminator gets no gradient."""

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from abele_py.errors import ParameterError
 from abele_py.models.adversarial import AdversarialAutoencoder
@@ -11,6 +12,7 @@ from abele_py.models.mixture import fit_mixture
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 7, 9)]
 ARCHITECTURES = ["mlp", "conv", "conv-mlp", "pca"]
+TAUGHT = {"n_labels": 4, "teacher_weight": 0.01}
 
 
 def network(architecture="mlp", shape=(1, 28, 28), k=5, **options):
@@ -46,10 +48,10 @@ def test_no_images_give_no_codes(architecture):
         assert model.discriminate(torch.zeros(0, 5)).shape == (0,)
 
 
-@pytest.mark.parametrize("refinement", [0, 3])
+@pytest.mark.parametrize("options", [{}, {"refinement": 3}, {"refinement": 3} | TAUGHT], ids=["", "refined", "taught"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_batch_changes_nothing_for_a_row(architecture, refinement):
-    model = network(architecture, refinement=refinement)
+def test_the_batch_changes_nothing_for_a_row(architecture, options):
+    model = network(architecture, **options)
     images, latents = torch.rand(130, 1, 28, 28), torch.randn(130, 5)
     with torch.no_grad():
         for function, rows in ((model.encode, images), (model.decode, latents), (model.discriminate, latents)):
@@ -58,9 +60,10 @@ def test_the_batch_changes_nothing_for_a_row(architecture, refinement):
                 assert torch.equal(function(rows[:n]), whole[:n])
 
 
+@pytest.mark.parametrize("options", [{}, TAUGHT], ids=["", "taught"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_config_rebuilds_the_network(architecture):
-    model = network(architecture)
+def test_config_rebuilds_the_network(architecture, options):
+    model = network(architecture, **options)
     model.calibrate(torch.randn(30, 5), torch.randn(9, 5))
     again = AdversarialAutoencoder(**model.config)
     again.load_state_dict(model.state_dict())
@@ -105,6 +108,66 @@ def test_refined_codes_decode_to_something_nearer_to_the_image():
     with torch.inference_mode():
         torch.testing.assert_close(errors(refined), after)
     assert all(p.grad is None for p in refined.parameters())
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1), (2, 3, 5)])
+def test_any_image_shape_has_a_teacher(shape):
+    model = network("mlp", shape, refinement=2, **TAUGHT)
+    assert model.teacher(torch.rand(2, *shape)).shape == (2, 4)
+    assert model.encode(torch.rand(2, *shape)).shape == (2, 5)
+
+
+def test_all_but_the_teacher_is_as_it_is_without_one():
+    plain, taught = network(refinement=5), network(refinement=5, n_labels=4, teacher_weight=0.0)
+    after = torch.rand(1)
+    network(refinement=5)
+    assert torch.equal(after, torch.rand(1)), "the random numbers that follow are the same too"
+    assert all(torch.equal(value, taught.state_dict()[name]) for name, value in plain.state_dict().items())
+    images = torch.rand(6, 1, 28, 28)
+    assert torch.equal(plain.encode(images), taught.encode(images))
+    assert not {"n_labels", "teacher_weight"} & set(plain.config), "checkpoints without one look as they did"
+
+
+def test_refinement_with_a_teacher_follows_both_errors():
+    model = network(refinement=12, **TAUGHT)
+    images = torch.rand(8, 1, 28, 28)
+    with torch.no_grad():
+        answers = model.teacher(images).softmax(dim=1)
+    codes = model.encoder(images).detach().requires_grad_()
+    optimiser = torch.optim.Adam([codes], lr=0.05)
+    for step in range(12):
+        decoded = model.decoder(codes)
+        divergence = -(answers * model.teacher(decoded).log_softmax(dim=1)).sum(dim=1)
+        error = ((decoded - images).square().mean(dim=(1, 2, 3)) + 0.01 * (step >= 9) * divergence).sum()
+        (codes.grad,) = torch.autograd.grad(error, codes)
+        optimiser.step()
+    torch.testing.assert_close(model.encode(images), codes.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_a_teacher_keeps_what_pixels_would_lose():
+    """One pixel decides the label; the coordinate draws either it, or the area that has nearly all of the error."""
+    model = AdversarialAutoencoder((1, 4, 4), 1, hidden=(4,), discriminator_hidden=(4,), refinement=200, **TAUGHT)
+    decider, area = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
+    decider[0, 0, 0], area[0, 0, 0] = 1, 0
+
+    class Decoder(nn.Module):
+        def forward(self, codes):
+            share = codes.sigmoid()[:, :, None, None]
+            return share * area + (1 - share) * decider
+
+    class Teacher(nn.Module):
+        def forward(self, images):
+            score = 20 * (images[:, 0, 0, 0] - 0.5)
+            return torch.stack([score, -score], dim=1)
+
+    model.decoder, model.teacher = Decoder(), Teacher()
+    model.eval()
+    image = (decider + 0.6 * area)[None]
+    kept = []
+    for weight in (0.0, 1.0):
+        model.config["teacher_weight"] = weight
+        kept.append(bool(model.decode(model.encode(image))[0, 0, 0, 0] > 0.5))
+    assert kept == [False, True]
 
 
 def test_codes_are_standardised_while_training():

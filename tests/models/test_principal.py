@@ -70,7 +70,7 @@ def test_an_autoencoder_starts_as_principal_component_analysis(images):
 
 
 def test_what_it_has_learned_can_be_taken_away(images):
-    network, _ = started(images, refinement=2)
+    network, _ = started(images, refinement=2, n_labels=3, teacher_weight=0.01)
     x = images[:20].float() / 255
     with torch.no_grad():
         before = network.encoder(x), network.decoder(torch.ones(2, 5))
@@ -81,6 +81,10 @@ def test_what_it_has_learned_can_be_taken_away(images):
         torch.testing.assert_close(linear.encode(x), before[0])  # without refinement either
         torch.testing.assert_close(linear.decode(torch.ones(2, 5)), before[1])
         assert network.config["refinement"] == 2, "itself is left as it was"
+        assert network.teacher is not None
+        assert linear.teacher is None
+        again = AdversarialAutoencoder(**linear.config)
+        again.load_state_dict(linear.state_dict())
 
 
 def test_only_what_is_added_is_trained(images):

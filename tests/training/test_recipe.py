@@ -149,10 +149,24 @@ def test_any_option_can_be_overridden(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_teacher_is_trained_first_and_changes_nothing_else(tmp_path):
+    path = ROOT / "training" / "digits-autoencoder.yaml"
+    plain, taught = (
+        load_autoencoder(train(path, small(tmp_path, f"--name=t{weight}", f"--model.teacher_weight={weight}", *more)))
+        for weight, more in ((0, []), (0.01, ["--model.refinement=2"]))
+    )
+    assert int(taught.teacher[1].num_batches_tracked) == 20, "twenty passes over 60 images, which fill one batch"
+    for part in ("encoder", "decoder", "discriminator"):
+        trained = getattr(taught, part).state_dict()
+        assert all(torch.equal(value, trained[name]) for name, value in getattr(plain, part).state_dict().items())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "given"),
     [
         ("digits-autoencoder", []),
+        ("digits-autoencoder", ["--model.teacher_weight=0.01", "--model.refinement=2"]),
         (
             "digits-cnn",
             ["--trainer.limit_train_batches=1.0", "--data.batch_size=10", f"--data.max_values={40 * 28**2}"],
