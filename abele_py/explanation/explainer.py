@@ -78,9 +78,8 @@ class Abele:
             ``contrast_map`` and ``median_map``.
         splits: of the surrogate tree: ``"oblique"``, where two labels meet, see
             :func:`~abele_py.surrogate.linear_machine.linear_machine`; or ``"axis"``, along the latent axes.
-        n_landmarks: number of real codes (of the autoencoder's reference latents) that the black box labels once, at
-            construction. The surrogate is fitted on the nearest of them too (a third of ``n_samples``), exemplars are
-            made of them, and counter-exemplars are looked for towards them.
+        n_landmarks: number of real codes (of the autoencoder's reference latents), labelled once. The surrogate is
+            fitted on the nearest too (a third of ``n_samples``), exemplars and counter-exemplars are made with them.
         counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from
             there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
             from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without

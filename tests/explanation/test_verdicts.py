@@ -173,13 +173,12 @@ def test_where_no_neighbor_has_the_label_nothing_was_learned_about_it():
 
 @pytest.mark.slow
 def test_the_tutorial_s_failure_is_no_success(digits_models, digit_images):
-    """Fidelity .676 looked good beside .23, "always 8"; "always 6" is right for .668."""
+    """The rule is right about the neighbors, and its image is one that the autoencoder draws as another label."""
     e = Abele(digits_models[1], digits_models[0], random_state=0, class_names="0123456789").explain(digit_images[143])
     t = e.trust
-    assert (e.label, e.reconstruction_label, t.constant_label) == (8, 6, 6)
-    assert t.held_out == pytest.approx(0.676, abs=0.03)
-    assert t.constant == pytest.approx(0.668, abs=0.03)
-    assert t.errors_avoided < 0.25
+    assert (e.label, e.reconstruction_label, t.constant_label) == (8, 6, 8)
+    assert t.held_out == pytest.approx(0.885, abs=0.03)
+    assert t.constant == pytest.approx(0.507, abs=0.03)
     found = grades(e)
     assert (found["explanation"], found["rule"], found["map"]) == ("bad", "bad", "good")
     assert found["exemplars"] == found["counter-exemplars"] == "care"
