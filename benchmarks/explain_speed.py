@@ -5,8 +5,8 @@
 CPU milliseconds on one thread, medians over random test images. Each image is explained, then explained again with all
 calls of `encode`, `decode`, `discriminate` and the black box recorded, and these are made once more, alone: what they
 take is no overhead. Then networks with random weights for images of 3 channels, each size in a process of its own:
-milliseconds per thousand pixels, and the memory of explainer and explanations above that of the networks at work on one
-full batch.
+milliseconds per thousand pixels, and the memory of explainer and explanations above that of the networks that have
+answered for one image.
 """
 
 import json
@@ -38,6 +38,7 @@ from abele_py.storage.files import write_json
 OUT = Path(__file__).resolve().parent / "results" / "explain-speed.json"
 CALLS = ("encode", "decode", "discriminate", "black box")
 BATCH, K, CLASSES, REFERENCES = 256, 16, 4, 2000  # of networks with random weights
+FEW = 8  # images that networks answer for in a call, where they are not to take much memory themselves
 
 Call = tuple[str, Any, Tensor]
 
@@ -118,7 +119,7 @@ def networks(side: int) -> tuple[AdversarialAutoencoder, ConvolutionalClassifier
     with torch.no_grad():
         last: Any = classifier.head[-1]
         answers = torch.cat(
-            [classifier.logits(autoencoder.decode(z)) for z in autoencoder.reference_latents.split(BATCH)]
+            [classifier.logits(autoencoder.decode(z)) for z in autoencoder.reference_latents.split(FEW)]
         )
         scale = 3 / answers.std(dim=0)
         last.weight.mul_(scale[:, None])
@@ -142,14 +143,15 @@ def synthetic(side: int, n_images: int) -> dict[str, float]:
 
 
 def memory(side: int, n_images: int) -> float:
-    """MB that an explainer and its explanations take at most, above what its networks take for one full batch."""
+    """MB that an explainer and its explanations take at most, above what its networks take for one image."""
     torch.set_num_threads(1)
+    few, small = networks(8)
+    Abele(small, few, n_samples=50, n_landmarks=50).explain(decoded(few, 1)[0])  # libraries that it loads
     autoencoder, classifier = networks(side)
-    images = decoded(autoencoder, max(BATCH, n_images))
+    images = decoded(autoencoder, n_images)
     with torch.no_grad():
-        autoencoder.encode(images)
-        classifier(images)
-    images = images[:n_images].clone()
+        autoencoder.encode(images[:1])
+        classifier(images[:1])
     before = peak_mb()
     explainer = Abele(classifier, autoencoder, random_state=0, batch_size=BATCH)
     for image in images:

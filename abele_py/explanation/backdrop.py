@@ -1,14 +1,17 @@
 """The backgrounds of mosaics, from real images of other labels; what is kept of these for all explanations."""
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..latent.space import LatentSpace, Points, concatenate
 
 N_NEAREST = 50  # images in the mean that is a background of mosaics
+_SIDE = 64  # pixels of a side by which larger images are compared
 _PART = 64  # images worked on at a time, where all at once would take much memory
 
 
@@ -34,7 +37,8 @@ class Backdrop:
 
     Attributes:
         labels: (N,) int64.
-        pixels: parts of (N, C * H * W) uint8, the images in steps of 1 / 255: enough to tell which are near.
+        pixels: parts of (N, P) uint8, the images in steps of 1 / 255, of at most 64 pixels a side: enough to tell which
+            are near.
         sizes: (N,) float32, the squared distance of each of these to a dark image, in these steps.
         darkest: (C, H, W), the lowest value of each pixel.
         darkest_labels: (C, H, W) int64, the label of the image that has it.
@@ -60,7 +64,7 @@ class Backdrop:
     def _of_part(cls, images: Tensor, labels: Tensor) -> "Backdrop":
         darkest, rows = images.min(dim=0)
         other = labels[:, None, None, None] != labels[rows]
-        pixels = (255 * images.flatten(1)).round_().byte()
+        pixels = (255 * _small(images).flatten(1)).round_().byte()
         sizes = pixels.float().square().sum(dim=1)
         return cls(labels, (pixels,), sizes, darkest, labels[rows], images.where(other, torch.inf).amin(dim=0))
 
@@ -90,13 +94,20 @@ class Backdrop:
     def near_others(self, image: Tensor, label: int, n: int = 2 * N_NEAREST) -> Tensor:
         """At most n numbers of images with other labels than this: about those nearest to an image (C, H, W).
 
-        So many that the very nearest are among them, in spite of the steps of the pixels.
+        So many that the very nearest are among them, in spite of the steps of the pixels (of images of up to 64 pixels
+        a side; of larger ones nearly all of them are).
         """
         rows = (self.labels != label).nonzero()[:, 0]
-        seen = 255 * image.flatten()
+        seen = 255 * _small(image[None]).flatten()
         products = torch.cat([part.float() @ seen for part in self.pixels])
         distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
         return rows[distances[rows].argsort(stable=True)[:n]].sort().values
+
+
+def _small(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) with means of blocks in place of pixels, where they have more than 64 a side."""
+    block = math.ceil(max(images.shape[2:]) / _SIDE)
+    return functional.avg_pool2d(images, block, ceil_mode=True) if block > 1 else images
 
 
 def labelled(space: LatentSpace, latents: Tensor) -> tuple[Points, Backdrop]:

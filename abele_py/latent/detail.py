@@ -22,4 +22,4 @@ class Detail:
     def added_to(self, images: Tensor, latents: Tensor) -> Tensor:
         """Images (N, C, H, W) that the points (N, k) were decoded to, with the detail."""
         share = (1 - (latents - self.latent).norm(dim=1) / self.reach).clamp(min=0)
-        return (images + share[:, None, None, None] * self.missing).clamp(0, 1)
+        return (share[:, None, None, None] * self.missing).add_(images).clamp_(0, 1)

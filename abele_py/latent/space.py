@@ -283,7 +283,7 @@ class LatentSpace:
         """
         self._tally.images += len(latents)
         if self._detail is not None:
-            return concatenate([self._detailed(batch) for batch in latents.split(self.black_box.batch_size)])
+            return concatenate([self._detailed(batch) for batch in latents.split(self.batch_size)])
         return self._classified(latents) if self.keeps_images else self._labelled(latents)
 
     def query(self, images: Tensor) -> Answer:

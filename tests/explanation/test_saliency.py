@@ -218,6 +218,18 @@ def test_a_backdrop_knows_of_each_label_what_the_images_of_the_others_show(n, n_
                 assert torch.equal(found, backgrounds_of(images[0], others, 7))
 
 
+@pytest.mark.parametrize("shape", [(1, 128, 96), (3, 65, 20)])
+def test_large_images_are_compared_by_means_and_take_little_memory(shape):
+    share = torch.linspace(0, 1, 200)[torch.randperm(200, generator=seeded(2))][:, None, None, None]
+    images = share * torch.rand(1, *shape, generator=seeded(3))
+    backdrop = Backdrop.of(images, torch.ones(200, dtype=torch.int64))
+    assert sum(part.numel() for part in backdrop.pixels) <= images.numel() / 3
+    found = backdrop.near_others(images[5], 0, 20)
+    exact = (images - images[5]).square().flatten(1).sum(dim=1).argsort()[:20]
+    assert 5 in found
+    assert torch.isin(exact[:15], found).all()
+
+
 def test_a_backdrop_of_no_images_has_no_others():
     backdrop = Backdrop.of(torch.zeros(0, 1, 2, 2), torch.zeros(0, dtype=torch.int64))
     assert not backdrop.has_others(0)
