@@ -47,12 +47,17 @@ def test_shipped_checkpoint_is_complete_and_small(name):
     assert found.licence == record.licence
     folder = checkpoints.find_checkpoint(name)
     assert {path.name for path in folder.iterdir()} == {*found.files, "manifest.json", "MODEL_CARD.md"}
-    assert all(path.stat().st_size < 6e6 for path in folder.iterdir())
+    assert all(path.stat().st_size < 20e6 for path in folder.iterdir())
     assert "/" not in json.dumps(found.recipe["options"].get("data", {}))
     if isinstance(network, AdversarialAutoencoder):
         assert next(iter(found.metrics)) == "label_preservation"
         assert network.reference_latents.shape == (min(2000, record.sizes["train"]), network.latent_dim)
         assert 0 < network.validity_threshold < 1
+
+
+def test_all_shipped_weights_together_are_small():
+    weights = [checkpoints.find_checkpoint(name) / "model.safetensors" for name in SHIPPED]
+    assert sum(path.stat().st_size for path in weights) < 40e6
 
 
 @pytest.mark.slow
