@@ -69,22 +69,8 @@ def test_figures_of_a_page_are_those_measured(path):
     assert benchmark("page").fresh(text) == text, "run: python benchmarks/page.py"
 
 
-# Parts that stopped early, and after how many images. What is whole belongs out of here; docs/results.md says the same
-# in words.
-STOPPED = {
-    ("digits-cnn", "sanity"): 14,
-    ("mnist-forest", "counter-exemplars"): 100,
-    ("mnist-forest", "exemplars"): 40,
-    ("fashion-mnist-cnn", "counter-exemplars"): 100,
-    ("fashion-mnist-cnn", "exemplars"): 40,
-    ("fashion-mnist-cnn", "sanity"): 5,
-    ("fashion-mnist-forest", "counter-exemplars"): 100,
-    ("fashion-mnist-forest", "exemplars"): 40,
-}
-
-
 @pytest.mark.slow
-def test_evaluations_are_stored_whole_but_for_what_is_named():
+def test_evaluations_are_stored_whole():
     summaries = benchmark("page").summaries()
     assert set(summaries) == {
         f"{data}-{kind}" for data in ("digits", "mnist", "fashion-mnist") for kind in ("cnn", "forest")
@@ -97,9 +83,8 @@ def test_evaluations_are_stored_whole_but_for_what_is_named():
         sizes |= dict.fromkeys(("saliency", "coherence"), run["n_maps"])
         assert set(numbers) == set(PARTS) - missing
         for part, n in numbers.items():
-            assert n == STOPPED.get((name, part), sizes.get(part, run["n_images"])), (name, part)
-        if (name, "saliency") not in STOPPED:
-            assert set(summary["curves"]) == set(run["methods"]) - set(run["left_out"]["methods"])
+            assert n == sizes.get(part, run["n_images"]), (name, part)
+        assert set(summary["curves"]) == set(run["methods"]) - set(run["left_out"]["methods"])
 
 
 def words_of(page):
