@@ -1,7 +1,6 @@
 """Pictures inside a page: images and signed maps as data, a scatter plot and a line chart as SVG. Nothing is loaded."""
 
 import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..datasets.encoding import encoded, file_of
 from .html import Html, tag
 
 # ColorBrewer's RdBu, from -1 to 1: diverging, neutral at 0, told apart by people who confuse red and green.
@@ -19,7 +19,6 @@ DIVERGING = (
 # Shapes differ where colours do (Okabe & Ito's, without yellow and black): no label is known by its colour alone.
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "wedge", "saltire")
 N_COLORS = 6  # --c0 to --c5 of page.css
-_GOOD_AS_PNG = 64  # pixels a side; larger images are encoded as photographs
 
 
 def data_uri(image: Tensor, room: int = 40_000) -> str:
@@ -27,18 +26,8 @@ def data_uri(image: Tensor, room: int = 40_000) -> str:
 
     PNG, exact to 1/255, for a small image where that fits; else JPEG, scaled down as far as it must be.
     """
-    pixels = (255 * image.clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] != 3 else pixels)
-    if max(picture.size) <= _GOOD_AS_PNG:
-        content = _encoded(picture, "PNG", optimize=True)
-        if len(content) <= room:
-            return _address(content, "png")
-    content = _encoded(picture, "JPEG", quality=85)
-    while len(content) > room and max(picture.size) > 16:
-        share = min(0.8, (room / len(content)) ** 0.5)
-        picture = picture.resize((max(1, int(picture.width * share)), max(1, int(picture.height * share))))
-        content = _encoded(picture, "JPEG", quality=85)
-    return _address(content, "jpeg")
+    content = encoded(image, room)
+    return _address(content, "png" if content.startswith(b"\x89PNG") else "jpeg")
 
 
 def map_uri(values: Tensor) -> str:
@@ -47,7 +36,7 @@ def map_uri(values: Tensor) -> str:
     v = values.clamp(-1, 1).numpy().astype(np.float64)
     channels = [np.interp(v, np.linspace(-1, 1, len(stops)), stops[:, i]) for i in range(3)]
     pixels = np.stack([*channels, 255 * np.abs(v) ** 0.5], axis=2).round().astype(np.uint8)
-    return _address(_encoded(Image.fromarray(pixels, "RGBA"), "PNG", optimize=True), "png")
+    return _address(file_of(Image.fromarray(pixels, "RGBA"), "PNG", optimize=True), "png")
 
 
 def pale(image: Tensor) -> Tensor:
@@ -175,12 +164,6 @@ def _round(length: float) -> float:
 
 def _short(name: str, width: int = 14) -> str:
     return name if len(name) <= width else name[: width - 1] + "…"
-
-
-def _encoded(picture: Image.Image, kind: str, **options: int | bool) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def _address(content: bytes, kind: str) -> str:
