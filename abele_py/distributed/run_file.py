@@ -1,0 +1,61 @@
+"""What a run is: models, options, images and versions, kept beside its shards, so that only the same run goes on."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..storage.reading import read_json
+from .rows import Keep
+
+NAME = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What decides the shards of a run, to the byte.
+
+    Attributes:
+        version: of the columns of its shards, see :mod:`~abele_py.distributed.rows`.
+        data: what was explained: ``source``, such as ``"mnist:test"``, ``n`` images, and their ``digest``.
+        image_shape: (C, H, W).
+        class_names: of the black box's labels, in their order; numbers, where it has none.
+        models: ``black_box`` and ``autoencoder``, see :func:`~abele_py.provenance.origin_of`.
+        options: of the explanations, ``target`` among them.
+        keep: ``"summary"``, ``"figures"`` or ``"full"``.
+        shard_size: images in a shard.
+        versions: of this package and those whose arithmetic it uses.
+        named: what the command called ``autoencoder`` and ``black_box``; nothing from Python.
+    """
+
+    version: int
+    data: dict[str, Any]
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    models: dict[str, Any]
+    options: dict[str, Any]
+    keep: Keep
+    shard_size: int
+    versions: dict[str, str | None]
+    named: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        return asdict(self)
+
+
+def read_run(folder: Path) -> Run:
+    """What the run in a folder is.
+
+    Raises:
+        DataError: the folder holds none, or its ``run.json`` is damaged.
+    """
+    path = Path(folder) / NAME
+    try:
+        found = read_json(path)
+        return Run(**found | {name: tuple(found[name]) for name in ("image_shape", "class_names")})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"got {str(folder)!r}, which holds no readable {NAME} ({error}); expected the folder of a run; make one "
+            "with abele explain-dataset"
+        ) from error
