@@ -149,12 +149,16 @@ def _scaled(pixels: np.ndarray, size: int | None) -> np.ndarray:
 # An array file
 
 
-def read_arrays(path: Path, size: int | None) -> Found:
-    """The arrays of an ``.npz`` file; raises as ``import_images``."""
+def arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file of a user's.
+
+    Raises:
+        DataError: it is none, it is damaged, or it holds Python objects.
+    """
     if path.suffix != ".npz":
         raise DataError(f"got {path}; expected a folder, or a file .npz with images and labels; pass one of these")
     try:
-        arrays = read_members(path)
+        return read_members(path)
     except ObjectsError as error:
         raise DataError(
             f"got {error}; expected numbers or text: objects can hold code and are never loaded; save it with a plain "
@@ -162,6 +166,11 @@ def read_arrays(path: Path, size: int | None) -> Found:
         ) from error
     except Exception as error:  # whatever a damaged file leads to, also MemoryError
         raise DataError(f"got {path.name!r}, which is no readable .npz ({error}); save it with numpy.savez") from error
+
+
+def read_arrays(path: Path, size: int | None) -> Found:
+    """The arrays of an ``.npz`` file; raises as ``import_images``."""
+    arrays = arrays_in(path)
     parts = [(split, f"{name}_") for name, split in _SPLIT_FOLDERS.items() if f"{name}_images" in arrays]
     parts = [(OPEN, "")] if "images" in arrays else parts
     if not any(split in (OPEN, TRAIN) for split, _ in parts):
@@ -170,11 +179,11 @@ def read_arrays(path: Path, size: int | None) -> Found:
             "train_images, train_labels and so on; name them so"
         )
     images, labels, splits, names = [], [], [], []
-    white = _white([arrays[f"{prefix}images"] for _, prefix in parts], path)
+    white = white_in([arrays[f"{prefix}images"] for _, prefix in parts], path)
     for split, prefix in parts:
-        part = _as_images(arrays[f"{prefix}images"], f"{prefix}images", white)
+        part = as_images(arrays[f"{prefix}images"], f"{prefix}images", white)
         images += [_scaled(image, size) for image in part]
-        labels.append(_as_labels(arrays.get(f"{prefix}labels"), f"{prefix}labels", len(part)))
+        labels.append(as_labels(arrays.get(f"{prefix}labels"), f"{prefix}labels", len(part)))
         splits += [split] * len(part)
         names += [f"{prefix}images[{i}]" for i in range(len(part))]
         shape = part.shape[2:]
@@ -183,11 +192,11 @@ def read_arrays(path: Path, size: int | None) -> Found:
     if len({image.shape[0] for image in images}) > 1:
         raise DataError(f"got images with 1 and with 3 channels in {path.name}; expected one kind; convert them")
     together = np.concatenate(labels)
-    class_names = _as_class_names(arrays.get("class_names"), together)
+    class_names = as_class_names(arrays.get("class_names"), together)
     return Found(images, together, np.array(splits), class_names, tuple(names), {})
 
 
-def _white(arrays: Sequence[np.ndarray], path: Path) -> int:
+def white_in(arrays: Sequence[np.ndarray], path: Path) -> int:
     """What is white in the 8-bit numbers and truths among these arrays, all together: 1 or 255."""
     try:
         return white_of(max((int(a.max()) for a in arrays if a.dtype in (np.uint8, np.bool_) and a.size), default=255))
@@ -198,7 +207,7 @@ def _white(arrays: Sequence[np.ndarray], path: Path) -> int:
         ) from None
 
 
-def _as_images(value: np.ndarray, name: str, white: int) -> np.ndarray:
+def as_images(value: np.ndarray, name: str, white: int) -> np.ndarray:
     """An array as (N, 1 or 3, H, W) uint8; ``white`` is that of 8-bit numbers and truths."""
     if value.ndim == 3:
         value = value[:, None]
@@ -223,7 +232,7 @@ def _as_images(value: np.ndarray, name: str, white: int) -> np.ndarray:
     return (255 * value).round().astype(np.uint8)
 
 
-def _as_labels(value: np.ndarray | None, name: str, n: int) -> np.ndarray:
+def as_labels(value: np.ndarray | None, name: str, n: int) -> np.ndarray:
     if value is None:
         raise DataError(f"got no array {name}; expected the {n} labels of the images; add it to the file")
     if value.ndim == 2 and value.shape[1] == 1:  # as MedMNIST stores them
@@ -238,7 +247,7 @@ def _as_labels(value: np.ndarray | None, name: str, n: int) -> np.ndarray:
     return value.astype(np.int64)
 
 
-def _as_class_names(value: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...]:
+def as_class_names(value: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...]:
     low, high = int(labels.min()), int(labels.max())
     if value is None:
         n = high + 1

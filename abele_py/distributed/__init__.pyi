@@ -1,1 +1,13 @@
-__all__: list[str] = []
+from .images import Listed
+from .run import Counts, explain_dataset
+from .run_file import Run, read_run
+from .shards import read_shards
+
+__all__ = [
+    "Counts",
+    "Listed",
+    "Run",
+    "explain_dataset",
+    "read_run",
+    "read_shards",
+]

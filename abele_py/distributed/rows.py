@@ -105,7 +105,7 @@ def row_of(listed: Listed, found: Explanation | AbeleError, keep: Keep) -> dict[
     """
     image = listed.image
     row: dict[str, Any] = {
-        "index": listed.index,
+        "index": listed.number,
         "name": listed.name,
         "image_sha256": None if isinstance(image, AbeleError) else bytes.fromhex(hash_of_array(image)),
         "true_label": listed.true_label,

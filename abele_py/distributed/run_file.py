@@ -1,5 +1,7 @@
 """What a run is: models, options, images and versions, kept beside its shards, so that only the same run goes on."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,26 @@ class Run:
     versions: dict[str, str | None]
     named: dict[str, str]
 
+    @property
+    def digest(self) -> str:
+        """What tells this run from any other, whatever its models are called."""
+        return hashlib.sha256(json.dumps(self._decisive(), sort_keys=True).encode()).hexdigest()
+
+    def rows_of(self, number: int) -> int:
+        """Number of images in a shard."""
+        return min(self.shard_size, self.data["n"] - number * self.shard_size)
+
+    def differences(self, other: "Run") -> list[str]:
+        """In what another run is another one."""
+        own, others = (json.loads(json.dumps(run._decisive())) for run in (self, other))
+        return [name for name, value in own.items() if value != others[name]]
+
     def as_json(self) -> dict[str, Any]:
         """What ``run.json`` holds."""
         return asdict(self)
+
+    def _decisive(self) -> dict[str, Any]:
+        return {name: value for name, value in self.as_json().items() if name != "named"}
 
 
 def read_run(folder: Path) -> Run:

@@ -47,19 +47,24 @@ def shard_bytes(rows: Sequence[dict[str, Any]], run: str, number: int) -> bytes:
     return file.getvalue()
 
 
-def is_whole(folder: Path, number: int, run: str, n_rows: int) -> bool:
+def is_whole(path: Path, run: str, number: int, n_rows: int) -> bool:
     """Whether a shard is there, of this run, and as long as it says.
 
     A file that was cut short has lost its end, which says what it holds. Bytes that have changed are told by the
     checksums of its pages when it is read.
     """
-    path = shard_path(folder, number)
     try:
         with pq.ParquetFile(path) as file:
             said = {_RUN.encode(): run.encode(), _SHARD.encode(): str(number).encode()}
             return said.items() <= (file.metadata.metadata or {}).items() and file.metadata.num_rows == n_rows
     except _WHAT:
         return False
+
+
+def has_failed(path: Path) -> bool:
+    """Whether a shard holds an image that could not be explained."""
+    errors = _read(path, ["error"])["error"]
+    return errors.null_count < len(errors)
 
 
 def read_shards(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -73,14 +78,18 @@ def read_shards(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
         DataError: one is damaged.
     """
     for path in sorted((folder / FOLDER).glob("*.parquet")):
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
-                yield file.read(columns=None if columns is None else list(columns), use_threads=False)
-        except _WHAT as error:
-            raise DataError(
-                f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let "
-                "abele explain-dataset make it anew"
-            ) from error
+        yield _read(path, columns)
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    except _WHAT as error:
+        raise DataError(
+            f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let abele "
+            "explain-dataset make it anew"
+        ) from error
 
 
 def _leaves(schema: pa.Schema) -> dict[str, pa.DataType]:

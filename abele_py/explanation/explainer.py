@@ -154,6 +154,24 @@ class Abele:
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that it explains."""
+        return self._space.image_shape
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What ``black_box`` and ``autoencoder`` are, see :func:`~abele_py.provenance.origin_of`."""
+        return dict(self._origin)
+
+    def probe(self) -> None:
+        """Try whether the black box and the autoencoder still answer, and the same each time, as the constructor does.
+
+        Raises:
+            BlackBoxError, AutoencoderError: one does not.
+        """
+        self._space.probe()
+
     @checked
     def explain(self, image: Any, target: Annotated[int | str | None, CheckedInside()] = None) -> Explanation:
         """Explain the black box's decision on one image.
@@ -340,7 +358,7 @@ class Abele:
             exemplar_typicality=typicalities[1],
             counter_exemplar_typicality=typicalities[2],
             traversals=traversals,
-            provenance=self._origin | {"image": origin_of_image(x)},
+            provenance=self.origin | {"image": origin_of_image(x)},
         )
         noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
         return replace(noted, verdicts=verdicts_on(noted))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 from ..checking.parameters import checked
 from ..provenance import merged
-from ..storage.files import read_npz, same_arrays, write_bytes, write_npz
+from ..storage.files import npz_bytes, read_npz, same_arrays, write_bytes, write_npz
 from ..storage.reading import parse_json
 from .options import Options
 from .others import other_labels
@@ -189,6 +189,11 @@ class Explanation:
         record, arrays = self._content()
         write_npz(path, arrays, {"explanation": record})
         return path
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that :meth:`save` writes."""
+        record, arrays = self._content()
+        return npz_bytes(arrays, {"explanation": record})
 
     def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """All of it: as JSON that names arrays, and the arrays."""

@@ -3,6 +3,7 @@
 Arrays and JSON go into one ``.npz`` format, which runs no code when it is read.
 """
 
+import io
 import json
 import math
 import os
@@ -99,10 +100,20 @@ def write_npz(
         records: name -> what JSON can say; stored as a text.
         compressed: smaller, and slower to write.
     """
+    write_atomically(path, lambda file: _save(file, arrays, records, compressed))
+
+
+def npz_bytes(arrays: Mapping[str, Tensor | np.ndarray], records: Mapping[str, Any]) -> bytes:
+    """The content of the file that :func:`write_npz` writes: the same for the same arrays and records."""
+    file = io.BytesIO()
+    _save(file, arrays, records, True)
+    return file.getvalue()
+
+
+def _save(file: Any, arrays: Mapping[str, Tensor | np.ndarray], records: Mapping[str, Any], compressed: bool) -> None:
     texts = {name: np.array(json.dumps(record, allow_nan=False)) for name, record in records.items()}
     members: dict[str, Any] = texts | {name: np.asarray(array) for name, array in arrays.items()}
-    save = np.savez_compressed if compressed else np.savez
-    write_atomically(path, lambda file: save(file, **members))
+    (np.savez_compressed if compressed else np.savez)(file, **members)
 
 
 def read_npz(path: str | Path, *records: str) -> tuple[dict[str, np.ndarray], list[Any]]:
