@@ -12,6 +12,7 @@ from .app import run_app
 from .compare import run_compare
 from .evaluate import run_evaluate
 from .explain import run_demo, run_explain
+from .explain_dataset import run_explain_dataset
 from .models import run_models
 from .options import Write
 from .parser import parser
@@ -19,6 +20,7 @@ from .train import run_train
 
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
     "explain": run_explain,
+    "explain-dataset": run_explain_dataset,
     "compare": run_compare,
     "app": run_app,
     "evaluate": run_evaluate,

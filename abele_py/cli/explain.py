@@ -14,13 +14,13 @@ from .options import (
     Write,
     add_black_box,
     add_class_names,
+    add_explainer,
     add_images,
     add_out,
     add_resize,
     autoencoder_of,
-    black_box_of,
+    explainer_of,
     image_of,
-    names_in,
 )
 from .results import (
     check_out,
@@ -37,8 +37,6 @@ from .results import (
 if TYPE_CHECKING:
     from ..explanation.explanation import Explanation
 
-# Those of latent.neighborhood.STRATEGIES, which loads torch; a test holds them equal.
-NEIGHBORHOODS = ("local", "random", "genetic", "genetic-score", "hybrid", "mixture", "between")
 _SUFFIXES = {"figure": ".png", "explanation": ".npz", "JSON": ".json", "page": ".html"}
 
 
@@ -53,10 +51,7 @@ def add_explain(commands: Commands) -> None:
     add_out(parser)
     add_resize(parser)
     add_class_names(parser)
-    parser.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
-    parser.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(NEIGHBORHOODS)}; default: the preset's")
-    parser.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
-    parser.add_argument("--samples", type=int, default=1000, help="number of neighbors")
+    add_explainer(parser)
     parser.add_argument(
         "--html", action="store_true", help="write pages for a browser too, of several images also index.html"
     )
@@ -71,22 +66,10 @@ def add_explain(commands: Commands) -> None:
 
 
 def run_explain(options: Namespace, write: Write) -> None:
-    from ..explanation.explainer import Abele
-
     check_out(options.out)
     autoencoder = autoencoder_of(options)
     given = [image_of(spec, options, autoencoder.image_shape) for spec in options.images]
-    black_box, class_names = black_box_of(options, autoencoder)
-    explainer = Abele(
-        black_box,
-        autoencoder,
-        neighborhood=options.neighborhood,
-        n_samples=options.samples,
-        random_state=options.seed,
-        batch_size=options.batch_size,
-        class_names=names_in(options.class_names) or class_names,
-        preset=options.preset,
-    )
+    explainer = explainer_of(options, autoencoder)
     found = explainer.explain_many([one.image for one in given], options.target)
     explained = (
         (one.name, explanation.with_provenance(image=one.origin)) for one, explanation in zip(given, found, strict=True)

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..black_boxes.loading import LoadedBlackBox
+    from ..explanation.explainer import Abele
     from ..models.autoencoder import Autoencoder
 
 Write = Callable[[str], Any]
 Commands = Any  # where a command's parser is added; jsonargparse has no public name for it
+# Those of latent.neighborhood.STRATEGIES, which loads torch; a test holds them equal.
+NEIGHBORHOODS = ("local", "random", "genetic", "genetic-score", "hybrid", "mixture", "between")
 ORDERS = ("rgb", "bgr")  # those of black_boxes.preprocessing, which loads torch; a test holds them equal
 
 
@@ -98,6 +101,14 @@ def add_black_box(parser: ArgumentParser, **defaults: str | None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result")
 
 
+def add_explainer(parser: ArgumentParser) -> None:
+    """What decides an explanation, beside the models."""
+    parser.add_argument("--target", type=str, help="label or class name: look for counter-exemplars of this one only")
+    parser.add_argument("--neighborhood", type=str, help=f"one of: {', '.join(NEIGHBORHOODS)}; default: the preset's")
+    parser.add_argument("--preset", type=str, default="default", help="default, or paper: the paper's own definitions")
+    parser.add_argument("--samples", type=int, default=1000, help="number of neighbors")
+
+
 def names_in(text: str | None) -> tuple[str, ...]:
     """Names with commas between."""
     return () if text is None else tuple(name.strip() for name in text.split(","))
@@ -125,6 +136,24 @@ def black_box_of(options: Namespace, autoencoder: "Autoencoder") -> "LoadedBlack
             device=options.device,
             **pixels_of(options),
         )
+
+
+def explainer_of(options: Namespace, autoencoder: "Autoencoder | None" = None) -> "Abele":
+    """The explainer that the options describe; an autoencoder that is loaded already is used."""
+    from ..explanation.explainer import Abele
+
+    autoencoder = autoencoder or autoencoder_of(options)
+    black_box, class_names = black_box_of(options, autoencoder)
+    return Abele(
+        black_box,
+        autoencoder,
+        neighborhood=options.neighborhood,
+        n_samples=options.samples,
+        random_state=options.seed,
+        batch_size=options.batch_size,
+        class_names=names_in(options.class_names) or class_names,
+        preset=options.preset,
+    )
 
 
 @contextmanager

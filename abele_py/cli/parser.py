@@ -8,6 +8,7 @@ from .app import add_app
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .explain import add_demo, add_explain
+from .explain_dataset import add_explain_dataset
 from .models import add_models
 from .train import add_train
 
@@ -21,6 +22,6 @@ def parser() -> ArgumentParser:
         exit_on_error=False,
     )
     commands = whole.add_subcommands(required=True, dest="command")
-    for add in (add_explain, add_compare, add_app, add_evaluate, add_train, add_models, add_demo):
+    for add in (add_explain, add_explain_dataset, add_compare, add_app, add_evaluate, add_train, add_models, add_demo):
         add(commands)
     return whole
