@@ -62,7 +62,7 @@ def run_explain_dataset(options: Namespace, write: Write) -> None:
             seed=options.seed,
             data_dir=options.data_dir,
             download=options.download,
-            named={name: options[name] for name in ("autoencoder", "black_box")},
+            named={name: options[name] for name in ("data", "autoencoder", "black_box")},
         )
     failed = sum(counts.failed.values())
     write(f"{counts.n_images - failed} of {counts.n_images} images explained: {options.out}")

@@ -91,7 +91,7 @@ def explain_dataset(
         resize: scale pictures of another size.
         seed: of the draw.
         data_dir, download: as in :func:`~abele_py.datasets.load_split`.
-        named: what ``autoencoder`` and ``black_box`` are called, for :func:`~abele_py.distributed.similar`.
+        named: what ``data``, ``autoencoder`` and ``black_box`` are called, for commands that go on from here.
         progress: called with the number of images that are done, and of all; a bar if None.
 
     Returns:

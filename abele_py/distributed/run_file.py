@@ -27,7 +27,7 @@ class Run:
         keep: ``"summary"``, ``"figures"`` or ``"full"``.
         shard_size: images in a shard.
         versions: of this package and those whose arithmetic it uses.
-        named: what the command called ``autoencoder`` and ``black_box``; nothing from Python.
+        named: what the command called ``data``, ``autoencoder`` and ``black_box``; nothing from Python.
     """
 
     version: int
@@ -63,7 +63,7 @@ class Run:
         return {name: value for name, value in self.as_json().items() if name != "named"}
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """What the run in a folder is.
 
     Raises:

@@ -67,7 +67,7 @@ def has_failed(path: Path) -> bool:
     return errors.null_count < len(errors)
 
 
-def read_shards(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The shards of a run in their order; no more than one is in memory.
 
     Args:
@@ -77,7 +77,7 @@ def read_shards(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
     Raises:
         DataError: one is damaged.
     """
-    for path in sorted((folder / FOLDER).glob("*.parquet")):
+    for path in sorted((Path(folder) / FOLDER).glob("*.parquet")):
         yield _read(path, columns)
 
 
