@@ -249,7 +249,9 @@ def _suspicion(
     ]
     if rate - elsewhere < _ALONE * (effects[0].added - effects[0].added_by_others):
         kind, window = "none", None
-    place = Place(kind, window, tuple(windows), maps.mean(dim=0), rate, elsewhere, n)
+    place = Place(
+        kind, window, tuple(windows), tuple(pairs.donors[rows].tolist()), maps.mean(dim=0), rate, elsewhere, n
+    )
     return Suspicion(tuple(effects), place, tuple(shown))
 
 

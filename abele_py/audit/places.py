@@ -27,6 +27,7 @@ class Place:
             spread over the image, as brightness and texture are.
         window: rows and columns of the window at the fixed place: top, left, side; None without one.
         windows: of each image that was looked at its own window.
+        donors: numbers of the images in the pool that what was exchanged came from, one for each window.
         evidence: (H, W) float32, mean of the maps: positive where what was exchanged speaks for the label.
         rate: share of fresh images that get the label where the window alone is exchanged.
         rate_elsewhere: the same of a window of that size at a random place.
@@ -36,6 +37,7 @@ class Place:
     kind: Kind
     window: tuple[int, int, int] | None
     windows: tuple[tuple[int, int, int], ...]
+    donors: tuple[int, ...]
     evidence: Tensor
     rate: float
     rate_elsewhere: float
