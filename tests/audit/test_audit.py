@@ -84,7 +84,7 @@ def test_the_window_is_the_corner(found):
 def test_examples_show_the_pair(found):
     for example in found.suspicions[0].examples:
         assert example.label_before != TARGET
-        assert (example.after[0, 1:5, 22:26] > 0.5).all()
+        assert example.after[0, 1:5, 22:26].mean() > 0.4
         assert (example.donor[0, 1:5, 22:26] == 1).all()
 
 
