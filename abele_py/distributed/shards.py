@@ -72,15 +72,33 @@ def read_shards(folder: Path, columns: Sequence[str] | None = None) -> Iterator[
     Raises:
         DataError: one is damaged.
     """
-    for path in sorted((folder / FOLDER).glob("*.parquet")):
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
-                yield file.read(columns=None if columns is None else list(columns), use_threads=False)
-        except _WHAT as error:
-            raise DataError(
-                f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let "
-                "abele explain-dataset make it anew"
-            ) from error
+    for path in shard_paths(folder):
+        yield read_shard(path, columns)
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards that a run's folder holds, in their order."""
+    return sorted((folder / FOLDER).glob("*.parquet"))
+
+
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """One shard.
+
+    Args:
+        path: of the file.
+        columns: their names, or paths such as ``conditions.list.element.towards``; None: all.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
+            return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    except _WHAT as error:
+        raise DataError(
+            f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let "
+            "abele explain-dataset make it anew"
+        ) from error
 
 
 def _leaves(schema: pa.Schema) -> dict[str, pa.DataType]:
