@@ -1,7 +1,6 @@
-"""The rows of one shard as arrays: what a summary looks at, without pictures and directions."""
+"""The rows of shards as arrays: what a summary looks at, without pictures and directions."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -14,10 +13,11 @@ from ..class_names import MOST
 from ..errors import DataError
 from ..explanation.trust import Grade, Part
 from .rows import GRID
-from .shards import read_shard
+from .shards import read_shard, shard_paths
 
 GRADES = get_args(Grade)
 PARTS = get_args(Part)
+AT_ONCE = 2048  # rows: to look at a few takes nearly as long as to look at many
 NONE = -1  # in place of a label, a grade or a row that is not there
 # What a condition's row says of itself: the labels that a direction lies between, or an axis and a side of it.
 _CONDITION = ("axis", "operator", "towards", "away_from")
@@ -57,10 +57,10 @@ class Arrays(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """N rows of one shard.
+    """N rows.
 
     Attributes:
-        shard: number of the file among the run's shards, from 0.
+        shards, rows: (N,) number of the file among the run's shards, from 0, and of the row in it.
         index: (N,) int64, numbers of the images in the run.
         names, errors, reasons: N texts each; errors and reasons null where an image was explained.
         explained: (N,) bool.
@@ -75,7 +75,8 @@ class Columns:
         maps, changes: (m, GRID * GRID) int8; the second of the way to the nearest counter-exemplar.
     """
 
-    shard: int
+    shards: np.ndarray
+    rows: np.ndarray
     index: np.ndarray
     names: Any
     errors: Any
@@ -110,46 +111,55 @@ class Columns:
         return labels, distances
 
 
-def read_columns(path: Path, shard: int) -> Columns:
-    """The rows of a shard.
+def read_columns(folder: Path, at_once: int = AT_ONCE) -> Iterator[Columns]:
+    """The rows of a run in their order, those of several small shards together.
+
+    Args:
+        folder: of the run.
+        at_once: rows that are enough to go on with; no more than these and one shard are in memory.
 
     Raises:
-        DataError: it is damaged, or lacks columns, or holds what no run writes.
+        DataError: a shard is damaged, or lacks columns, or holds what no run writes.
     """
-    table = read_shard(path, _READ)
-    with judging(path):
-        return _columns(table, shard)
+    tables: list[pa.Table] = []
+    paths = shard_paths(folder)
+    for number, path in enumerate(paths):
+        tables.append(read_shard(path, _READ))
+        if number + 1 == len(paths) or sum(map(len, tables)) >= at_once:
+            yield _joined(tables, paths[number + 1 - len(tables) : number + 1], number + 1 - len(tables))
+            tables = []
 
 
-@contextmanager
-def judging(path: Path) -> Iterator[None]:
-    """What columns of a shard lead to within this, if they are none that a run writes.
-
-    Raises:
-        DataError: they are none.
-    """
+def _joined(tables: list[pa.Table], paths: list[Path], first: int) -> Columns:
     try:
-        yield
-    except (KeyError, ValueError, IndexError, pa.ArrowException) as error:
+        shards = np.repeat(np.arange(first, first + len(tables)), [len(table) for table in tables])
+        rows = np.concatenate([np.arange(len(table)) for table in tables])
+        return _columns(pa.concat_tables(tables), shards, rows)
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        for one in range(len(tables) if len(tables) > 1 else 0):  # which of them is it?
+            _joined(tables[one : one + 1], paths[one : one + 1], first + one)
         raise DataError(
-            f"got {path}, which does not hold what a run writes ({error}); expected a shard of a run; delete this "
+            f"got {paths[0]}, which does not hold what a run writes ({error}); expected a shard of a run; delete this "
             "file, and let abele explain-dataset make it anew"
         ) from error
 
 
-def _columns(table: pa.Table, shard: int) -> Columns:
+def _columns(table: pa.Table, shards: np.ndarray, rows: np.ndarray) -> Columns:
     column = {name: table[name].combine_chunks() for name in table.column_names}
     label = _labels(column["label"])
     explained = label >= 0
     trust, verdicts = column["trust"], column["verdicts"]
     conditions = _items(column["conditions"], explained, _CONDITION)
-    if not len(conditions.rows):
-        conditions.values["below"] = np.zeros(0, dtype=bool)
-    else:
-        conditions.values["below"] = np.asarray(conditions.values.pop("operator") == "<=")
-    conditions.values.pop("operator", None)
+    conditions.values["below"] = np.array(conditions.values.pop("operator") == "<=", dtype=bool)
+    counters = _items(column["counter_exemplars"], explained, ("label", "distance"))
+    if (counters.values["label"] < 0).any() or np.isnan(counters.values["distance"]).any():
+        raise ValueError("a counter-exemplar without label or distance")
+    latents = _arrays(column["latent"], explained, None)
+    if not np.isfinite(latents.values).all():
+        raise ValueError("codes that are not finite")
     return Columns(
-        shard=shard,
+        shards=shards,
+        rows=rows,
         index=_numbers(column["index"], np.int64),
         names=column["name"],
         errors=column["error"],
@@ -166,8 +176,8 @@ def _columns(table: pa.Table, shard: int) -> Columns:
         grades=np.stack([_grades(verdicts.field(part.replace("-", "_"))) for part in PARTS], axis=1),
         notes=_items(column["notes"], explained, ("code",)),
         conditions=conditions,
-        counters=_items(column["counter_exemplars"], explained, ("label", "distance")),
-        latents=_arrays(column["latent"], explained, None),
+        counters=counters,
+        latents=latents,
         maps=_arrays(column["map"], explained, GRID * GRID),
         changes=_arrays(column["change"], explained, GRID * GRID),
     )
@@ -185,7 +195,7 @@ def _floats(values: Any) -> np.ndarray:
 
 def _labels(values: Any) -> np.ndarray:
     found = _numbers(pc.fill_null(values.cast(pa.int64()), NONE), np.int64)
-    if len(found) and not (NONE <= found.min() and found.max() < MOST):
+    if len(found) and (found.min() < NONE or found.max() >= MOST):
         raise ValueError(f"a label that is not from 0 to {MOST - 1}")
     return found
 
@@ -224,7 +234,7 @@ def _arrays(lists: Any, explained: np.ndarray, length: int | None) -> Arrays:
     """Lists of numbers of one length, of those rows that have one."""
     there, lengths, inner = _inside(lists)
     own = lengths[there]
-    if (there & ~explained).any() or len(own) and (own != (own[0] if length is None else length)).any():
+    if (there & ~explained).any() or (len(own) and (own != (own[0] if length is None else length)).any()):
         raise ValueError("lists of another length than expected")
     if inner.null_count:
         raise ValueError("numbers that are null")

@@ -1,7 +1,7 @@
 """Sums, samples and extremes of rows that come in a stream, in memory that does not grow with their number."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -14,18 +14,29 @@ _LOW, _HIGH = -4.0, 4.0  # powers of ten between which distances are told apart;
 
 
 class Tally:
-    """Sums of numbers and arrays by key.
+    """Sums, counts and minima by key.
 
     Args:
         most: keys that are told apart; rows of any later one are counted in ``left_out`` alone.
-        shapes: name of a sum -> shape of what is added up in it, ``()`` for numbers.
+        sums: name -> shape of what is added up, ``()`` for numbers.
+        counts: name -> number of bins that are counted in.
+        minima: names of numbers of which the lowest is kept.
     """
 
-    def __init__(self, most: int, **shapes: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        most: int,
+        sums: Mapping[str, tuple[int, ...]],
+        counts: Mapping[str, int] | None = None,
+        minima: Sequence[str] = (),
+    ) -> None:
         self.keys: list[int] = []
         self.left_out = 0
         self._most, self._slots = most, dict[int, int]()
-        self._sums = {name: np.zeros((8, *shape)) for name, shape in shapes.items()}
+        self._sums: dict[str, Array] = {name: np.zeros((8, *shape)) for name, shape in sums.items()}
+        self._sums |= {name: np.zeros((8, n), np.uint32) for name, n in (counts or {}).items()}
+        self._sums |= {name: np.full(8, np.inf) for name in minima}
+        self._minima = frozenset(minima)
 
     def slots(self, keys: Array) -> Array:
         """Where each key's sums are: (n,) int64 to (n,) int64, -1 for those left out."""
@@ -53,10 +64,14 @@ class Tally:
         total = self._sums[name]
         flat = slots[there] * total.shape[1] + bins[there]
         at, times = np.unique(flat, return_counts=True)
-        total.reshape(-1)[at] += times
+        total.reshape(-1)[at] += times.astype(np.uint32)
+
+    def lower(self, name: str, slots: Array, values: Array) -> None:
+        """Keep the lowest of the values (n,) of each slot (n,). -1: left out."""
+        np.minimum.at(self._sums[name], slots[slots >= 0], values[slots >= 0])
 
     def __getitem__(self, name: str) -> Array:
-        """The sums by slot: (number of keys, ...) float64; whole numbers are exact below 2**53."""
+        """By slot, (number of keys, ...): sums as float64, whole numbers exact below 2**53, and counts as uint32."""
         return self._sums[name][: len(self.keys)]
 
     def _slot(self, key: int) -> int:
@@ -68,7 +83,8 @@ class Tally:
         self.keys.append(key)
         for name, total in self._sums.items():
             if slot == len(total):
-                self._sums[name] = np.concatenate([total, np.zeros_like(total)])
+                more = np.full_like(total, np.inf if name in self._minima else 0)
+                self._sums[name] = np.concatenate([total, more])
         return slot
 
 
@@ -145,16 +161,14 @@ def distance_bins(distances: Array) -> Array:
     return np.where(np.isnan(distances), -1, bins_of((powers - _LOW) / (_HIGH - _LOW), N_BINS))
 
 
-def median_distance(counts: Array, low: float, high: float) -> float | None:
-    """The median of distances counted by :func:`distance_bins`, to 4 %; None of none.
+def median_distance(counts: Array, low: float) -> float:
+    """The median of distances counted by :func:`distance_bins`, to 4 %; NaN of none.
 
     Args:
         counts: (N_BINS,).
-        low, high: the smallest and the largest distance, between which it lies.
+        low: the smallest distance, which it is not below.
     """
-    total = counts.sum()
-    if total == 0:
-        return None
+    if not (total := counts.sum()):
+        return float("nan")
     bin_ = int(np.searchsorted(np.cumsum(counts), total / 2))
-    middle = 10 ** (_LOW + (bin_ + 0.5) / N_BINS * (_HIGH - _LOW))
-    return float(min(max(middle, low), high))
+    return max(float(10 ** (_LOW + (bin_ + 0.5) / N_BINS * (_HIGH - _LOW))), low)
