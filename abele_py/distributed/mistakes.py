@@ -1,11 +1,12 @@
-"""Sums over mistakes: what their explanations say, beside those of right decisions, and what mistakes have in common."""
+"""Sums over mistakes: what their explanations say beside those of right decisions, and what they have in common."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from .columns import GRADES, GRID, NONE, Columns
+from .columns import GRADES, NONE, Columns
 from .records import Confusion, Entry, Mistakes, Side
+from .rows import GRID
 from .tallies import Lowest, Tally, scattered
 from .trusting import N_CODES, Codes, mean_of, means
 

@@ -74,7 +74,7 @@ class TrustOver:
     Attributes:
         n: how many there are.
         grades: part, ``"explanation"`` first -> grade -> number of explanations.
-        held_out, constant: mean fidelity of the rules, and of the better constant answers; None where none was measured.
+        held_out, constant: mean fidelity of the rules, and of the better constant answers; None of none.
         preserved: share whose reconstruction has the image's label.
         histogram: (2, N_BARS) numbers of explanations by ``held_out`` and by ``constant``, from 0 to 1.
         notes: code -> number of explanations that have it, the most frequent first.

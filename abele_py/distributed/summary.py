@@ -13,9 +13,10 @@ import torch
 from ..checking.parameters import checked
 from ..errors import DataError
 from ..metrics.prototypes import k_medoids
-from .columns import GRADES, GRID, PARTS, Columns, read_columns
+from .columns import GRADES, PARTS, Columns, read_columns
 from .mistakes import MOST_PAIRS, MistakeSums
 from .records import Border, ClassOver, Entry, Failures, Mistakes, Reason, Summary
+from .rows import GRID
 from .run_file import Run, read_run
 from .tallies import N_BINS, Lowest, Tally, distance_bins, median_distance, scattered
 from .trusting import MOST_CLASSES, Codes, ReasonSums, TrustSums
@@ -41,8 +42,8 @@ class _Coded(NamedTuple):
 def summarize(folder: str | Path) -> Summary:
     """What a run says in sum.
 
-    The shards are read as a stream. In memory are some thousand rows, sums for each class and pair of classes (of at most 10,000
-    classes and 50,000 pairs; what is beyond is counted), and samples of fixed sizes.
+    The shards are read as a stream. In memory are some thousand rows, sums for each class and pair of classes (of at
+    most 10,000 classes and 50,000 pairs; what is beyond is counted), and samples of fixed sizes.
 
     Args:
         folder: of a run, finished or not.
