@@ -1,1 +1,5 @@
-__all__: list[str] = []
+from .summary import summarize
+
+__all__ = [
+    "summarize",
+]
