@@ -41,7 +41,7 @@ def borders(shown: Shown) -> Html:
                 "Distance: median",
                 "mean",
                 "least",
-                "What changes: red brighter, blue darker",
+                "Change: red brighter, blue darker",
             ),
             rows,
             "Borders, the most frequent first",
@@ -71,9 +71,7 @@ def classes(shown: Shown) -> Html:
     return section(
         "classes",
         "Each class",
-        tag("p", "What images look like that are predicted as a class, where they decide, and by what.")
-        if cards
-        else None,
+        tag("p", "What images look like that are predicted as a class, where it is decided, and by what."),
         some,
         tag("div", cards, class_="cards") if cards else tag("p", "Nothing was explained."),
     )

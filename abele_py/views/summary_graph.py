@@ -8,7 +8,7 @@ from .html import Html, tag
 from .svg import short
 
 MOST_NODES, MOST_LINES = 24, 60
-_SIZE, _RADIUS = 640.0, 235.0
+_SIZE, _RADIUS, _MARGIN = 640.0, 235.0, 90  # the last one for names at both sides
 
 
 def border_graph(summary: Summary) -> Html | None:
@@ -42,9 +42,15 @@ def border_graph(summary: Summary) -> Html | None:
         anchor = "middle" if abs(x - _SIZE / 2) < 40 else "start" if x > _SIZE / 2 else "end"
         drawn.append(tag("text", short(name, 12), x=f"{tx:.1f}", y=f"{ty + 5:.1f}", text_anchor=anchor))
     return tag(
-        "svg", drawn, viewBox=f"0 0 {_SIZE:.0f} {_SIZE:.0f}", role="img", class_="graph",
+        "svg", drawn, viewBox=f"{-_MARGIN} 0 {_SIZE + 2 * _MARGIN:.0f} {_SIZE:.0f}", role="img", class_="graph",
         aria_label="Which classes border which; the table says the same",
     )  # fmt: skip
+
+
+def most_bordering(summary: Summary) -> list[tuple[tuple[int, int], float]]:
+    """Pairs of labels, and the share of the images of both that have the other as the nearest class: highest first."""
+    lines = _lines(summary.borders, {c.label: c.trust.n for c in summary.classes})
+    return sorted(lines.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _lines(borders: Sequence[Border], sizes: dict[int, int]) -> dict[tuple[int, int], float]:

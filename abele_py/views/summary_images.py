@@ -21,10 +21,8 @@ def images(shown: Shown) -> Html | None:
     if not s.listed:
         return None
     what = f"{len(s.listed):,} of {s.trust.n:,} explained images"
-    how = (
-        "" if len(s.listed) == s.trust.n else ": those with the least trustworthy explanations, mistakes of all kinds, and "
-        "a random sample"
-    )  # fmt: skip
+    how = ": those with the least trustworthy explanations, mistakes of all kinds, and a random sample"
+    how = "" if len(s.listed) == s.trust.n else how
     stored = (
         "Read a stored one with Explanation.load(file), and write its page with to_html. "
         if s.run.keep == "full"
@@ -56,7 +54,7 @@ _HEADINGS = (
     "True",
     "Can it be believed?",
     "Rule, constant",
-    "Nearest other class",
+    "Nearest other",
     "Explanation",
 )
 

@@ -3,12 +3,13 @@
 Only filters and the order of the list of images are ``summary.js``.
 """
 
-from ..distributed.records import N_BARS, Border, ClassOver, Summary, TrustOver
+from ..distributed.records import N_BARS, ClassOver, Summary, TrustOver
 from ..explanation.trust import ANSWERS
 from . import sentences
 from .components import document, link, section
 from .html import Content, Html, tag
 from .summary_classes import borders, classes
+from .summary_graph import most_bordering
 from .summary_images import images
 from .summary_mistakes import mistakes
 from .summary_parts import Shown, grade_bar, note_words, number, share, table
@@ -91,21 +92,12 @@ def _right(shown: Shown) -> Content:
 
 
 def _closest(shown: Shown) -> Content:
-    found = nearest_borders(shown.summary)[:3]
+    found = most_bordering(shown.summary)[:3]
     if not found:
         return tag("p", "No way from one class to another was found.")
-    named = [f"{shown.name(b.label)} and {shown.name(b.other)}" for b in found]
-    return tag(
-        "p", f"Least has to change between {sentences.enumeration(named)}. ", link("#borders", "See the borders")
-    )
-
-
-def nearest_borders(summary: Summary) -> list[Border]:
-    """Of each pair of classes the side from which the other is nearer, by median distance; those seen once come last."""
-    best: dict[frozenset[int], Border] = {}
-    for border in sorted(summary.borders, key=lambda b: (b.n < 2, b.median, b.label, b.other)):
-        best.setdefault(frozenset((border.label, border.other)), border)
-    return list(best.values())
+    named = [f"{shown.name(a)} and {shown.name(b)} ({sentences.percent(weight)})" for (a, b), weight in found]
+    words = "Most often nearest to each other, of the images of both: "
+    return tag("p", f"{words}{sentences.enumeration(named)}. ", link("#borders", "See the borders"))
 
 
 def _trust(shown: Shown) -> Html:
@@ -234,6 +226,7 @@ def _made(shown: Shown) -> Html:
         "Images": run.data, "Shape": run.image_shape, "Models": run.models, "Options": run.options, "Kept": run.keep,
         "Versions": run.versions,
     }  # fmt: skip
+    told = _flat(record)
     return section(
         "made",
         "How this was made",
@@ -241,9 +234,7 @@ def _made(shown: Shown) -> Html:
         tag(
             "details",
             tag("summary", "The run: images, models with hashes, options and versions"),
-            tag(
-                "table", (tag("tr", tag("th", k, scope="row"), tag("td", v)) for k, v in _flat(record)), class_="params"
-            ),
+            tag("table", (tag("tr", tag("th", k, scope="row"), tag("td", v)) for k, v in told), class_="params"),
         ),
         tag(
             "p",

@@ -1,4 +1,4 @@
-"""The plots of a run's summary: trust by class, mistakes, distances between classes, mean maps. Drawn without a screen."""
+"""The plots of a run's summary: trust by class, mistakes, distances between classes, mean maps. They need no screen."""
 
 from typing import Any
 
@@ -73,7 +73,8 @@ def _borders(summary: Summary, classes: list[ClassOver]) -> Page | None:
 
 
 def _matrix(
-    summary: Summary, classes: list[ClassOver], values: np.ndarray, title: str, rows: str, columns: str, form: str, look: str
+    summary: Summary, classes: list[ClassOver], values: np.ndarray,
+    title: str, rows: str, columns: str, form: str, look: str,
 ) -> Page:  # fmt: skip
     side = 2.6 + 0.42 * len(classes)
     page = _page(summary, (side + 1, side), title)

@@ -14,35 +14,39 @@ from ..distributed.records import Border, ClassOver, Confusion, Entry, Summary
 
 _MAP = pa.list_(pa.float32())
 _COUNTED = [(f"n_{grade}", pa.int64()) for grade in GRADES]
+_KINDS = {"int": pa.int64(), "label": pa.int32(), "float": pa.float64(), "text": pa.string()}
+
+
+def _columns(**names: str) -> list[tuple[str, pa.DataType]]:
+    """Kind -> names of columns with spaces between."""
+    return [(name, _KINDS[kind]) for kind, listed in names.items() for name in listed.split()]
+
+
 _CLASSES = pa.schema(
     [
-        ("label", pa.int32()), ("name", pa.string()), ("n", pa.int64()), ("n_true", pa.int64()), ("n_known", pa.int64()),
-        ("n_right", pa.int64()), *_COUNTED, ("held_out", pa.float64()), ("constant", pa.float64()),
-        ("preserved", pa.float64()), ("notes", pa.string()), ("typical", pa.list_(pa.string())), ("towards", pa.string()),
+        *_columns(label="label", text="name", int="n n_true n_known n_right"), *_COUNTED,
+        *_columns(float="held_out constant preserved", text="notes towards"), ("typical", pa.list_(pa.string())),
         ("map", _MAP), ("spread", _MAP),
     ]
 )  # fmt: skip
 _BORDERS = pa.schema(
     [
-        ("label", pa.int32()), ("name", pa.string()), ("other", pa.int32()), ("other_name", pa.string()), ("n", pa.int64()),
-        ("n_nearest", pa.int64()), ("mean", pa.float64()), ("median", pa.float64()), ("lowest", pa.float64()),
+        *_columns(label="label other", text="name other_name", int="n n_nearest", float="mean median lowest"),
         ("change", _MAP),
     ]
-)  # fmt: skip
+)
 _MISTAKES = pa.schema(
     [
-        ("true_label", pa.int32()), ("true_name", pa.string()), ("label", pa.int32()), ("name", pa.string()),
-        ("n", pa.int64()), ("probability", pa.float64()), ("distance", pa.float64()), ("to_true", pa.float64()), *_COUNTED,
-        *((name.replace("-", "_"), pa.int64()) for name in SIGNS), ("notes", pa.string()), ("groups", pa.string()),
+        *_columns(label="true_label label", text="true_name name", int="n", float="probability distance to_true"),
+        *_COUNTED, *((name.replace("-", "_"), pa.int64()) for name in SIGNS), *_columns(text="notes groups"),
         ("examples", pa.list_(pa.string())), ("change", _MAP),
     ]
 )  # fmt: skip
 _LEAST = pa.schema(
     [
-        ("index", pa.int64()), ("image", pa.string()), ("true_label", pa.int32()), ("label", pa.int32()),
-        ("name", pa.string()), ("probability", pa.float64()), ("grade", pa.string()), ("rule", pa.string()),
-        ("map", pa.string()), ("exemplars", pa.string()), ("counter_exemplars", pa.string()), ("held_out", pa.float64()),
-        ("constant", pa.float64()), ("notes", pa.string()), ("nearest", pa.int32()), ("distance", pa.float64()),
+        *_columns(int="index", text="image", label="true_label label"), *_columns(text="name", float="probability"),
+        *_columns(text="grade rule map exemplars counter_exemplars", float="held_out constant"),
+        *_columns(text="notes", label="nearest", float="distance"),
     ]
 )  # fmt: skip
 Row = dict[str, Any]
@@ -83,7 +87,8 @@ def _borders(s: Summary) -> list[Row]:
     def row(b: Border) -> Row:
         return {
             "label": b.label, "name": s.name(b.label), "other": b.other, "other_name": s.name(b.other), "n": b.n,
-            "n_nearest": b.n_nearest, "mean": b.mean, "median": b.median, "lowest": b.lowest, "change": _cells(b.change),
+            "n_nearest": b.n_nearest, "mean": b.mean, "median": b.median, "lowest": b.lowest,
+            "change": _cells(b.change),
         }  # fmt: skip
 
     return [row(b) for b in s.borders]
