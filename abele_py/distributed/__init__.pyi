@@ -1,5 +1,7 @@
+from .similar import similar
 from .summary import summarize
 
 __all__ = [
+    "similar",
     "summarize",
 ]

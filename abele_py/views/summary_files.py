@@ -45,12 +45,17 @@ def write_summary(folder: str | Path, out: str | Path | None = None) -> Path:
         DataError: the folder holds no run, or a shard is damaged.
         PlaceError: ``out`` holds something else than an earlier summary, or cannot be written.
     """
-    place = Path(folder) / FOLDER if out is None else Path(out)
+    if out is not None:
+        check_replaceable(Path(out), SUMMARY)
+    return write_files(summarize(folder), out)[0]
+
+
+def write_files(summary: Summary, out: str | Path | None = None) -> list[Path]:
+    """The files of :func:`write_summary`, the page first."""
+    place = summary.folder / FOLDER if out is None else Path(out)
     check_replaceable(place, SUMMARY)
-    summary = summarize(folder)
-    shown = Shown(summary, pictures_of(summary), run_folder_from(place, Path(folder)))
-    files = {PAGE: page_of_summary(shown).encode()}
-    files |= tables_of_summary(summary)
+    shown = Shown(summary, pictures_of(summary), run_folder_from(place, summary.folder))
+    files = {PAGE: page_of_summary(shown).encode()} | tables_of_summary(summary)
     for name, figure in plots_of_summary(summary).items():
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
@@ -60,9 +65,9 @@ def write_summary(folder: str | Path, out: str | Path | None = None) -> Path:
         write_json(place / MARK, {"abele_py": SUMMARY.name})
         for name, content in files.items():
             write_bytes(place / name, content)
-        for name in set(_FILES) - set(files):  # of an earlier summary of other shards
+        for name in set(_FILES) - set(files):  # of an earlier summary, of other rows
             (place / name).unlink(missing_ok=True)
-    return place / PAGE
+    return [place / name for name in files]
 
 
 def pictures_of(summary: Summary) -> dict[int, Pictures]:

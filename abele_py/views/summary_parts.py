@@ -15,6 +15,7 @@ import torch
 
 from ..distributed.records import Entry, Summary
 from ..distributed.run_file import Run
+from ..distributed.similar import stored
 from ..explanation.trust import ANSWERS
 from ..latent.neighborhood import STRATEGIES
 from . import sentences
@@ -38,8 +39,7 @@ NOTES = {  # codes of notes -> in short
     "target-not-found": "no way to the target was found",
     "no-counter-exemplars": "no image with another label was found",
 }
-_IMAGE_OF_SPLIT = re.compile(r"([\w-]+|.+\.npz):\w+:\d+")
-_STORED = "explanations"
+_SPLIT = re.compile(r"((?:[\w-]+|.+\.npz):\w+)(?::\d+)?")  # DATASET:SPLIT or DATASET:SPLIT:N
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,12 @@ class Shown:
     def way(self, entry: Entry) -> Html:
         """How to come to the explanation of an image: a stored file, a command, or what to do in Python."""
         summary = self.summary
-        stored = f"{_STORED}/{entry.shard:08d}/{entry.index}.npz"
+        file = stored(summary.folder, entry.shard, entry.index)
         command = command_for(summary.run, entry.name)
-        link = (
-            tag("a", "stored explanation", href=quote(f"{self.up}/{stored}"))
-            if (summary.folder / stored).is_file()
-            else None
-        )
+        link = None
+        if file is not None:
+            place = quote(f"{self.up}/{file.relative_to(summary.folder).as_posix()}")
+            link = tag("a", "stored explanation", href=place)
         if command is None and link is None:
             return tag("span", f"explain image {entry.index} again in Python", class_="hint")
         return tag("span", link, " " if link and command else None, tag("code", command) if command else None)
@@ -104,20 +103,24 @@ def command_for(run: Run, name: str) -> str | None:
 
     Args:
         run: that holds the image.
-        name: of the image; that of a picture is below the folder that was explained, which the command looks for where
-            it is started.
+        name: of the image; that of a picture is below the folder that was explained, as the run's command named it.
     """
-    models, source = run.named, str(run.data.get("source", ""))
-    if not models.get("autoencoder") or not models.get("black_box"):
+    named, source = run.named, str(run.data.get("source", ""))
+    if not named.get("autoencoder") or not named.get("black_box"):
         return None
-    if _IMAGE_OF_SPLIT.fullmatch(name) and name.startswith(f"{source}:"):
-        spec = name
-    elif source in ("", "images") or source.endswith(".npz"):
-        return None
+    data = str(named.get("data", source))
+    place, _, number = name.rpartition(":")
+    if place == source and number.isdecimal():  # of a split or of arrays
+        split = _SPLIT.fullmatch(data)
+        if split is None:
+            return None
+        spec = f"{split[1]}:{number}"
     else:
-        spec = os.path.join(source, name)
-    given = ["--autoencoder", models["autoencoder"], "--black-box", models["black_box"], *_options(run.options)]
-    return shlex.join(["abele", "explain", spec if not spec.startswith("-") else f"./{spec}", *given, "--html"])
+        spec = os.path.join(data, name)
+    if spec.startswith("-"):
+        spec = os.path.join(".", spec)
+    given = ["--autoencoder", named["autoencoder"], "--black-box", named["black_box"], *_options(run.options)]
+    return shlex.join(["abele", "explain", spec, *given, "--html"])
 
 
 def _options(options: Mapping[str, Any]) -> list[str]:
