@@ -53,9 +53,21 @@ def read_run(folder: Path) -> Run:
     path = Path(folder) / NAME
     try:
         found = read_json(path)
-        return Run(**found | {name: tuple(found[name]) for name in ("image_shape", "class_names")})
+        run = Run(**found | {name: tuple(found[name]) for name in ("image_shape", "class_names")})
+        _check(run)
+        return run
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"got {str(folder)!r}, which holds no readable {NAME} ({error}); expected the folder of a run; make one "
             "with abele explain-dataset"
         ) from error
+
+
+def _check(run: Run) -> None:
+    """Refuse values of other kinds than a run writes: whoever reads a run may rely on them."""
+    records = (run.data, run.models, run.options, run.versions, run.named)
+    shape = len(run.image_shape) == 3 and all(isinstance(n, int) and 0 < n < 2**20 for n in run.image_shape)
+    if not (shape and all(isinstance(record, dict) for record in records)):
+        raise ValueError("its values are of other kinds")
+    if not all(isinstance(name, str) for name in run.class_names) or not isinstance(run.data.get("n", 0), int):
+        raise ValueError("its values are of other kinds")

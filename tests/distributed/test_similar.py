@@ -9,10 +9,10 @@ from support.runs import condition, failed, row, write_run
 from support.worlds import Identity, image, soft
 
 from abele_py import Abele
-from abele_py.datasets.encoding import encoded  # noqa: F401 - loaded before rows are made
 from abele_py.distributed import similar
 from abele_py.distributed.images import Listed
 from abele_py.distributed.rows import row_of, rule_of_row
+from abele_py.distributed.shards import read_shards
 from abele_py.distributed.similar import stored
 from abele_py.errors import AbeleError, DataError, ParameterError
 from abele_py.provenance import origin_of
@@ -62,8 +62,10 @@ def test_what_covers_is_what_the_rules_of_explanations_cover(tmp_path):
     explainer = Abele(soft, AUTOENCODER, n_samples=100, n_exemplars=4)
     images = torch.rand(12, 1, 1, 2, generator=torch.Generator().manual_seed(0))
     explanations = [explainer.explain(x) for x in images]
-    rows = [row_of(Listed(i, f"x{i}", x, None), e, "summary") for i, (x, e) in enumerate(zip(images, explanations))]  # noqa: B905
+    found = zip(images, explanations, strict=True)
+    rows = [row_of(Listed(i, f"x{i}", x, None), e, "summary") for i, (x, e) in enumerate(found)]
     folder = world(tmp_path, rows, shard_size=5)
+    rows = [row for table in read_shards(folder) for row in table.to_pylist()]
     for x, own in zip(images, explanations, strict=True):
         found = similar(x, folder, autoencoder=AUTOENCODER, black_box=soft, most=12)
         covering = {
@@ -104,7 +106,18 @@ def test_other_models_than_those_of_the_run_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "spec",
-    ["http://127.0.0.1:9/", "os:getcwd", "model.onnx", "//server/share", "\\\\server\\share", "nowhere", "", "a\0b", 5, None],
+    [
+        "http://127.0.0.1:9/",
+        "os:getcwd",
+        "model.onnx",
+        "//server/share",
+        "\\\\server\\share",
+        "nowhere",
+        "",
+        "a\0b",
+        5,
+        None,
+    ],
 )
 @pytest.mark.parametrize("role", ["autoencoder", "black_box"])
 def test_what_a_file_names_is_loaded_only_if_it_is_a_checkpoint(tmp_path, monkeypatch, spec, role):
