@@ -17,6 +17,7 @@ from support.runs import failed, mixed, row, write_run
 from abele_py.distributed import summarize
 from abele_py.distributed.run_file import read_run
 from abele_py.errors import PlaceError
+from abele_py.explanation.options import Options
 from abele_py.views import summary_files, write_summary
 from abele_py.views.summary_graph import border_graph, most_bordering
 from abele_py.views.summary_page import page_of_summary
@@ -192,7 +193,7 @@ def test_the_list_of_images_has_what_filters_need(folder):
         ),
         (
             "digits:test:7",
-            {"options": {"n_samples": 200, "random_state": 3, "target": 4, "neighborhood": {"strategy": "Random"}}},
+            {"options": {"n_samples": 200, "random_state": 3, "target": 4, "neighborhood": Options(neighborhood="random").as_params()["neighborhood"]}},
             "abele explain digits:test:7 --autoencoder digits --black-box digits-cnn --samples 200 --seed 3 --target 4 "
             "--neighborhood random --html",
         ),
