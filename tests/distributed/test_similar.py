@@ -141,10 +141,9 @@ def test_the_models_that_a_run_names_are_loaded(tmp_path, digits_models, digit_i
 
 
 def test_a_damaged_shard_is_named(tmp_path):
-    folder = world(tmp_path, [coded(0, 0, (0, 0)), coded(1, 1, (0, 0, 0))], shard_size=2)
+    folder = world(tmp_path, [coded(i, i, (0, 0, 0)) for i in range(2)], shard_size=2)
     with pytest.raises(DataError, match=r"00000000\.parquet"):
-        for pixels in ((0.1, 0.1), (0.9, 0.9)):
-            asked(folder, pixels)
+        asked(folder, (0.9, 0.9))
 
 
 def test_a_stored_explanation_is_found(tmp_path):

@@ -222,7 +222,7 @@ def test_a_shard_that_no_run_writes_is_named(tmp_path, changes, message):
 
 def test_shards_of_different_runs_are_told(tmp_path):
     rows = [row(0), row(1, latent=np.zeros(5, dtype=np.float32))]
-    with pytest.raises(DataError, match="another length|codes of 5 numbers"):
+    with pytest.raises(DataError, match=r"another length|codes of 5 numbers"):
         summarize(write_run(tmp_path, rows, shard_size=1))
 
 

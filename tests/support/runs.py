@@ -71,9 +71,9 @@ def write_run(folder, rows, class_names=("a", "b", "c"), shard_size=4, keep="sum
         shard_path(folder, number).write_bytes(shard_bytes(rows[start : start + shard_size], "r" * 64, number))
     values = {
         "version": VERSION, "data": {"source": "digits:test", "n": len(rows), "digest": "0"}, "image_shape": (1, 8, 8),
-        "class_names": tuple(class_names), "models": {}, "options": {"n_samples": 1000, "random_state": 0}, "keep": keep,
-        "shard_size": shard_size, "versions": {}, "named": {"data": "digits:test", "autoencoder": "digits",
-        "black_box": "digits-cnn"},
+        "class_names": tuple(class_names), "models": {}, "options": {"n_samples": 1000, "random_state": 0},
+        "keep": keep, "shard_size": shard_size, "versions": {},
+        "named": {"data": "digits:test", "autoencoder": "digits", "black_box": "digits-cnn"},
     } | changes  # fmt: skip
     (folder / NAME).write_text(json.dumps(Run(**values).as_json()))
     return folder

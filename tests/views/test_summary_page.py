@@ -193,7 +193,7 @@ def test_the_list_of_images_has_what_filters_need(folder):
         ),
         (
             "digits:test:7",
-            {"options": {"n_samples": 200, "random_state": 3, "target": 4, "neighborhood": Options(neighborhood="random").as_params()["neighborhood"]}},
+            {"options": Options(neighborhood="random", n_samples=200, random_state=3).as_params() | {"target": 4}},
             "abele explain digits:test:7 --autoencoder digits --black-box digits-cnn --samples 200 --seed 3 --target 4 "
             "--neighborhood random --html",
         ),
