@@ -162,7 +162,7 @@ class Side:
         n: how many.
         grades: grade of the whole -> number.
         notes: code -> number.
-        signs: name of a sign, see :data:`~abele_py.distributed.mistakes.SIGNS` -> number.
+        signs: name of a sign, one of ``abele_py.distributed.mistakes.SIGNS`` -> number.
         probability, distance: means of the predicted label's probability, and of the distance to the nearest
             counter-exemplar; None where none is known.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..storage.reading import read_json
-from .rows import Keep
+from .rows import VERSION, Keep
 
 NAME = "run.json"
 
@@ -64,7 +64,9 @@ def read_run(folder: Path) -> Run:
 
 
 def _check(run: Run) -> None:
-    """Refuse values of other kinds than a run writes: whoever reads a run may rely on them."""
+    """Refuse values of other kinds than a run writes, and columns of another version: readers rely on them."""
+    if run.version != VERSION:
+        raise ValueError(f"its rows are of version {run.version!r}, not {VERSION}")
     records = (run.data, run.models, run.options, run.versions, run.named)
     shape = len(run.image_shape) == 3 and all(isinstance(n, int) and 0 < n < 2**20 for n in run.image_shape)
     if not (shape and all(isinstance(record, dict) for record in records)):

@@ -121,7 +121,8 @@ class ReasonSums:
     """Kinds of conditions by class: in how many explanations each is found."""
 
     def __init__(self) -> None:
-        self._tally = Tally(MOST_REASONS, {"n": ()})
+        # Those towards another class apart: the many others of many classes must not take their place.
+        self._tallies = Tally(MOST_REASONS, {"n": ()}), Tally(MOST_REASONS, {"n": ()})
 
     def add(self, conditions: Items, labels: np.ndarray) -> None:
         """Add the conditions of a shard's rules; ``labels`` (N,) of its rows."""
@@ -130,14 +131,16 @@ class ReasonSums:
         first = np.where(along, v["towards"], v["axis"])
         second = np.where(along, v["away_from"] + 1, v["below"])
         kinds = ((labels[conditions.rows] << _BITS | first) << _BITS | second) << 1 | along
-        once = np.unique(np.stack([conditions.rows, kinds]), axis=1)[1]
-        self._tally.add(self._tally.slots(once), n=1)
+        for tally, chosen in zip(self._tallies, (along & (second == 0), ~along | (second != 0)), strict=True):
+            once = np.unique(np.stack([conditions.rows[chosen], kinds[chosen]]), axis=1)[1]
+            tally.add(tally.slots(once), n=1)
 
     def found(self, most: int) -> dict[int, tuple[Reason, ...]]:
         """Label -> its most frequent kinds of conditions."""
         found: dict[int, list[Reason]] = {}
         mask = 2**_BITS - 1
-        for key, n in sorted(zip(self._tally.keys, self._tally["n"].tolist(), strict=True)):
+        counted = {key: n for tally in self._tallies for key, n in zip(tally.keys, tally["n"].tolist(), strict=True)}
+        for key, n in sorted(counted.items()):
             along, second, first = key & 1, key >> 1 & mask, key >> 1 + _BITS & mask
             reason = (
                 Reason(first, second - 1 if second else None, None, None, int(n))

@@ -14,6 +14,7 @@ from .summary_images import images
 from .summary_mistakes import mistakes
 from .summary_parts import Shown, grade_bar, note_words, number, share, table
 
+N_LEAST = 12  # images whose explanations can be trusted least; the list below can be sorted by that
 MOST_ROWS = 200  # of a table on the page; the files beside it have all
 
 
@@ -130,8 +131,22 @@ def _trust(shown: Shown) -> Html:
             "By class, the least trustworthy first",
         ),
         more,
+        _least(shown),
         notes if s.trust.notes else tag("p", "Nothing had to be noted."),
     )
+
+
+def _least(shown: Shown) -> Html:
+    """The images whose explanations can be trusted least."""
+    rows: list[list[Content]] = []
+    for e in shown.summary.least[:N_LEAST]:
+        grade = e.grades.get("explanation")
+        believed = tag("span", ANSWERS[grade], class_=f"badge {grade}") if grade in ANSWERS else "-"  # type: ignore[index]
+        first = [shown.picture(e), link(f"#image-{e.index}", e.name)]
+        notes = ", ".join(map(note_words, e.notes)) or "none"
+        rows.append([first, shown.name(e.label), believed, number(e.held_out), number(e.constant), notes])
+    headings = ("Image", "Predicted", "Can it be believed?", "Rule agrees", "Constant", "Notes")
+    return table(headings, rows, "Images with the least trustworthy explanations")
 
 
 def _worst(c: ClassOver) -> float:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -100,15 +101,16 @@ def test_hostile_names_stay_text(tmp_path, name):
     assert page.text.count(name) > 20
 
 
-@given(st.text(max_size=30), st.text(max_size=30))
-def test_any_name_is_shown(name, other):
-    import tempfile
-    from pathlib import Path
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return summarize(write_run(tmp_path_factory.mktemp("plain"), [row(0, 0, 1, [(1, 1.0)]), row(1, 1, 1, [(0, 1.0)])]))
 
-    with tempfile.TemporaryDirectory() as place:
-        safe = name.encode("utf-8", "replace").decode()
-        rows = [row(0, 0, 1, [(1, 1.0)], name=safe, notes=[safe]), row(1, 1, 1, [(0, 1.0)])]
-        page = read(write_run(Path(place), rows, (name, other)))
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_name_is_shown(plain, name, other):
+    entries = tuple(replace(entry, name=name, notes=(other,)) for entry in plain.listed)
+    run = replace(plain.run, class_names=(name, other), data={"source": name}, named={"black_box": other})
+    page = Reader(page_of_summary(Shown(replace(plain, listed=entries, least=entries, run=run), {}, "..")))
     assert len(page.scripts) == 1
 
 
