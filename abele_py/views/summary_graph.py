@@ -8,19 +8,22 @@ from .html import Html, tag
 from .svg import short
 
 MOST_NODES, MOST_LINES = 24, 60
-_SIZE, _RADIUS, _MARGIN = 640.0, 235.0, 90  # the last one for names at both sides
+_SIZE, _RADIUS, _MARGIN = 640.0, 235.0, 120  # the last one for names at both sides
 
 
 def border_graph(summary: Summary) -> Html | None:
     """Classes on a circle; a line is the wider, the more explanations of the two have the other as the nearest class.
 
-    Those of the most frequent classes and the most frequent borders, if there are many. None without any.
+    The most frequent borders and their classes, if there are many. None without any.
     """
-    frequent = sorted(summary.classes, key=lambda c: (-c.trust.n, c.label))[:MOST_NODES]
-    sizes = {c.label: c.trust.n for c in frequent}
+    sizes = {c.label: c.trust.n for c in summary.classes}
     lines = _lines(summary.borders, sizes)
     if not lines:
         return None
+    if len(sizes) > MOST_NODES:
+        chosen = list(dict.fromkeys(label for pair, _ in most_bordering(summary) for label in pair))[:MOST_NODES]
+        sizes = {label: sizes[label] for label in sorted(chosen)}
+        lines = _lines(summary.borders, sizes)
     places = _places(list(sizes), lines)
     most, largest = max(lines.values()), max(sizes.values())
     drawn = []
@@ -40,7 +43,7 @@ def border_graph(summary: Summary) -> Html | None:
         out = (_RADIUS + 24) / _RADIUS
         tx, ty = (_SIZE / 2 + out * (v - _SIZE / 2) for v in (x, y))
         anchor = "middle" if abs(x - _SIZE / 2) < 40 else "start" if x > _SIZE / 2 else "end"
-        drawn.append(tag("text", short(name, 12), x=f"{tx:.1f}", y=f"{ty + 5:.1f}", text_anchor=anchor))
+        drawn.append(tag("text", short(name, 18), x=f"{tx:.1f}", y=f"{ty + 5:.1f}", text_anchor=anchor))
     return tag(
         "svg", drawn, viewBox=f"{-_MARGIN} 0 {_SIZE + 2 * _MARGIN:.0f} {_SIZE:.0f}", role="img", class_="graph",
         aria_label="Which classes border which; the table says the same",

@@ -40,7 +40,6 @@ def _black_box(summary: Summary) -> str:
 def _top(shown: Shown) -> Html:
     s = shown.summary
     whole = s.run.data.get("n")
-    count = sentences.counted(s.trust.n, "explanation")
     state = None
     if not s.is_whole:
         state = tag("p", f"The run is not finished: {s.n:,} of {whole:,} images are in this summary.", class_="note")
@@ -56,7 +55,9 @@ def _top(shown: Shown) -> Html:
         "header",
         tag("h1", f"{_source(s)}, as ", tag("strong", _black_box(s)), " sees it"),
         tag(
-            "p", f"{s.n:,} images, {count}. What the classifier does in general, and where it is wrong.", class_="hint"
+            "p",
+            f"{s.n:,} images, {s.trust.n:,} of them explained. What the classifier does in general, and where it is wrong.",
+            class_="hint",
         ),
         state,
         tag(

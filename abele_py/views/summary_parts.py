@@ -106,7 +106,7 @@ def command_for(run: Run, name: str) -> str | None:
         name: of the image; that of a picture is below the folder that was explained, as the run's command named it.
     """
     named, source = run.named, str(run.data.get("source", ""))
-    if not named.get("autoencoder") or not named.get("black_box"):
+    if not all(isinstance(v, str) for v in named.values()) or not {"autoencoder", "black_box"} <= named.keys():
         return None
     data = str(named.get("data", source))
     place, _, number = name.rpartition(":")
