@@ -24,7 +24,7 @@ def borders(shown: Shown) -> Html:
     few += f"{left:,} counter-exemplars of further pairs are not in it. " if left else ""
     most = ""
     if len(s.classes) > MOST_NODES:
-        most = f" Drawn are the classes of the widest lines, {MOST_NODES}, and at most {MOST_LINES} lines."
+        most = f" Drawn are the {MOST_NODES} classes with the widest lines, and at most {MOST_LINES} lines."
     return section(
         "borders",
         title,

@@ -56,7 +56,8 @@ def _top(shown: Shown) -> Html:
         tag("h1", f"{_source(s)}, as ", tag("strong", _black_box(s)), " sees it"),
         tag(
             "p",
-            f"{s.n:,} images, {s.trust.n:,} of them explained. What the classifier does in general, and where it is wrong.",
+            f"{s.n:,} images, {s.trust.n:,} of them explained. What the classifier does in general, and where it is "
+            "wrong.",
             class_="hint",
         ),
         state,

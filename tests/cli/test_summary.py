@@ -66,6 +66,14 @@ def test_similar_explanations_are_named_with_the_way_to_them(run, capsys, given)
     assert "abele explain digits:test:7 --autoencoder digits --black-box digits-cnn" in lines[3]
 
 
+def test_the_summary_of_real_rows_shows_their_pictures(run):
+    assert main(["summary", "run"]) == 0
+    page = (run / "summary" / "summary.html").read_text(encoding="utf-8")
+    assert 'alt="digits:test:7"' in page
+    assert "abele explain digits:test:7 --autoencoder digits --black-box digits-cnn --html" in page
+    assert "In 100.0 % of 1 images whose true class is known." in page
+
+
 def test_other_models_and_images_are_refused(run, capsys):
     assert "another black box" in refused(capsys, "similar", "digits:test:7", "run", "--black-box", "digits-forest")
     assert "got" in refused(capsys, "similar", "nowhere.png", "run")
