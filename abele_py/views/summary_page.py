@@ -86,7 +86,8 @@ def _right(shown: Shown) -> Content:
     if found is None:
         return tag("p", "It is not known: the images came without true labels.")
     known = found.wrong.n + found.right.n
-    text = f"In {sentences.percent(found.right.n / known, 1)} of {known:,} images whose true class is known. "
+    share_right = sentences.percent(found.right.n / known, 1)
+    text = f"For {share_right} ({found.right.n:,} of {known:,}) of the images whose true class is known. "
     most = [f"{shown.name(c.true_label)} taken for {shown.name(c.label)} ({c.side.n:,})" for c in found.confusions[:3]]
     return tag(
         "p", text, f"Most frequent mistakes: {sentences.enumeration(most)}. " if most else None,

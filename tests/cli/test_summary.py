@@ -51,7 +51,8 @@ def test_a_place_with_other_files_is_refused(here, capsys):
 def run(here, digits_models, digit_images, digit_explanation):
     """A run of one digit."""
     autoencoder, classifier = digits_models
-    kept = row_of(Listed(0, "digits:test:7", digit_images[7], 7), digit_explanation, "figures")
+    listed = Listed(0, "digits:test:7", digit_images[7], digit_explanation.label)
+    kept = row_of(listed, digit_explanation, "figures")
     models = {"autoencoder": origin_of(autoencoder), "black_box": origin_of(classifier)}
     models = {role: {k: v for k, v in origin.items() if k != "specification"} for role, origin in models.items()}
     return write_run(here / "run", [kept], "0123456789", models=models, image_shape=(1, 28, 28), keep="figures")
@@ -71,7 +72,7 @@ def test_the_summary_of_real_rows_shows_their_pictures(run):
     page = (run / "summary" / "summary.html").read_text(encoding="utf-8")
     assert 'alt="digits:test:7"' in page
     assert "abele explain digits:test:7 --autoencoder digits --black-box digits-cnn --html" in page
-    assert "In 100.0 % of 1 images whose true class is known." in page
+    assert "For 100.0 % (1 of 1) of the images whose true class is known." in page
 
 
 def test_other_models_and_images_are_refused(run, capsys):
