@@ -16,6 +16,7 @@ from .explain_dataset import run_explain_dataset
 from .models import run_models
 from .options import Write
 from .parser import parser
+from .summary import run_similar, run_summary
 from .train import run_train
 
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
@@ -24,6 +25,8 @@ _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
     "compare": run_compare,
     "app": run_app,
     "evaluate": run_evaluate,
+    "summary": run_summary,
+    "similar": run_similar,
     "models": run_models,
     "demo": run_demo,
 }

@@ -10,6 +10,7 @@ from .evaluate import add_evaluate
 from .explain import add_demo, add_explain
 from .explain_dataset import add_explain_dataset
 from .models import add_models
+from .summary import add_similar, add_summary
 from .train import add_train
 
 
@@ -22,6 +23,17 @@ def parser() -> ArgumentParser:
         exit_on_error=False,
     )
     commands = whole.add_subcommands(required=True, dest="command")
-    for add in (add_explain, add_explain_dataset, add_compare, add_app, add_evaluate, add_train, add_models, add_demo):
+    for add in (
+        add_explain,
+        add_explain_dataset,
+        add_summary,
+        add_similar,
+        add_compare,
+        add_app,
+        add_evaluate,
+        add_train,
+        add_models,
+        add_demo,
+    ):
         add(commands)
     return whole

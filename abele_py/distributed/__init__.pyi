@@ -2,6 +2,8 @@ from .images import Listed
 from .run import Counts, explain_dataset
 from .run_file import Run, read_run
 from .shards import read_shards
+from .similar import similar
+from .summary import summarize
 
 __all__ = [
     "Counts",
@@ -10,4 +12,6 @@ __all__ = [
     "explain_dataset",
     "read_run",
     "read_shards",
+    "similar",
+    "summarize",
 ]

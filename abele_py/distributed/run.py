@@ -176,8 +176,8 @@ def _begun(folder: Path, run: Run) -> Run:
         return run
     if other := read_run(folder).differences(run):
         raise ParameterError(
-            f"got the folder {str(folder)!r}, which holds another run, that differs in {', '.join(other)}; expected the same; "
-            "choose another --out, or delete the folder"
+            f"got the folder {str(folder)!r}, which holds another run: it differs in {', '.join(other)}; expected the "
+            "same; choose another --out, or delete the folder"
         )
     return run
 

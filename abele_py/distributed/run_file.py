@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..storage.reading import read_json
-from .rows import Keep
+from .rows import VERSION, Keep
 
 NAME = "run.json"
 
@@ -72,9 +72,23 @@ def read_run(folder: str | Path) -> Run:
     path = Path(folder) / NAME
     try:
         found = read_json(path)
-        return Run(**found | {name: tuple(found[name]) for name in ("image_shape", "class_names")})
+        run = Run(**found | {name: tuple(found[name]) for name in ("image_shape", "class_names")})
+        _check(run)
+        return run
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"got {str(folder)!r}, which holds no readable {NAME} ({error}); expected the folder of a run; make one "
             "with abele explain-dataset"
         ) from error
+
+
+def _check(run: Run) -> None:
+    """Refuse values of other kinds than a run writes, and columns of another version: readers rely on them."""
+    if run.version != VERSION:
+        raise ValueError(f"its rows are of version {run.version!r}, not {VERSION}")
+    records = (run.data, run.models, run.options, run.versions, run.named)
+    shape = len(run.image_shape) == 3 and all(isinstance(n, int) and 0 < n < 2**20 for n in run.image_shape)
+    if not (shape and all(isinstance(record, dict) for record in records)):
+        raise ValueError("its values are of other kinds")
+    if not all(isinstance(name, str) for name in run.class_names) or not isinstance(run.data.get("n", 0), int):
+        raise ValueError("its values are of other kinds")

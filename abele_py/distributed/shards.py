@@ -63,7 +63,7 @@ def is_whole(path: Path, run: str, number: int, n_rows: int) -> bool:
 
 def has_failed(path: Path) -> bool:
     """Whether a shard holds an image that could not be explained."""
-    errors = _read(path, ["error"])["error"]
+    errors = read_shard(path, ["error"])["error"]
     return errors.null_count < len(errors)
 
 
@@ -77,18 +77,32 @@ def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Ite
     Raises:
         DataError: one is damaged.
     """
-    for path in sorted((Path(folder) / FOLDER).glob("*.parquet")):
-        yield _read(path, columns)
+    for path in shard_paths(folder):
+        yield read_shard(path, columns)
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def shard_paths(folder: str | Path) -> list[Path]:
+    """The shards that a run's folder holds, in their order."""
+    return sorted((Path(folder) / FOLDER).glob("*.parquet"))
+
+
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """One shard.
+
+    Args:
+        path: of the file.
+        columns: their names, or paths such as ``conditions.list.element.towards``; None: all.
+
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read(columns=None if columns is None else list(columns), use_threads=False)
     except _WHAT as error:
         raise DataError(
-            f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let abele "
-            "explain-dataset make it anew"
+            f"got {path}, which is damaged ({error}); expected a shard of a run; delete this file, and let "
+            "abele explain-dataset make it anew"
         ) from error
 
 

@@ -1,6 +1,7 @@
 from .index import page_path, write_index, write_pages
 from .page import page_of
 from .plots import plot_comparison, plot_explanation
+from .summary_files import write_summary
 
 __all__ = [
     "page_of",
@@ -9,4 +10,5 @@ __all__ = [
     "plot_explanation",
     "write_index",
     "write_pages",
+    "write_summary",
 ]

@@ -20,9 +20,15 @@ FULL = 1_600_000  # bytes of pictures in a page at most, before base64 makes the
 _FILES = Path(__file__).parent
 
 
-def document(title: str, content: Content) -> str:
-    """A whole HTML document that may load nothing and run no script but its own."""
-    script = (_FILES / "page.js").read_text(encoding="utf-8")
+def document(title: str, content: Content, looks: Sequence[str] = ("page.css",), script_file: str = "page.js") -> str:
+    """A whole HTML document that may load nothing and run no script but its own.
+
+    Args:
+        title: of the document.
+        content: of its body.
+        looks, script_file: names of style sheets and of the script, which lie beside this module.
+    """
+    script = (_FILES / script_file).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     head = [
@@ -31,7 +37,7 @@ def document(title: str, content: Content) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Html((_FILES / "page.css").read_text(encoding="utf-8"))),
+        tag("style", Html("".join((_FILES / look).read_text(encoding="utf-8") for look in looks))),
     ]
     body = [tag("main", content), tag("script", Html(script))]
     return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"

@@ -84,7 +84,7 @@ def scatter(
     for name, point in marks:
         x, y = at(point)
         drawn.append(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=8, class_="mark"))
-        drawn.append(tag("text", _short(name), x=f"{x + 11:.1f}", y=f"{y + 5:.1f}", class_="mark-name"))
+        drawn.append(tag("text", short(name), x=f"{x + 11:.1f}", y=f"{y + 5:.1f}", class_="mark-name"))
     x, y = at(center)
     drawn.append(tag("path", d=_star(x, y, 13), class_="here"))
     bar = _round(60 / scale)
@@ -162,7 +162,8 @@ def _round(length: float) -> float:
     return float(next(f * power for f in (1, 2, 5, 10) if f * power >= length))
 
 
-def _short(name: str, width: int = 14) -> str:
+def short(name: str, width: int = 14) -> str:
+    """The beginning of a name that is too long to be drawn."""
     return name if len(name) <= width else name[: width - 1] + "…"
 
 

@@ -80,6 +80,7 @@ SMALLEST = {
     ),
     "samples": Smallest("digits-cnn digits --samples [200] --images 1 --out OUT", ("samples-digits-cnn.json",)),
     "startup": Smallest("--runs 1 --out OUT/startup.json", ("startup.json",)),
+    "summary_memory": Smallest("--rows [100] --contents 2 --out OUT/memory.json", ("memory.json",)),
     "sweep": Smallest(
         "--data_sets [digits] --sizes [2] --epochs 1 --images 1 --out OUT --networks OUT/networks",
         ("digits-k2-w0.002.json", "networks/digits-k2-w0.002.safetensors"),

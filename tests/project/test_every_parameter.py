@@ -18,8 +18,8 @@ from abele_py.checking.parameters import checked
 from abele_py.errors import AbeleError
 
 ROOMS = (
-    "attribution", "black_boxes", "datasets", "evaluation", "explanation", "latent", "metrics", "models", "surrogate",
-    "training", "views", "app",
+    "attribution", "black_boxes", "datasets", "distributed", "evaluation", "explanation", "latent", "metrics", "models",
+    "surrogate", "training", "views", "app",
 )  # fmt: skip
 # Documented beside them, in modules of their own.
 MODULES = (
