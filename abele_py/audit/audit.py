@@ -37,12 +37,14 @@ class Example:
     Attributes:
         before, donor, after: (C, H, W) in [0, 1].
         label_before: that the black box predicts.
+        given: whether it predicts the label after the exchange.
     """
 
     before: Tensor
     donor: Tensor
     after: Tensor
     label_before: int
+    given: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,9 +245,10 @@ def _suspicion(
     rate, elsewhere, n = _confirmed(
         operator, pairs.donors[rows], [window or own for own in windows], label, pool, labels, queries, generator
     )
+    donors = pool[pairs.donors[rows]]
     shown = [
-        Example(pool[r], pool[d], operator.exchanged(r[None], d[None])[0], int(labels[r]))
-        for r, d in zip(pairs.recipients[rows[:_N_SHOWN]], pairs.donors[rows[:_N_SHOWN]], strict=True)
+        Example(before[i], donors[i], after[i], int(labels[pairs.recipients[row]]), int(pairs.labels[row]) == label)
+        for i, row in enumerate(rows[:_N_SHOWN].tolist())
     ]
     if rate - elsewhere < _ALONE * (effects[0].added - effects[0].added_by_others):
         kind, window = "none", None

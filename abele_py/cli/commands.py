@@ -9,6 +9,7 @@ from jsonargparse import ArgumentError, Namespace
 
 from ..errors import AbeleError, Interruption
 from .app import run_app
+from .audit import run_audit
 from .compare import run_compare
 from .evaluate import run_evaluate
 from .explain import run_demo, run_explain
@@ -22,6 +23,7 @@ from .train import run_train
 _COMMANDS: dict[str, Callable[[Namespace, Write], None]] = {
     "explain": run_explain,
     "explain-dataset": run_explain_dataset,
+    "audit": run_audit,
     "compare": run_compare,
     "app": run_app,
     "evaluate": run_evaluate,

@@ -138,6 +138,13 @@ def black_box_of(options: Namespace, autoencoder: "Autoencoder") -> "LoadedBlack
         )
 
 
+class Shaped:
+    """What stands for an autoencoder where only the shape of its images is asked for."""
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        self.image_shape = image_shape
+
+
 def explainer_of(options: Namespace, autoencoder: "Autoencoder | None" = None) -> "Abele":
     """The explainer that the options describe; an autoencoder that is loaded already is used."""
     from ..explanation.explainer import Abele

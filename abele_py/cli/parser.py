@@ -5,6 +5,7 @@ from importlib.metadata import version
 from jsonargparse import ArgumentParser
 
 from .app import add_app
+from .audit import add_audit
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .explain import add_demo, add_explain
@@ -28,6 +29,7 @@ def parser() -> ArgumentParser:
         add_explain_dataset,
         add_summary,
         add_similar,
+        add_audit,
         add_compare,
         add_app,
         add_evaluate,

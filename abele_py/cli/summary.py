@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import missing_extra
-from .options import Commands, Write, add_black_box, add_resize, autoencoder_of, black_box_of, image_of
+from .options import Commands, Shaped, Write, add_black_box, add_resize, autoencoder_of, black_box_of, image_of
 from .results import blaming
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run_similar(options: Namespace, write: Write) -> None:
         autoencoder: Any = None if options.autoencoder is None else autoencoder_of(options)
         black_box: Any = None
         if options.black_box is not None:
-            shaped: Any = _Shaped(run.image_shape)
+            shaped: Any = Shaped(run.image_shape)
             black_box, _ = black_box_of(options, shaped)
         given = image_of(options.image, options, run.image_shape)
         found = similar(
@@ -114,10 +114,3 @@ def run_similar(options: Namespace, write: Write) -> None:
             write(f"  explanation: {path}")
         if command is not None:
             write(f"  {command}")
-
-
-class _Shaped:
-    """What stands for an autoencoder where only the shape of its images is asked for."""
-
-    def __init__(self, image_shape: tuple[int, int, int]) -> None:
-        self.image_shape = image_shape

@@ -40,10 +40,15 @@ class Listed(NamedTuple):
 
 
 class Images(Protocol):
-    """Images of a data set. ``origin`` tells them from any others, as JSON: ``source``, ``n`` and ``digest``."""
+    """Images of a data set."""
 
     @property
-    def origin(self) -> dict[str, Any]: ...
+    def origin(self) -> dict[str, Any]:
+        """What tells them from any others, as JSON: ``source``, ``n`` and ``digest``."""
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of each."""
 
     def __len__(self) -> int: ...
 
@@ -52,7 +57,7 @@ class Images(Protocol):
 
 
 def images_of(
-    data: str | Path | ImageSet | Tensor | np.ndarray, shape: Shape, class_names: Sequence[str], *,
+    data: str | Path | ImageSet | Tensor | np.ndarray, shape: Shape | None, class_names: Sequence[str], *,
     resize: bool = False, seed: int = 0, data_dir: str | Path | None = None, download: bool = False,
 ) -> Images:  # fmt: skip
     """The images of a data set.
@@ -61,7 +66,7 @@ def images_of(
         data: ``DATASET:SPLIT`` or, for N images drawn at random, ``DATASET:SPLIT:N``; a folder of pictures, in which
             folders named as classes say what is true; a file ``.npz`` with ``images`` and, where they are known,
             ``labels`` and ``class_names``; or images themselves, (N, C, H, W) float in [0, 1].
-        shape: (C, H, W) of each.
+        shape: (C, H, W) of each; None: that which all have, of a data set or arrays.
         class_names: of the black box, in which true labels are told.
         resize: scale pictures of another size.
         seed: of the draw.
@@ -82,6 +87,11 @@ def images_of(
     if split and not path.exists():
         return _of_split(split, shape, class_names, seed, data_dir, download)
     if path.is_dir():
+        if shape is None:
+            raise ParameterError(
+                f"got the folder {str(path)!r}, whose pictures may have any size; expected to know (C, H, W); name an "
+                "autoencoder, or prepare the images (docs/own-images.md)"
+            )
         return _Folder(path, shape, tuple(class_names), resize)
     return _of_file(path, shape, class_names)
 
@@ -99,6 +109,10 @@ class _Arrays:
     @property
     def origin(self) -> dict[str, Any]:
         return {"source": self.source, "n": len(self), "digest": self.digest}
+
+    @property
+    def shape(self) -> Shape:
+        return _shape_of(self.images[0])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,7 +133,7 @@ class _Folder:
     """Pictures below a folder, in the order of their paths."""
 
     def __init__(self, root: Path, shape: Shape, class_names: tuple[str, ...], resize: bool) -> None:
-        self._root, self._shape, self._class_names, self._resize = root, shape, class_names, resize
+        self._root, self.shape, self._class_names, self._resize = root, shape, class_names, resize
         self._paths = pictures_in(root, Left(root))
         if not self._paths:
             raise DataError(f"got no pictures in {root}; expected files such as 1.png, in folders or not; check it")
@@ -138,14 +152,14 @@ class _Folder:
         name = self._paths[index].relative_to(self._root)
         known = [self._class_names.index(part) for part in name.parts[:-1] if part in self._class_names]
         try:
-            image: Tensor | ImageError = read_image_file(self._paths[index], self._shape, self._resize).image
+            image: Tensor | ImageError = read_image_file(self._paths[index], self.shape, self._resize).image
         except ImageError as error:
             image = error
         return Listed(index, name.as_posix(), image, known[0] if known else None)
 
 
 def _of_split(
-    found: "re.Match[str]", shape: Shape, class_names: Sequence[str], seed: int, data_dir: Any, download: bool
+    found: "re.Match[str]", shape: Shape | None, class_names: Sequence[str], seed: int, data_dir: Any, download: bool
 ) -> Images:
     name, split = found["name"], found["split"]
     whole = load_split(name, split, data_dir, download)
@@ -159,7 +173,7 @@ def _of_split(
     return _of_shape(arrays, shape, whole.class_names, class_names)
 
 
-def _of_file(path: Path, shape: Shape, class_names: Sequence[str]) -> Images:
+def _of_file(path: Path, shape: Shape | None, class_names: Sequence[str]) -> Images:
     if not path.exists():
         raise DataError(
             f"got {str(path)!r}; expected DATASET:SPLIT such as mnist:test, a folder of pictures, or a file .npz with "
@@ -183,21 +197,21 @@ def _of_file(path: Path, shape: Shape, class_names: Sequence[str]) -> Images:
     return _of_shape(found, shape, names, class_names)
 
 
-def _of_shape(arrays: _Arrays, shape: Shape, own: Sequence[str] = (), known: Sequence[str] = ()) -> _Arrays:
+def _of_shape(arrays: _Arrays, shape: Shape | None, own: Sequence[str] = (), known: Sequence[str] = ()) -> _Arrays:
     """The arrays, if each can be an image, with labels that are those of the black box, by name or else by number.
 
     Args:
         arrays: with labels of their own.
-        shape: (C, H, W).
+        shape: (C, H, W); None: any.
         own: names of their labels.
         known: names of the black box's labels; none, where it has none.
     """
+    wanted = "" if shape is None else f" with (C, H, W) = {tuple(shape)}"
     if arrays.images.ndim != 4 or not len(arrays):
         raise ParameterError(
-            f"got images of shape {tuple(arrays.images.shape)}; expected at least one, (N, C, H, W) with (C, H, W) = "
-            f"{tuple(shape)}"
+            f"got images of shape {tuple(arrays.images.shape)}; expected at least one, (N, C, H, W){wanted}"
         )
-    if _shape_of(arrays.images[0]) != tuple(shape):
+    if shape is not None and _shape_of(arrays.images[0]) != tuple(shape):
         raise ImageError(
             f"got images of shape {_shape_of(arrays.images[0])}; expected (C, H, W) = {tuple(shape)}, as the "
             "autoencoder was trained; scale them, or train an autoencoder on these"

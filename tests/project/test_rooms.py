@@ -32,6 +32,7 @@ RANKS = {
     "explanation": 6,
     "attribution": 7,
     "metrics": 8,
+    "audit": 9,
     "distributed": 9,
     "views": 10,
     "training": 10,
