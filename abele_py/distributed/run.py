@@ -51,7 +51,7 @@ class Counts(NamedTuple):
 @checked
 def explain_dataset(
     data: str | Path | ImageSet | Tensor | np.ndarray,
-    explainer: Annotated[Abele | Callable[[], Abele], CheckedInside()],
+    explainer: Abele | Callable[[], Abele],
     out: str | Path,
     *,
     target: Annotated[int | str | None, CheckedInside()] = None,

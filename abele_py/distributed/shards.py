@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..checking.parameters import checked
 from ..errors import DataError
 from .rows import SCHEMA
 
@@ -67,6 +68,7 @@ def has_failed(path: Path) -> bool:
     return errors.null_count < len(errors)
 
 
+@checked
 def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The shards of a run in their order; no more than one is in memory.
 

@@ -9,10 +9,8 @@ from itertools import islice
 from typing import Annotated, Any, Literal, overload
 
 import torch
-from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
-from ..black_boxes.outputs import Answer
 from ..checking.parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
@@ -33,19 +31,12 @@ from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
-from .backdrop import backgrounds_of, labelled, mean_of_nearest
+from .backdrop import labelled
 from .explanation import Explanation
+from .maps import measured_map
 from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import (
-    MeasuredMap,
-    areas_of_seed,
-    change_map,
-    contiguous_areas,
-    contrast_map,
-    map_of_mosaics,
-    median_map,
-)
+from .saliency import change_map, contiguous_areas
 from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
@@ -313,7 +304,7 @@ class Abele:
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
-        saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
+        saliency, map_fit = measured_map(o, space, anchor, neighbors, exemplars, self._landmarks, self._backdrop)
         points = z[None], exemplars.latents, counters.latents
         typicality = space.typicality(torch.cat(points))
         typicalities = [None] * 3 if typicality is None else typicality.split([*map(len, points)])
@@ -362,29 +353,6 @@ class Abele:
         )
         noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
         return replace(noted, verdicts=verdicts_on(noted))
-
-    def _saliency(
-        self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
-    ) -> MeasuredMap:
-        if self.options.saliency == "median":
-            return MeasuredMap(median_map(image, exemplars.images), None)
-        if self.options.saliency == "contrast":
-            evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
-            return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
-        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
-        # so are the areas, which depend on the seed alone.
-        if self._backdrop.has_others(label):
-            near = space.decode(self._landmarks.latents[self._backdrop.near_others(image, label)])
-            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
-        else:
-            backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
-        return map_of_mosaics(
-            image,
-            backgrounds,
-            areas_of_seed(self.options.random_state, *image.shape[1:]),
-            lambda mosaics: space.query(mosaics).probability(label),
-            space.batch_size,
-        )
 
     def _maps_neighbors(self, label: int) -> bool:
         """Whether the map of an image with this label is made of the images of its neighbors."""

@@ -89,9 +89,7 @@ def test_in_python(tmp_path, digit_images, digits_models):
     autoencoder, classifier = digits_models
     explainer = Abele(classifier, autoencoder, n_samples=100)
     seen = []
-    counts = run(
-        digit_images[:3], explainer, tmp_path / "run", shard_size=2, progress=lambda *done: seen.append(done)
-    )
+    counts = run(digit_images[:3], explainer, tmp_path / "run", shard_size=2, progress=lambda *done: seen.append(done))
     assert counts == (3, {})
     assert seen == [(2, 3), (3, 3)]
     found = rows(tmp_path / "run")
