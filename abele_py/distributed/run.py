@@ -27,7 +27,7 @@ from ..storage.files import check_file, write_bytes, write_json
 from ..storage.places import alone
 from .cluster import on_ray
 from .images import Images, Task, images_of, in_shards
-from .making import Maker, Shard
+from .making import Maker, Shard, one_thread
 from .rows import VERSION, Keep
 from .run_file import NAME, Run, read_run
 from .shards import FOLDER, has_failed, is_whole, read_shards, shard_path
@@ -86,7 +86,7 @@ def explain_dataset(
         shard_size: images in a file, and so what is explained again after an interruption.
         workers: processes. More than one, or an ``address``, needs Ray.
         address: of a Ray cluster that is there, such as ``"auto"``; None: Ray is started on this machine where it is
-            needed. Only this process reads images and writes.
+            needed. Only this process reads images and writes. Where ``explainer`` is on a GPU, each process gets one.
         retry_failed: explain anew the shards with images that could not be explained.
         resize: scale pictures of another size.
         seed: of the draw.
@@ -103,11 +103,13 @@ def explain_dataset(
         BlackBoxError: the black box answers nothing any more. What is done is kept.
         Interruption: Ctrl-C. What is done is kept.
         MissingExtraError: Ray is needed, and not installed.
+        WorkerError: a process is lost time and again, or there is no cluster. What is done is kept.
         AbeleError: the data cannot be read.
     """
     folder = Path(out)
     with alone(folder):
-        first = explainer if isinstance(explainer, Abele) else explainer()
+        with one_thread():  # as other processes make theirs
+            first = explainer if isinstance(explainer, Abele) else explainer()
         images = images_of(
             data, first.image_shape, first.class_names, resize=resize, seed=seed, data_dir=data_dir, download=download
         )
@@ -118,7 +120,8 @@ def explain_dataset(
             made = _in_this_process(Maker(first, run.digest, keep, target), tasks)
         else:
             given = _Given(first) if isinstance(explainer, Abele) else explainer
-            made = on_ray(partial(_maker, given, run.digest, keep, target), tasks, min(workers, len(todo)), address)
+            maker = partial(_maker, given, run.digest, keep, target)
+            made = on_ray(maker, tasks, min(workers, len(todo)), address, first.device.type == "cuda")
         done = len(images) - sum(run.rows_of(n) for n in todo)
         with closing(made), _telling(progress, done, len(images)) as tell:
             try:

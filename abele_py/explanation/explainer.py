@@ -160,6 +160,11 @@ class Abele:
         return self._space.image_shape
 
     @property
+    def device(self) -> torch.device:
+        """Where the autoencoder computes."""
+        return self._space.device
+
+    @property
     def origin(self) -> dict[str, Any]:
         """What ``black_box`` and ``autoencoder`` are, see :func:`~abele_py.provenance.origin_of`."""
         return dict(self._origin)
