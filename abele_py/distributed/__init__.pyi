@@ -1,10 +1,11 @@
-from .images import Listed
+from .images import Images, Listed
 from .run import Counts, explain_dataset
 from .run_file import Run, read_run
 from .shards import read_shards
 
 __all__ = [
     "Counts",
+    "Images",
     "Listed",
     "Run",
     "explain_dataset",

@@ -124,15 +124,13 @@ class _Worker:
 
 def _apart(images: Sequence[Listed]) -> list[Listed]:
     """Images with memory of their own: with a part of a tensor all of it would be sent."""
-    return [
-        one if isinstance(one.image, AbeleError) else one._replace(image=one.image.clone()) for one in images
-    ]
+    return [one if isinstance(one.image, AbeleError) else one._replace(image=one.image.clone()) for one in images]
 
 
 def _sent(ray: Any, maker: Callable[[], Maker]) -> Any:
     try:
         return ray.put(maker)
-    except Exception as error:  # noqa: BLE001 - whatever an object raises that cannot be pickled
+    except Exception as error:  # whatever an object raises that cannot be pickled
         raise ParameterError(
             f"got an explainer that cannot be sent to other processes ({_first_line(error)}); expected one that can be "
             "pickled; give a function that makes it"
@@ -151,7 +149,7 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
         if ray.is_initialized():
             yield ray
             return
-        calm = {"log_to_driver": False, "logging_level": logging.ERROR}
+        calm: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if here:  # twice the processors that are asked for: with none to spare Ray's own tasks would wait for ever
                 ray.init("local", num_cpus=2 * workers, include_dashboard=False, _node_ip_address="127.0.0.1", **calm)

@@ -50,7 +50,7 @@ class Counts(NamedTuple):
 
 @checked
 def explain_dataset(
-    data: str | Path | ImageSet | Tensor | np.ndarray,
+    data: Annotated[str | Path | ImageSet | Tensor | np.ndarray | Images, CheckedInside()],
     explainer: Annotated[Abele | Callable[[], Abele], CheckedInside()],
     out: str | Path,
     *,
@@ -77,7 +77,8 @@ def explain_dataset(
         data: ``DATASET:SPLIT``; ``DATASET:SPLIT:N``, N images drawn at random; a folder of pictures; a file ``.npz``
             with ``images`` and, where they are known, ``labels`` and ``class_names``; or images, (N, C, H, W) float in
             [0, 1], or an :class:`~abele_py.datasets.ImageSet`. A folder named as a class says what is true of its
-            pictures.
+            pictures. Or an object of your own that reads images when their turn comes, see
+            :class:`~abele_py.distributed.Images`.
         explainer: explains each; or a function that makes it, which each process calls once, on a device of its own.
         out: folder of the run.
         target: as of :meth:`~abele_py.Abele.explain`.
@@ -105,6 +106,7 @@ def explain_dataset(
         MissingExtraError: Ray is needed, and not installed.
         WorkerError: a process is lost time and again, or there is no cluster. What is done is kept.
         AbeleError: the data cannot be read.
+        OSError: the disk is full. What is done is kept.
     """
     folder = Path(out)
     with alone(folder):
