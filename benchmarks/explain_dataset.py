@@ -445,7 +445,6 @@ def run(
         out: file of the results.
     """
     path = Path(out)
-    result: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     measures: dict[str, Callable[[Path], Any]] = {
         "killed": lambda folder: killed(folder, times, few, seed),
         "equal": lambda folder: equal(folder, few),
@@ -455,7 +454,9 @@ def run(
     }
     for part in parts or PARTS:
         with tempfile.TemporaryDirectory(dir=place) as folder:
-            result[part] = measures[part](Path(folder))
+            found = measures[part](Path(folder))
+        result: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        result[part] = found
         result["hardware"] = f"{platform.machine()}, {os.cpu_count()} cores"
         result["torch"] = torch.__version__
         write_json(path, result)
