@@ -3,12 +3,13 @@
     python benchmarks/explain_dataset.py    # all parts; writes benchmarks/results/explain-dataset.json
     python benchmarks/explain_dataset.py --parts [speed] --images 500
 
-Each part replaces what is stored of it. ``killed``: kill -9 of the process, of a worker and of a node (two are
-simulated here), at random moments, until that many have hit; runs that end are compared with one that nothing happened
-to. ``equal``: with other numbers of workers, in another order, after an interruption. ``speed``: seconds of one worker
-and of two, each on one thread; it says something on a machine that does nothing else. ``memory``: the most that a run
-over synthetic images takes, whose explainer gives the same explanation for each. ``trouble``: a full disk (Linux, as
-root), a shard that was cut short, two runs into one folder, a black box that is away.
+Each part replaces what is stored of it. ``killed-process``, ``killed-worker``, ``killed-node``: kill -9 at random
+moments, until that many have hit, of a node where two are simulated on this machine; the same call goes on, and runs
+that end are compared with one that nothing happened to. ``killed-driver``: what goes on when the process is gone that
+asks two workers. ``equal``: other numbers of workers, another order, after an interruption. ``speed``: seconds of one
+worker and of two, each on one thread; it says something on a machine that does nothing else. ``memory``: the most that
+a run over synthetic images takes, whose explainer gives the same explanation for each. ``trouble``: a full disk (Linux,
+as root), a shard that was cut short, two runs into one folder, a black box that is away.
 """
 
 import json
@@ -25,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,17 @@ from jsonargparse import auto_cli
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.distributed.cluster import ALONE, environment
 from abele_py.distributed.images import Listed, images_of, in_shards
 from abele_py.distributed.making import Maker
 from abele_py.distributed.run import explain_dataset
 from abele_py.distributed.run_file import read_run
 from abele_py.distributed.shards import read_shards
-from abele_py.errors import AbeleError
+from abele_py.errors import AbeleError, WorkerError
 from abele_py.storage.files import write_json
 
 OUT = Path(__file__).resolve().parent / "results" / "explain-dataset.json"
-PARTS = ("killed", "equal", "speed", "memory", "trouble")
+PARTS = ("killed-process", "killed-worker", "killed-node", "killed-driver", "equal", "speed", "memory", "trouble")
 QUIET = {"progress": lambda *_: None}
 
 
@@ -77,26 +80,24 @@ class Outcomes:
 # Killed
 
 
-def killed(place: Path, times: int, images: int, seed: int) -> dict[str, Any]:
+def killed(place: Path, what: str, times: int, images: int, seed: int) -> dict[str, Any]:
     how = {"data": f"digits:test:{images}", "explainer": digits(200), "shard_size": 4, "keep": "figures", **QUIET}
     start = time.monotonic()
     explain_dataset(out=place / "alone", **how)
     seconds, expected = time.monotonic() - start, files_of(place / "alone")
+    outcomes, start = Outcomes(expected, images), time.monotonic()
     found: dict[str, Any] = {"seed": seed, "images": images, "images_in_a_shard": 4}
-    for name, part in (("process", _process), ("worker", _workers), ("node", _nodes)):
-        outcomes, start = Outcomes(expected, images), time.monotonic()
-        kills = part(place / name, how, outcomes, times, seconds, random.Random(seed))
-        found[name] = {
-            "kills": kills, "runs": outcomes.runs, "runs_with_other_rows": outcomes.wrong,
-            "seconds": round(time.monotonic() - start),
-        }  # fmt: skip
-        print(f"killed {name}: {found[name]}", flush=True)
-    found["driver_of_two_workers"] = _driver(place / "driver", how, random.Random(seed))
-    print(f"killed driver of two workers: {found['driver_of_two_workers']}", flush=True)
+    found |= _KILLED[what](place / what, how, outcomes, times, seconds, random.Random(seed))
+    if outcomes.runs:
+        found |= {"runs": outcomes.runs, "runs_with_other_rows": outcomes.wrong}
+    found["seconds"] = round(time.monotonic() - start)
+    print(f"killed {what}: {found}", flush=True)
     return found
 
 
-def _process(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random) -> int:
+def _process(
+    out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random
+) -> dict[str, Any]:
     """Kills of the one process of a run, which begins anew each time; the time that it takes to start is counted."""
     kills, ready = 0, multiprocessing.get_context("spawn").Event()
     while kills < times or out.exists():
@@ -114,7 +115,7 @@ def _process(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float
             kills += 1
         else:
             outcomes.add(out)
-    return kills
+    return {"kills": kills}
 
 
 def _sendable(how: dict[str, Any]) -> dict[str, Any]:
@@ -127,10 +128,12 @@ def _run(ready: Any, out: Path, how: dict[str, Any], workers: int = 1) -> None:
     explain_dataset(out=out, workers=workers, **how, **QUIET)
 
 
-def _workers(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random) -> int:
+def _workers(
+    out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random
+) -> dict[str, Any]:
     """Kills of one of two workers, now this one, now that one, while a run goes on."""
     with _ray():
-        return _while_running(out, how, outcomes, times, lambda: dice.uniform(0.5, 6), lambda: _kill_a_worker(dice))
+        return _while_running(out, how, outcomes, times, lambda: dice.uniform(0, 8), lambda: _kill_a_worker(dice))
 
 
 def _kill_a_worker(dice: random.Random) -> bool:
@@ -150,10 +153,13 @@ def _title(process: psutil.Process) -> str:
 
 def _while_running(
     out: Path, how: Any, outcomes: Outcomes, times: int, pause: Callable[[], float], kill: Callable[[], bool]
-) -> int:
-    """Runs, one after the other, while ``kill`` is called at random moments; the last one ends by itself."""
-    kills = 0
-    while kills < times:
+) -> dict[str, Any]:
+    """Runs, one after the other, while ``kill`` is called at random moments; the last one ends by itself.
+
+    A shard whose worker was killed time and again ends a run, as it should; the same call goes on.
+    """
+    kills = ended = 0
+    while kills < times or out.exists():
         over = threading.Event()
 
         def hitting(over: threading.Event = over) -> None:
@@ -165,27 +171,32 @@ def _while_running(
         thread.start()
         try:
             explain_dataset(out=out, workers=2, **how)
+        except WorkerError:
+            ended += 1
+            continue
         finally:
             over.set()
             thread.join()
         outcomes.add(out)
-    return kills
+    return {"kills": kills, "ended_by_a_shard_killed_time_and_again": ended}
 
 
 @contextmanager
 def _ray() -> Iterator[None]:
     """Ray on this machine, for several runs."""
-    import ray
+    with environment(ALONE):
+        import ray
 
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _nodes(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random) -> int:
+def _nodes(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random) -> dict[str, Any]:
     """Kills of one of two nodes with a worker each, which are processes here; another one comes in its place."""
+    os.environ |= ALONE
     import ray
     from ray.cluster_utils import Cluster
 
@@ -205,16 +216,16 @@ def _nodes(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, 
         return True
 
     try:
-        return _while_running(out, how, outcomes, times, lambda: dice.uniform(0.5, 8), kill)
+        return _while_running(out, how, outcomes, times, lambda: dice.uniform(0, 8), kill)
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
-def _driver(out: Path, how: Any, dice: random.Random, times: int = 3) -> dict[str, Any]:
+def _driver(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, dice: random.Random) -> dict[str, Any]:
     """Kills of the process that asks two workers: how long Ray's processes outlive it, and what is written by then."""
     ends, changed = [], 0
-    for _ in range(times):
+    for _ in range(min(times, 5)):
         context = multiprocessing.get_context("spawn")
         ready = context.Event()
         process = context.Process(target=_run, args=(ready, out, _sendable(how), 2))
@@ -230,7 +241,10 @@ def _driver(out: Path, how: Any, dice: random.Random, times: int = 3) -> dict[st
         ends.append(round(time.monotonic() - start, 1) if not alive else None)
         changed += files_of(out) != before
         shutil.rmtree(out)
-    return {"kills": times, "seconds_until_all_processes_end": ends, "folders_changed_after": changed}
+    return {"kills": len(ends), "seconds_until_all_processes_end": ends, "folders_changed_after": changed}
+
+
+_KILLED = {"process": _process, "worker": _workers, "node": _nodes, "driver": _driver}
 
 
 # Equal bytes
@@ -435,7 +449,7 @@ def run(
     """Measure, print and write.
 
     Args:
-        parts: of ``killed``, ``equal``, ``speed``, ``memory`` and ``trouble``; all if None.
+        parts: of ``killed-process`` and so on, ``equal``, ``speed``, ``memory`` and ``trouble``; all if None.
         times: kills of each kind.
         few: images of all runs but that of speed.
         images: whose speed is measured.
@@ -446,7 +460,7 @@ def run(
     """
     path = Path(out)
     measures: dict[str, Callable[[Path], Any]] = {
-        "killed": lambda folder: killed(folder, times, few, seed),
+        **{f"killed-{what}": partial(killed, what=what, times=times, images=few, seed=seed) for what in _KILLED},
         "equal": lambda folder: equal(folder, few),
         "speed": lambda folder: speed(folder, images),
         "memory": lambda folder: memory(folder, rows or [10_000, 1_000_000]),

@@ -19,7 +19,7 @@ from .making import Maker, Shard, one_thread
 RETRIES = 4  # of a shard whose worker is lost; more often it is the shard that kills it
 _AHEAD = 2  # shards that an actor has at a time: one at work, and one whose images are there
 # While Ray is imported and started here: it listens to this machine alone (by default only on a Mac), and tells nobody.
-_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def on_ray(
@@ -140,8 +140,8 @@ def _sent(ray: Any, maker: Callable[[], Maker]) -> Any:
 @contextmanager
 def _joined(address: str | None, workers: int) -> Iterator[Any]:
     """Ray: as this process has joined it already, at an address, or started here for as long as it is needed."""
-    here = address is None and not ("ray" in sys.modules and sys.modules["ray"].is_initialized())
-    with _environment(_ALONE if here else {}):
+    here = address is None and not getattr(sys.modules.get("ray"), "is_initialized", bool)()
+    with environment(ALONE if here else {}):
         try:
             import ray
         except ModuleNotFoundError as error:
@@ -167,7 +167,8 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables inside, and outside what was there before."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

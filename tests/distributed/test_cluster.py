@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from functools import partial
 
@@ -11,20 +12,19 @@ from support.messages import says_what_to_do
 from support.paths import ROOT
 from support.runs import IMAGES, NEVER, SIZE, Away, Dying, DyingOf, files_of, refusing, rows_of, tiny
 
-ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
-
 from abele_py.distributed import cluster, explain_dataset, read_run
 from abele_py.distributed.images import images_of, in_shards
 from abele_py.distributed.making import Maker
 from abele_py.errors import BlackBoxError, Interruption, MissingExtraError, ParameterError, WorkerError
 
+ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def joined():
     """Ray on this machine alone, which finds the modules of tests."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, cluster.environment(cluster.ALONE):
         patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
         ray.init("local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         yield
@@ -161,20 +161,22 @@ def test_a_black_box_that_is_away_is_the_error_that_it_is_in_one_process(out, tm
     assert [row["index"] for row in rows_of(out)] == [*range(40)]
 
 
-def test_workers_that_die_while_they_load_end_the_run_with_a_reason(out, tmp_path, joined):
+def test_workers_that_die_while_they_load_end_the_run_with_a_reason(out, tmp_path, joined, monkeypatch):
+    monkeypatch.setattr(cluster, "RETRIES", 1)
     dying = Dying(tmp_path / "deadly")
     dying.flag.touch()
-    with pytest.raises(WorkerError, match="lost 5 times while it loaded the models") as error:
+    with pytest.raises(WorkerError, match="lost 2 times while it loaded the models") as error:
         explain_dataset(IMAGES, dying, out, workers=2, **SIZE)
     assert says_what_to_do(error.value)
     dying.flag.unlink()
     assert explain_dataset(IMAGES, dying, out, workers=2, **SIZE).n_images == 40
 
 
-def test_an_image_that_kills_its_worker_each_time_ends_the_run_and_names_the_shard(out, joined):
+def test_an_image_that_kills_its_worker_each_time_ends_the_run_and_names_the_shard(out, joined, monkeypatch):
+    monkeypatch.setattr(cluster, "RETRIES", 1)
     images = IMAGES.clone()
     images[13, 0, 0, 0] = NEVER
-    with pytest.raises(WorkerError, match="lost 5 times at shard 3 ") as error:
+    with pytest.raises(WorkerError, match="lost 2 times at shard 3 ") as error:
         explain_dataset(images, tiny(DyingOf()), out, workers=2, **SIZE)
     assert says_what_to_do(error.value)
 
@@ -201,7 +203,7 @@ def test_an_explainer_that_cannot_be_sent_is_refused(out, joined):
 
 
 def test_without_ray_the_extra_is_named(out, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"\[cluster\]"):
         explain_dataset(IMAGES, tiny(), out, workers=2, **SIZE)
     assert explain_dataset(IMAGES, tiny(), out, **SIZE).n_images == 40

@@ -17,7 +17,7 @@ from support.messages import says_what_to_do
 from support.paths import ROOT
 from support.real_data import data_dir_of
 from support.runs import IMAGES, NEVER, SIZE, Away, files_of, refusing, rows_of, tiny
-from support.worlds import soft
+from support.worlds import Identity, quarters, soft
 
 pytest.importorskip("pyarrow", reason="the extra [dataset] is not installed")
 
@@ -340,7 +340,7 @@ def paths_of(schema):
 
 
 def test_every_column_is_filled_by_some_image(out, tmp_path, digits_models):
-    explainer = Abele(digits_models[1], digits_models[0], n_samples=300)
+    explainer = Abele(digits_models[1], digits_models[0], n_samples=300, class_names="0123456789")
     folder = tmp_path / "pictures"
     split = load_split("digits", "test")
     for i in range(6):
@@ -349,7 +349,8 @@ def test_every_column_is_filled_by_some_image(out, tmp_path, digits_models):
         Image.fromarray(split.images[i, 0].numpy()).save(path)
     (folder / "broken.png").write_bytes(b"")
     explain_dataset(folder, explainer, out, keep="figures", progress=lambda *_: None)
-    filled = {path for row in rows_of(out) for path in leaves(row)}
+    explain_dataset(IMAGES, Abele(quarters, Identity(), n_samples=100), tmp_path / "quarters", **SIZE)
+    filled = {path for row in rows_of(out) + rows_of(tmp_path / "quarters") for path in leaves(row)}
     assert paths_of(SCHEMA) - filled == set()
 
 
@@ -367,7 +368,7 @@ def test_a_summary_takes_a_kilobyte_an_image(name, out):
 def test_figures_take_twenty_kilobytes_an_image_in_colour(side, out):
     torch.manual_seed(0)
     autoencoder = AdversarialAutoencoder((3, side, side), 16).eval()
-    autoencoder.calibrate(torch.rand(40, 3, side, side), torch.rand(40, 3, side, side))
+    autoencoder.calibrate(torch.randn(40, 16), torch.randn(40, 16))
     explainer = Abele(ConvolutionalClassifier((3, side, side), 4).eval(), autoencoder, n_samples=60)
     images = torch.rand(8, 3, side, side)
     explain_dataset(images, explainer, out, keep="figures", shard_size=8, progress=lambda *_: None)
