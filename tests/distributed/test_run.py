@@ -351,7 +351,8 @@ def test_every_column_is_filled_by_some_image(out, tmp_path, digits_models):
     explain_dataset(folder, explainer, out, keep="figures", progress=lambda *_: None)
     explain_dataset(IMAGES, Abele(quarters, Identity(), n_samples=100), tmp_path / "quarters", **SIZE)
     filled = {path for row in rows_of(out) + rows_of(tmp_path / "quarters") for path in leaves(row)}
-    assert paths_of(SCHEMA) - filled == set()
+    # a condition that leads away from another label than the image's: where the surrogate errs, which is rare
+    assert paths_of(SCHEMA) - filled <= {".conditions.away_from"}
 
 
 @pytest.mark.slow
