@@ -1,6 +1,7 @@
 """A run in one process: every image has its row, whatever happens, and the same call goes on to the same bytes."""
 
 import errno
+import importlib
 import os
 import random
 import signal
@@ -27,7 +28,7 @@ from abele_py.datasets.records import ImageSet
 from abele_py.distributed import Images, Listed, explain_dataset
 from abele_py.distributed.rows import SCHEMA
 from abele_py.distributed.shards import shard_path
-from abele_py.errors import BlackBoxError, ImageError, Interruption, ParameterError, PlaceError
+from abele_py.errors import BlackBoxError, ImageError, Interruption, MissingExtraError, ParameterError, PlaceError
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.classifiers import ConvolutionalClassifier
 
@@ -237,6 +238,13 @@ def test_failed_images_are_tried_again_only_if_asked(out, tmp_path):
     (tmp_path / "bad").unlink()
     assert explain_dataset(images, explainer, out, **SIZE).failed == {"BlackBoxError": 1}
     assert explain_dataset(images, explainer, out, retry_failed=True, **SIZE).failed == {}
+
+
+def test_without_pyarrow_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "abele_py.distributed")
+    with pytest.raises(MissingExtraError, match=r"\[dataset\]"):
+        importlib.import_module("abele_py.distributed")
 
 
 # Where images come from, and what is true of them

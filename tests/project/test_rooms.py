@@ -32,11 +32,12 @@ RANKS = {
     "explanation": 6,
     "attribution": 7,
     "metrics": 8,
-    "views": 9,
-    "training": 9,
-    "evaluation": 10,
-    "app": 10,
-    "cli": 11,
+    "distributed": 9,
+    "views": 10,
+    "training": 10,
+    "evaluation": 11,
+    "app": 11,
+    "cli": 12,
 }
 # The records can show themselves: their methods import what draws them, when they are called.
 LATE = {("explanation.explanation", "views"), ("attribution.comparison", "views")}
