@@ -210,12 +210,17 @@ def _nodes(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, 
     ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
 
     def kill() -> bool:
-        gone = nodes.pop(dice.randrange(len(nodes)))
-        cluster.remove_node(gone, allow_graceful=False)
-        nodes.append(cluster.add_node(num_cpus=1))
-        return True
+        if len(nodes) == 2:
+            cluster.remove_node(nodes.pop(dice.randrange(2)), allow_graceful=False)
+            return True
+        return False
+
+    def replace(*_: Any) -> None:  # nodes are added by the main thread alone
+        if len(nodes) < 2:
+            nodes.append(cluster.add_node(num_cpus=1))
 
     try:
+        how = how | {"progress": replace}
         return _while_running(out, how, outcomes, times, lambda: dice.uniform(0, 8), kill)
     finally:
         ray.shutdown()

@@ -17,6 +17,7 @@ from .images import Listed, Task
 from .making import Maker, Shard, one_thread
 
 RETRIES = 4  # of a shard whose worker is lost; more often it is the shard that kills it
+PATIENCE = 60.0  # seconds without an answer, at least, after which a shard is given to another actor too
 _AHEAD = 2  # shards that an actor has at a time: one at work, and one whose images are there
 # While Ray is imported and started here: it listens to this machine alone (by default only on a Mac), and tells nobody.
 ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -59,20 +60,36 @@ def on_ray(
 
 
 def _made(ray: Any, actors: Sequence[Any], given: list[Any], tasks: Iterator[Task]) -> Generator[Shard]:
-    """Hand out the tasks to actors that are ready: where there is no room for all of them, some never are."""
-    asked: dict[Any, tuple[Any, int | None]] = {actor.ready.remote(given): (actor, None) for actor in actors}
-    at_work = 0
+    """Hand out the tasks to actors that are ready: where there is no room for all of them, some never are.
+
+    An actor whose node is lost has to wait for room on another one, and with it the shards that it was at. Where
+    nothing is answered for long, others make them too: it is the same shard, whoever makes it.
+    """
+    asked: dict[Any, tuple[int, int | None]] = {
+        actor.ready.remote(given): (place, None) for place, actor in enumerate(actors)
+    }
+    ready, open_, longest = set[int](), dict[int, list[Listed]](), 0.0
+
+    def ask(place: int, number: int) -> None:
+        asked[actors[place].make.remote(given, number, open_[number])] = place, number
+
     while True:
-        (first, *_), _ = ray.wait([*asked], num_returns=1)
-        found = _answer(ray, first, asked[first][1])
-        actor, number = asked.pop(first)
-        at_work -= number is not None
-        for number, images in islice(tasks, _AHEAD if found is None else 1):
-            asked[actor.make.remote(given, number, _apart(images))] = actor, number
-            at_work += 1
+        answered, _ = ray.wait([*asked], num_returns=1, timeout=max(PATIENCE, 3 * longest))
+        if not answered:
+            for idle, oldest in zip(ready - {place for place, _ in asked.values()}, [*open_], strict=False):
+                ask(idle, oldest)
+            continue
+        place, number = asked.pop(answered[0])
+        found = _answer(ray, answered[0], number) if number is None or number in open_ else None
+        ready.add(place)
+        for new, images in islice(tasks, _AHEAD if number is None else 1):
+            open_[new] = _apart(images)
+            ask(place, new)
         if found is not None:
+            del open_[found.number]
+            longest = max(longest, found.seconds)
             yield found
-        if not at_work:
+        if not open_:
             return
 
 

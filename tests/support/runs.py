@@ -1,6 +1,7 @@
 """Small runs over data sets: images, black boxes that fail, and what a run has written. Other processes import it."""
 
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,6 +38,14 @@ def refusing(images):
     if (images[:, 0, 0, 0] == torch.tensor(NEVER)).any():
         raise ValueError("not this one")
     return soft(images)
+
+
+class Slow:
+    """A black box that takes its time, so that all workers of a run have something to do."""
+
+    def __call__(self, images):
+        time.sleep(0.01)
+        return soft(images)
 
 
 class Dying:
