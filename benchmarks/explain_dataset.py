@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -37,6 +38,7 @@ from jsonargparse import auto_cli
 from abele_py import Abele, load_autoencoder, load_classifier
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.distributed import cluster as cluster_of_runs
 from abele_py.distributed.cluster import ALONE, environment
 from abele_py.distributed.images import Listed, images_of, in_shards
 from abele_py.distributed.making import Maker
@@ -221,7 +223,8 @@ def _nodes(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float, 
 
     try:
         how = how | {"progress": replace}
-        return _while_running(out, how, outcomes, times, lambda: dice.uniform(0, 8), kill)
+        with patch.object(cluster_of_runs, "PATIENCE", 10.0):
+            return _while_running(out, how, outcomes, times, lambda: dice.uniform(0, 8), kill)
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -6,6 +6,7 @@ back. Ray starts actors again that are lost, and asks them once more.
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -171,8 +172,9 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
             if here:  # twice the processors that are asked for: with none to spare Ray's own tasks would wait for ever
                 ray.init("local", num_cpus=2 * workers, include_dashboard=False, _node_ip_address="127.0.0.1", **calm)
             else:
+                _call(address)
                 ray.init(address, **calm)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise WorkerError(
                 f"got no Ray cluster at {address or 'this machine'} ({_first_line(error)}); expected one that runs; "
                 "start it with: ray start --head"
@@ -181,6 +183,14 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _call(address: str | None) -> None:
+    """See whether anybody listens there: Ray itself would try for a quarter of an hour."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+            pass
 
 
 @contextmanager
