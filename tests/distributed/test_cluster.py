@@ -10,7 +10,7 @@ import psutil
 import pytest
 from support.messages import says_what_to_do
 from support.paths import ROOT
-from support.runs import IMAGES, NEVER, SIZE, Away, Dying, DyingOf, files_of, refusing, rows_of, tiny
+from support.runs import IMAGES, NEVER, SIZE, Away, Dying, DyingOf, files_of, refusing, rows_of, tiny, title_of
 
 from abele_py.distributed import cluster, explain_dataset, read_run
 from abele_py.distributed.images import images_of, in_shards
@@ -52,7 +52,7 @@ def out(tmp_path):
 def workers():
     """The processes of this one's actors."""
     children = psutil.Process().children(recursive=True)
-    return sorted(child.pid for child in children if "_Worker" in " ".join(child.cmdline()))
+    return sorted(child.pid for child in children if "_Worker" in title_of(child))
 
 
 @pytest.mark.parametrize("n", [2, 4])

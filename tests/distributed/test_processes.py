@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 from support.paths import ROOT
-from support.runs import files_of, rows_of
+from support.runs import files_of, rows_of, title_of
 
 pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 pytestmark = pytest.mark.slow
@@ -59,13 +59,6 @@ def started(tmp_path):
         process.kill()
 
 
-def name_of(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
 def test_it_listens_to_this_machine_alone(started, tmp_path):
     process, others = started
     ends = [
@@ -94,7 +87,7 @@ def test_kill_9_leaves_no_process_and_nobody_who_writes(started, tmp_path):
     process.kill()
     process.wait()
     left = files_of(tmp_path / "run")
-    at_work = [other for other in others if "Agent" not in name_of(other)]  # Ray's agents take a minute to notice
+    at_work = [other for other in others if "Agent" not in title_of(other)]  # Ray's agents take a minute to notice
     assert not psutil.wait_procs(at_work, timeout=20)[1]
     time.sleep(0.5)
     assert files_of(tmp_path / "run") == left

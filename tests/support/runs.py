@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import torch
 
@@ -83,3 +84,11 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 def rows_of(out: Path) -> list[dict]:
     return pa.concat_tables(read_shards(out)).to_pylist()
+
+
+def title_of(process: psutil.Process) -> str:
+    """Of a process that may have ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
