@@ -15,11 +15,8 @@ from ..checking.parameters import CheckedInside, ClassNames, Count, Positive, Se
 from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
 from ..latent.counter_exemplars import (
-    CounterExemplars,
     convincing,
-    find_counter_exemplars,
     leads_everywhere,
-    morph,
     rule_candidates,
     starting_points,
 )
@@ -32,11 +29,12 @@ from ..models.autoencoder import Autoencoder
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .backdrop import labelled
+from .counters import counter_exemplars_at
 from .explanation import Explanation
 from .maps import measured_map
 from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import change_map, contiguous_areas
+from .saliency import contiguous_areas
 from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
@@ -149,6 +147,11 @@ class Abele:
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images that it explains."""
         return self._space.image_shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the autoencoder computes."""
+        return self._space.device
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -280,13 +283,9 @@ class Abele:
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]
         near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
+        known, oblique = (near.latents, near.labels), o.splits == "oblique"
         surrogate, fidelity = fit_surrogate(
-            neighbors.latents,
-            neighbors.labels,
-            weights,
-            generator,
-            oblique=o.splits == "oblique",
-            real=(near.latents, near.labels),
+            neighbors.latents, neighbors.labels, weights, generator, oblique=oblique, real=known
         )
         rule = rule_of(surrogate, z)
 
@@ -298,7 +297,7 @@ class Abele:
             made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
             made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
-        counters = self._counter_exemplars(space, anchor, candidates, wanted)
+        counters = counter_exemplars_at(space, anchor, candidates, wanted, o.counter_depth, o.n_frames)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
@@ -358,24 +357,6 @@ class Abele:
         """Whether the map of an image with this label is made of the images of its neighbors."""
         kind = self.options.saliency
         return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
-
-    def _counter_exemplars(
-        self, space: LatentSpace, anchor: Points, candidates: Points, wanted: int | None
-    ) -> CounterExemplars:
-        z, label = anchor.latents[0], int(anchor.labels)
-        if wanted is not None:
-            candidates = candidates[candidates.labels == wanted]
-        ends = find_counter_exemplars(space, z, label, candidates, self.options.counter_depth)
-        frames = self.options.n_frames
-        paths, labels, scores = morph(space, anchor.images[0], z, ends, frames)
-        return CounterExemplars(
-            **vars(ends),
-            distances=(ends.latents - z).norm(dim=1),
-            paths=paths,
-            path_labels=labels,
-            path_scores=scores,
-            saliency=change_map(space.decode(z[None])[0], ends.images),
-        )
 
     def _params(self, target: int | str | None) -> dict[str, Any]:
         """All that decides the result; not the batch size, which changes nothing."""
