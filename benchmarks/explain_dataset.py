@@ -44,7 +44,7 @@ from abele_py.distributed.images import Listed, images_of, in_shards
 from abele_py.distributed.making import Maker
 from abele_py.distributed.run import explain_dataset
 from abele_py.distributed.run_file import read_run
-from abele_py.distributed.shards import read_shards
+from abele_py.distributed.shards import read_shards, shard_path, shard_paths
 from abele_py.errors import AbeleError, WorkerError
 from abele_py.storage.files import write_json
 
@@ -238,7 +238,7 @@ def _driver(out: Path, how: Any, outcomes: Outcomes, times: int, seconds: float,
         ready = context.Event()
         process = context.Process(target=_run, args=(ready, out, _sendable(how), 2))
         process.start()
-        while not list(out.glob("shards/*.parquet")):
+        while not list(out.glob("shards/*/*.parquet")):
             time.sleep(0.05)
         time.sleep(dice.uniform(0, 2))
         others = psutil.Process(process.pid).children(recursive=True)
@@ -270,7 +270,7 @@ def equal(place: Path, images: int, keep: str = "full") -> dict[str, Any]:
         explain_dataset(out=out, workers=workers, **how)
         expected = expected or files_of(out)
         found[f"workers_{workers}"] = files_of(out) == expected
-    shards = sorted((out / "shards").iterdir())
+    shards = shard_paths(out)
     for path in random.Random(0).sample(shards, len(shards) // 2):
         path.unlink()
     explain_dataset(out=out, workers=1, **how)
@@ -278,7 +278,9 @@ def equal(place: Path, images: int, keep: str = "full") -> dict[str, Any]:
     data = images_of(how["data"], how["explainer"].image_shape, how["explainer"].class_names)
     maker = Maker(how["explainer"], read_run(out).digest, how["keep"], None)
     backwards = in_shards(data, 8, reversed(range(len(shards))))
-    found["backwards"] = all(maker.make(*task).rows == expected[f"shards/{task[0]:08d}.parquet"] for task in backwards)
+    found["backwards"] = all(
+        maker.make(*task).rows == expected[f"shards/00000/{task[0]:08d}.parquet"] for task in backwards
+    )
     print(f"equal: {found}", flush=True)
     return found
 
@@ -372,7 +374,7 @@ def _peak(queue: Any, out: Path, n: int) -> None:
             "mb_at_the_end": round(psutil.Process().memory_info().rss / 2**20, 1),
             "seconds": round(seconds, 1),
             "ms_per_row": round(1000 * seconds / n, 3),
-            "bytes_per_row": round(sum(path.stat().st_size for path in (out / "shards").iterdir()) / n),
+            "bytes_per_row": round(sum(path.stat().st_size for path in shard_paths(out)) / n),
         }
     )
 
@@ -419,7 +421,7 @@ def trouble(place: Path, images: int) -> dict[str, Any]:
 
     out = place / "away-for-a-while"
     goes_on("black box away", out, lambda: explain_dataset(out=out, **how | {"progress": away}), flag.unlink)
-    cut = sorted((out / "shards").iterdir())[1]
+    cut = shard_paths(out)[1]
     goes_on("shard cut short", out, lambda: cut.write_bytes(cut.read_bytes()[:-100]), lambda: None)
     two = place / "two"
     goes_on("two runs into one folder", two, lambda: _two(two, how), lambda: None)

@@ -1,6 +1,6 @@
 """Explain every image of a data set, shard by shard, into a folder: interrupted, the same call goes on.
 
-The folder holds ``run.json`` (what is explained, and by what), ``shards/*.parquet`` (a row an image),
+The folder holds ``run.json`` (what is explained, and by what), ``shards/*/*.parquet`` (a row an image),
 ``seconds.jsonl`` (what each shard took, which is not the same each time), and ``explanations/`` where all is kept. One
 process writes it.
 """

@@ -13,6 +13,7 @@ from ..errors import DataError
 from .rows import SCHEMA
 
 FOLDER = "shards"
+IN_A_FOLDER = 1000  # files: whoever writes one looks through its folder
 _RUN, _SHARD = "abele_run", "abele_shard"  # what a file says of itself
 # Floats are split into their bytes, of which the first ones are alike; texts that come again are stored once.
 _FLOATS = {pa.float32(), pa.float64()}
@@ -21,7 +22,7 @@ _WHAT = (OSError, ValueError, pa.ArrowException, KeyError)  # what damaged bytes
 
 def shard_path(folder: Path, number: int) -> Path:
     """Where a shard of a run lies."""
-    return folder / FOLDER / f"{number:08d}.parquet"
+    return folder / FOLDER / f"{number // IN_A_FOLDER:05d}" / f"{number:08d}.parquet"
 
 
 def shard_bytes(rows: Sequence[dict[str, Any]], run: str, number: int) -> bytes:
@@ -85,7 +86,7 @@ def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Ite
 
 def shard_paths(folder: str | Path) -> list[Path]:
     """The shards that a run's folder holds, in their order."""
-    return sorted((Path(folder) / FOLDER).glob("*.parquet"))
+    return sorted((Path(folder) / FOLDER).glob("*/*.parquet"))
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

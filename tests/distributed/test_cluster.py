@@ -15,6 +15,7 @@ from support.small_runs import IMAGES, NEVER, SIZE, Away, Dying, DyingOf, files_
 from abele_py.distributed import cluster, explain_dataset, read_run
 from abele_py.distributed.images import images_of, in_shards
 from abele_py.distributed.making import Maker
+from abele_py.distributed.shards import shard_paths
 from abele_py.errors import BlackBoxError, Interruption, MissingExtraError, ParameterError, WorkerError
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
@@ -66,14 +67,14 @@ def test_the_bytes_are_those_of_one_process(n, run, out, expected, joined):
 
 def test_what_is_left_is_made_in_any_order(run, out, expected, joined):
     run()
-    for path in sorted((out / "shards").iterdir())[::3]:
+    for path in shard_paths(out)[::3]:
         path.unlink()
     run()
     assert files_of(out) == expected
     images = images_of(IMAGES, (1, 1, 2), ("dark", "bright"))
     maker = Maker(tiny(), read_run(out).digest, "full", None)
     for number, some in in_shards(images, 4, reversed(range(10))):
-        assert maker.make(number, some).rows == expected[f"shards/{number:08d}.parquet"]
+        assert maker.make(number, some).rows == expected[f"shards/00000/{number:08d}.parquet"]
 
 
 def test_with_nothing_left_no_process_is_started(run, out, monkeypatch):
@@ -155,7 +156,7 @@ def test_a_black_box_that_is_away_is_the_error_that_it_is_in_one_process(out, tm
     with pytest.raises(BlackBoxError, match="nobody answers") as error:
         explain_dataset(**how | {"progress": lambda *_: box.flag.touch()})
     assert type(error.value) is BlackBoxError
-    assert 1 <= len(list((out / "shards").iterdir())) < 10
+    assert 1 <= len(shard_paths(out)) < 10
     box.flag.unlink()
     assert explain_dataset(**how).failed == {}
     assert [row["index"] for row in rows_of(out)] == [*range(40)]

@@ -27,7 +27,7 @@ from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import ImageSet
 from abele_py.distributed import Images, Listed, explain_dataset
 from abele_py.distributed.rows import SCHEMA
-from abele_py.distributed.shards import shard_path
+from abele_py.distributed.shards import shard_path, shard_paths
 from abele_py.errors import BlackBoxError, ImageError, Interruption, MissingExtraError, ParameterError, PlaceError
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.classifiers import ConvolutionalClassifier
@@ -126,7 +126,7 @@ def test_ctrl_c_is_an_interruption_and_the_same_call_goes_on(out, expected):
 
     with pytest.raises(Interruption, match=r"12 of 40 images are in .*; the same command goes on"):
         explain_dataset(IMAGES, tiny(), out, shard_size=4, progress=stop)
-    assert len(list((out / "shards").iterdir())) == 3
+    assert len(shard_paths(out)) == 3
     explain_dataset(IMAGES, tiny(), out, **SIZE)
     assert files_of(out) == expected
 
@@ -218,7 +218,7 @@ def test_a_black_box_that_is_away_ends_the_run_which_goes_on_when_it_is_back(out
     box = Away(tmp_path / "away")
     with pytest.raises(BlackBoxError, match="nobody answers"):
         explain_dataset(IMAGES, tiny(box), out, shard_size=4, progress=lambda *_: box.flag.touch())
-    assert len(list((out / "shards").iterdir())) == 1
+    assert len(shard_paths(out)) == 1
     box.flag.unlink()
     assert explain_dataset(IMAGES, tiny(box), out, **SIZE).failed == {}
     assert [r["label"] for r in rows_of(out)] == [int(label) for label in soft(IMAGES).argmax(1)]
@@ -369,7 +369,7 @@ def test_a_summary_takes_a_kilobyte_an_image(name, out):
     explainer = Abele(load_classifier(f"{name}-cnn"), load_autoencoder(name), n_samples=300)
     n = 64
     explain_dataset(f"{name}:test:{n}", explainer, out, data_dir=data_dir_of(name), progress=lambda *_: None)
-    assert sum(path.stat().st_size for path in (out / "shards").iterdir()) <= 1000 * n
+    assert sum(path.stat().st_size for path in shard_paths(out)) <= 1000 * n
 
 
 @pytest.mark.slow
@@ -381,7 +381,7 @@ def test_figures_take_twenty_kilobytes_an_image_in_colour(side, out):
     explainer = Abele(ConvolutionalClassifier((3, side, side), 4).eval(), autoencoder, n_samples=60)
     images = torch.rand(8, 3, side, side)
     explain_dataset(images, explainer, out, keep="figures", shard_size=8, progress=lambda *_: None)
-    assert sum(path.stat().st_size for path in (out / "shards").iterdir()) <= 20_000 * len(images)
+    assert sum(path.stat().st_size for path in shard_paths(out)) <= 20_000 * len(images)
 
 
 def test_full_keeps_explanations_that_can_be_loaded(out):
