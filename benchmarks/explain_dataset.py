@@ -44,7 +44,7 @@ from abele_py.distributed.images import Listed, images_of, in_shards
 from abele_py.distributed.making import Maker
 from abele_py.distributed.run import explain_dataset
 from abele_py.distributed.run_file import read_run
-from abele_py.distributed.shards import read_shards, shard_path, shard_paths
+from abele_py.distributed.shards import read_shards, shard_paths
 from abele_py.errors import AbeleError, WorkerError
 from abele_py.storage.files import write_json
 

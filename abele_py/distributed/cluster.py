@@ -81,7 +81,9 @@ def _made(ray: Any, actors: Sequence[Any], given: list[Any], tasks: Iterator[Tas
                 ask(idle, oldest)
             continue
         place, number = asked.pop(answered[0])
-        found = _answer(ray, answered[0], number) if number is None or number in open_ else None
+        # whichever killed a worker, all that it had are lost with it
+        at = sorted(n for other, n in [(place, number), *asked.values()] if other == place and n is not None)
+        found = _answer(ray, answered[0], at) if number is None or number in open_ else None
         ready.add(place)
         for new, images in islice(tasks, _AHEAD if number is None else 1):
             open_[new] = _apart(images)
@@ -94,8 +96,8 @@ def _made(ray: Any, actors: Sequence[Any], given: list[Any], tasks: Iterator[Tas
             return
 
 
-def _answer(ray: Any, asked: Any, number: int | None) -> Shard | None:
-    """What an actor answers: to a shard, or, with None, to whether it is ready."""
+def _answer(ray: Any, asked: Any, at: Sequence[int]) -> Shard | None:
+    """What an actor answers that was at these shards; nothing where it was asked whether it is ready."""
     try:
         return ray.get(asked)
     except ray.exceptions.RayTaskError as error:
@@ -106,7 +108,7 @@ def _answer(ray: Any, asked: Any, number: int | None) -> Shard | None:
             "explainer on each machine; install there what is missing"
         ) from error
     except ray.exceptions.RayError as error:
-        what = "while it loaded the models" if number is None else f"at shard {number}"
+        what = f"at shard {' or '.join(map(str, at))}" if at else "while it loaded the models"
         raise WorkerError(
             f"got a worker that was lost {RETRIES + 1} times {what} ({_first_line(error)}); expected it to last; see "
             "whether its memory suffices: fewer workers take less, and so does a smaller batch_size. What is done is "

@@ -32,14 +32,14 @@ def test_a_node_is_lost_for_good_and_the_bytes_are_those_of_one_process(nodes, t
     """What the lost one was at is made by the other, which has no room for a second worker."""
     monkeypatch.setattr(cluster, "PATIENCE", 3.0)
     explainer = tiny(Slow())
-    explain_dataset(IMAGES, explainer, tmp_path / "alone", keep="full", **SIZE)
+    explain_dataset(IMAGES[:24], explainer, tmp_path / "alone", keep="full", **SIZE)
     first, second = nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)
 
     def lose(done, _):
-        if done == 12:
+        if done == 8:
             nodes.remove_node(first, allow_graceful=False)
 
-    how = {"data": IMAGES, "explainer": explainer, "out": tmp_path / "run", "keep": "full", "shard_size": 4}
+    how = {"data": IMAGES[:24], "explainer": explainer, "out": tmp_path / "run", "keep": "full", "shard_size": 4}
     explain_dataset(**how, workers=2, address=nodes.address, progress=lose)
     assert files_of(tmp_path / "run") == files_of(tmp_path / "alone")
     assert not ray.is_initialized(), "the cluster is left"
