@@ -47,6 +47,10 @@ class MissingExtraError(AbeleError, ImportError):
     """A library that only some commands need is not installed."""
 
 
+class WorkerError(AbeleError, RuntimeError):
+    """Other processes that a run needs cannot be had, or are lost time and again."""
+
+
 class Interruption(AbeleError):
     """A user has interrupted what was done; what was finished is kept."""
 

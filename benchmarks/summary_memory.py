@@ -102,6 +102,7 @@ def write_run(folder: Path, n: int, shard_size: int, n_contents: int) -> int:
         table = table.set_column(0, SCHEMA.field("index"), pa.array(rows, pa.int64()))
         table = table.set_column(1, SCHEMA.field("name"), pa.array([f"synthetic:test:{i}" for i in rows]))
         path = shard_path(folder, number)
+        path.parent.mkdir(exist_ok=True)
         pq.write_table(
             table, path, compression="zstd", use_dictionary=False, write_page_checksum=True, write_statistics=False,
             store_schema=False,

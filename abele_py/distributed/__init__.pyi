@@ -1,4 +1,4 @@
-from .images import Listed
+from .images import Images, Listed
 from .run import Counts, explain_dataset
 from .run_file import Run, read_run
 from .shards import read_shards
@@ -7,6 +7,7 @@ from .summary import summarize
 
 __all__ = [
     "Counts",
+    "Images",
     "Listed",
     "Run",
     "explain_dataset",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,12 +39,14 @@ class Listed(NamedTuple):
     true_label: int | None
 
 
+@runtime_checkable
 class Images(Protocol):
-    """Images of a data set."""
+    """Images of a data set, which need not be in memory."""
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What tells them from any others, as JSON: ``source``, ``n`` and ``digest``."""
+        """What tells them from any others, as JSON: ``source``, what they are called, ``n``, how many there are, and
+        ``digest``, which is another one for other images."""
 
     @property
     def shape(self) -> Shape:
@@ -57,7 +59,7 @@ class Images(Protocol):
 
 
 def images_of(
-    data: str | Path | ImageSet | Tensor | np.ndarray, shape: Shape | None, class_names: Sequence[str], *,
+    data: str | Path | ImageSet | Tensor | np.ndarray | Images, shape: Shape | None, class_names: Sequence[str], *,
     resize: bool = False, seed: int = 0, data_dir: str | Path | None = None, download: bool = False,
 ) -> Images:  # fmt: skip
     """The images of a data set.
@@ -65,7 +67,8 @@ def images_of(
     Args:
         data: ``DATASET:SPLIT`` or, for N images drawn at random, ``DATASET:SPLIT:N``; a folder of pictures, in which
             folders named as classes say what is true; a file ``.npz`` with ``images`` and, where they are known,
-            ``labels`` and ``class_names``; or images themselves, (N, C, H, W) float in [0, 1].
+            ``labels`` and ``class_names``; or images themselves, (N, C, H, W) float in [0, 1]; or what is an
+            :class:`Images` already.
         shape: (C, H, W) of each; None: that which all have, of a data set or arrays.
         class_names: of the black box, in which true labels are told.
         resize: scale pictures of another size.
@@ -80,6 +83,8 @@ def images_of(
     if isinstance(data, ImageSet):
         arrays = _Arrays(data.images, data.labels, "images", range(len(data)), hash_of_array(data.images))
         return _of_shape(arrays, shape, data.class_names, class_names)
+    if isinstance(data, Images):
+        return data
     if not isinstance(data, str | Path):
         values = torch.as_tensor(data)
         return _of_shape(_Arrays(values, None, "images", range(len(values)), hash_of_array(values)), shape)

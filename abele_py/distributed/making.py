@@ -57,7 +57,7 @@ class Maker:
             BlackBoxError: the black box answers nothing any more, not even what it has answered before.
         """
         start = time.perf_counter()
-        with _one_thread():
+        with one_thread():
             found = self._found(images)
         rows = [row_of(listed, one, self._keep) for listed, one in zip(images, found, strict=True)]
         whole = {}
@@ -97,7 +97,7 @@ _OPEN = AbeleError("not yet explained")
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread for all arithmetic: sums of several threads are rounded otherwise, and processes use the cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 """Explain every image of a data set, shard by shard, into a folder: interrupted, the same call goes on.
 
-The folder holds ``run.json`` (what is explained, and by what), ``shards/*.parquet`` (a row an image),
+The folder holds ``run.json`` (what is explained, and by what), ``shards/*/*.parquet`` (a row an image),
 ``seconds.jsonl`` (what each shard took, which is not the same each time), and ``explanations/`` where all is kept. One
 process writes it.
 """
@@ -27,7 +27,7 @@ from ..storage.files import check_file, write_bytes, write_json
 from ..storage.places import alone
 from .cluster import on_ray
 from .images import Images, Task, images_of, in_shards
-from .making import Maker, Shard
+from .making import Maker, Shard, one_thread
 from .rows import VERSION, Keep
 from .run_file import NAME, Run, read_run
 from .shards import FOLDER, has_failed, is_whole, read_shards, shard_path
@@ -50,8 +50,8 @@ class Counts(NamedTuple):
 
 @checked
 def explain_dataset(
-    data: str | Path | ImageSet | Tensor | np.ndarray,
-    explainer: Annotated[Abele | Callable[[], Abele], CheckedInside()],
+    data: Annotated[str | Path | ImageSet | Tensor | np.ndarray | Images, CheckedInside()],
+    explainer: Abele | Callable[[], Abele],
     out: str | Path,
     *,
     target: Annotated[int | str | None, CheckedInside()] = None,
@@ -77,7 +77,8 @@ def explain_dataset(
         data: ``DATASET:SPLIT``; ``DATASET:SPLIT:N``, N images drawn at random; a folder of pictures; a file ``.npz``
             with ``images`` and, where they are known, ``labels`` and ``class_names``; or images, (N, C, H, W) float in
             [0, 1], or an :class:`~abele_py.datasets.ImageSet`. A folder named as a class says what is true of its
-            pictures.
+            pictures. Or an object of your own that reads images when their turn comes, see
+            :class:`~abele_py.distributed.Images`.
         explainer: explains each; or a function that makes it, which each process calls once, on a device of its own.
         out: folder of the run.
         target: as of :meth:`~abele_py.Abele.explain`.
@@ -86,7 +87,7 @@ def explain_dataset(
         shard_size: images in a file, and so what is explained again after an interruption.
         workers: processes. More than one, or an ``address``, needs Ray.
         address: of a Ray cluster that is there, such as ``"auto"``; None: Ray is started on this machine where it is
-            needed. Only this process reads images and writes.
+            needed. Only this process reads images and writes. Where ``explainer`` is on a GPU, each process gets one.
         retry_failed: explain anew the shards with images that could not be explained.
         resize: scale pictures of another size.
         seed: of the draw.
@@ -103,11 +104,14 @@ def explain_dataset(
         BlackBoxError: the black box answers nothing any more. What is done is kept.
         Interruption: Ctrl-C. What is done is kept.
         MissingExtraError: Ray is needed, and not installed.
+        WorkerError: a process is lost time and again, or there is no cluster. What is done is kept.
         AbeleError: the data cannot be read.
+        OSError: the disk is full. What is done is kept.
     """
     folder = Path(out)
     with alone(folder):
-        first = explainer if isinstance(explainer, Abele) else explainer()
+        with one_thread():  # as other processes make theirs
+            first = explainer if isinstance(explainer, Abele) else explainer()
         images = images_of(
             data, first.image_shape, first.class_names, resize=resize, seed=seed, data_dir=data_dir, download=download
         )
@@ -118,7 +122,8 @@ def explain_dataset(
             made = _in_this_process(Maker(first, run.digest, keep, target), tasks)
         else:
             given = _Given(first) if isinstance(explainer, Abele) else explainer
-            made = on_ray(partial(_maker, given, run.digest, keep, target), tasks, min(workers, len(todo)), address)
+            maker = partial(_maker, given, run.digest, keep, target)
+            made = on_ray(maker, tasks, min(workers, len(todo)), address, first.device.type == "cuda")
         done = len(images) - sum(run.rows_of(n) for n in todo)
         with closing(made), _telling(progress, done, len(images)) as tell:
             try:

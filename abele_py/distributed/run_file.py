@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..checking.parameters import checked
 from ..errors import DataError
 from ..storage.reading import read_json
 from .rows import VERSION, Keep
@@ -63,6 +64,7 @@ class Run:
         return {name: value for name, value in self.as_json().items() if name != "named"}
 
 
+@checked
 def read_run(folder: str | Path) -> Run:
     """What the run in a folder is.
 

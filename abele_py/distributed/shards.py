@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..checking.parameters import checked
 from ..errors import DataError
 from .rows import SCHEMA
 
 FOLDER = "shards"
+IN_A_FOLDER = 1000  # files: whoever writes one looks through its folder
 _RUN, _SHARD = "abele_run", "abele_shard"  # what a file says of itself
 # Floats are split into their bytes, of which the first ones are alike; texts that come again are stored once.
 _FLOATS = {pa.float32(), pa.float64()}
@@ -20,7 +22,7 @@ _WHAT = (OSError, ValueError, pa.ArrowException, KeyError)  # what damaged bytes
 
 def shard_path(folder: Path, number: int) -> Path:
     """Where a shard of a run lies."""
-    return folder / FOLDER / f"{number:08d}.parquet"
+    return folder / FOLDER / f"{number // IN_A_FOLDER:05d}" / f"{number:08d}.parquet"
 
 
 def shard_bytes(rows: Sequence[dict[str, Any]], run: str, number: int) -> bytes:
@@ -67,6 +69,7 @@ def has_failed(path: Path) -> bool:
     return errors.null_count < len(errors)
 
 
+@checked
 def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The shards of a run in their order; no more than one is in memory.
 
@@ -83,7 +86,7 @@ def read_shards(folder: str | Path, columns: Sequence[str] | None = None) -> Ite
 
 def shard_paths(folder: str | Path) -> list[Path]:
     """The shards that a run's folder holds, in their order."""
-    return sorted((Path(folder) / FOLDER).glob("*.parquet"))
+    return sorted((Path(folder) / FOLDER).glob("*/*.parquet"))
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

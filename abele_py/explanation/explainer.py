@@ -9,19 +9,14 @@ from itertools import islice
 from typing import Annotated, Any, Literal, overload
 
 import torch
-from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox, agree
-from ..black_boxes.outputs import Answer
 from ..checking.parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
 from ..latent.counter_exemplars import (
-    CounterExemplars,
     convincing,
-    find_counter_exemplars,
     leads_everywhere,
-    morph,
     rule_candidates,
     starting_points,
 )
@@ -33,19 +28,13 @@ from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
-from .backdrop import backgrounds_of, labelled, mean_of_nearest
+from .backdrop import labelled
+from .counters import counter_exemplars_at
 from .explanation import Explanation
+from .maps import measured_map
 from .notes import is_inverted, notes_on
 from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
-from .saliency import (
-    MeasuredMap,
-    areas_of_seed,
-    change_map,
-    contiguous_areas,
-    contrast_map,
-    map_of_mosaics,
-    median_map,
-)
+from .saliency import contiguous_areas
 from .targets import label_of
 from .trust import judge
 from .verdicts import verdicts_on
@@ -158,6 +147,11 @@ class Abele:
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images that it explains."""
         return self._space.image_shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the autoencoder computes."""
+        return self._space.device
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -289,13 +283,9 @@ class Abele:
         weights = kernel_weights(neighbors.latents, o.kernel_width)
         real = self._landmarks if o.real_codes else self._landmarks[:0]
         near = real[(real.latents - z).norm(dim=1).argsort(stable=True)[: o.n_samples // 3]]
+        known, oblique = (near.latents, near.labels), o.splits == "oblique"
         surrogate, fidelity = fit_surrogate(
-            neighbors.latents,
-            neighbors.labels,
-            weights,
-            generator,
-            oblique=o.splits == "oblique",
-            real=(near.latents, near.labels),
+            neighbors.latents, neighbors.labels, weights, generator, oblique=oblique, real=known
         )
         rule = rule_of(surrogate, z)
 
@@ -307,13 +297,13 @@ class Abele:
             made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
             made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
-        counters = self._counter_exemplars(space, anchor, candidates, wanted)
+        counters = counter_exemplars_at(space, anchor, candidates, wanted, o.counter_depth, o.n_frames)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
         traversals = traverse(space, z, bounds, o.n_frames, 0.5 * radius)
 
-        saliency, map_fit = self._saliency(space, x, label, neighbors, exemplars)
+        saliency, map_fit = measured_map(o, space, anchor, neighbors, exemplars, self._landmarks, self._backdrop)
         points = z[None], exemplars.latents, counters.latents
         typicality = space.typicality(torch.cat(points))
         typicalities = [None] * 3 if typicality is None else typicality.split([*map(len, points)])
@@ -363,51 +353,10 @@ class Abele:
         noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
         return replace(noted, verdicts=verdicts_on(noted))
 
-    def _saliency(
-        self, space: LatentSpace, image: Tensor, label: int, neighbors: Points, exemplars: Points
-    ) -> MeasuredMap:
-        if self.options.saliency == "median":
-            return MeasuredMap(median_map(image, exemplars.images), None)
-        if self.options.saliency == "contrast":
-            evidence = Answer(neighbors.labels, neighbors.scores).evidence(label)
-            return MeasuredMap(contrast_map(image, neighbors.images, evidence, neighbors.labels == label), None)
-        # Of the landmarks where they have other labels: they are the same for all images, which keeps maps stable. And
-        # so are the areas, which depend on the seed alone.
-        if self._backdrop.has_others(label):
-            near = space.decode(self._landmarks.latents[self._backdrop.near_others(image, label)])
-            backgrounds = torch.stack([self._backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
-        else:
-            backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
-        return map_of_mosaics(
-            image,
-            backgrounds,
-            areas_of_seed(self.options.random_state, *image.shape[1:]),
-            lambda mosaics: space.query(mosaics).probability(label),
-            space.batch_size,
-        )
-
     def _maps_neighbors(self, label: int) -> bool:
         """Whether the map of an image with this label is made of the images of its neighbors."""
         kind = self.options.saliency
         return kind == "contrast" or (kind == "mosaic" and not self._backdrop.has_others(label))
-
-    def _counter_exemplars(
-        self, space: LatentSpace, anchor: Points, candidates: Points, wanted: int | None
-    ) -> CounterExemplars:
-        z, label = anchor.latents[0], int(anchor.labels)
-        if wanted is not None:
-            candidates = candidates[candidates.labels == wanted]
-        ends = find_counter_exemplars(space, z, label, candidates, self.options.counter_depth)
-        frames = self.options.n_frames
-        paths, labels, scores = morph(space, anchor.images[0], z, ends, frames)
-        return CounterExemplars(
-            **vars(ends),
-            distances=(ends.latents - z).norm(dim=1),
-            paths=paths,
-            path_labels=labels,
-            path_scores=scores,
-            saliency=change_map(space.decode(z[None])[0], ends.images),
-        )
 
     def _params(self, target: int | str | None) -> dict[str, Any]:
         """All that decides the result; not the batch size, which changes nothing."""

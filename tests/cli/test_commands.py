@@ -17,8 +17,7 @@ from abele_py import Comparison, Explanation
 from abele_py.attribution.registry import families
 from abele_py.black_boxes import preprocessing
 from abele_py.cli.commands import main
-from abele_py.cli.explain import NEIGHBORHOODS
-from abele_py.cli.options import ORDERS
+from abele_py.cli.options import NEIGHBORHOODS, ORDERS
 from abele_py.evaluation.parts import PARTS
 from abele_py.latent.neighborhood import STRATEGIES
 

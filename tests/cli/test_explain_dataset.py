@@ -55,7 +55,7 @@ def test_a_folder_with_a_picture_that_is_none(here, capsys, digit_images):
 def test_the_same_command_goes_on_and_another_is_refused(here, capsys):
     command = ["explain-dataset", "digits:test:4", *RUN]
     assert main(command) == 0
-    second = here / "abele_out" / "shards" / "00000001.parquet"
+    second = here / "abele_out" / "shards" / "00000" / "00000001.parquet"
     content = second.read_bytes()
     second.write_bytes(content[:-9])
     assert main(command) == 0
@@ -89,9 +89,7 @@ def test_in_python(tmp_path, digit_images, digits_models):
     autoencoder, classifier = digits_models
     explainer = Abele(classifier, autoencoder, n_samples=100)
     seen = []
-    counts = run(
-        digit_images[:3], explainer, tmp_path / "run", shard_size=2, progress=lambda *done: seen.append(done)
-    )
+    counts = run(digit_images[:3], explainer, tmp_path / "run", shard_size=2, progress=lambda *done: seen.append(done))
     assert counts == (3, {})
     assert seen == [(2, 3), (3, 3)]
     found = rows(tmp_path / "run")

@@ -124,7 +124,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(comm
     def compute(*args, **options):
         pytest.fail("computed")
 
-    for module, function in (("explain", "black_box_of"), ("compare", "black_box_of"), ("evaluate", "black_box_of")):
+    for module, function in (("options", "black_box_of"), ("compare", "black_box_of"), ("evaluate", "black_box_of")):
         monkeypatch.setattr(f"abele_py.cli.{module}.{function}", compute)
     monkeypatch.setattr("abele_py.datasets.loading.load_split", compute)
     Path("file").write_bytes(b"the user's")

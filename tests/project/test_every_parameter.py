@@ -33,7 +33,8 @@ RECORDS = {
     "Answer", "Anchor", "Autoencoder", "AutoencoderError", "ClassAutoencoders", "Comparison", "Condition", "Dataset",
     "CounterExemplars", "CounterfactualRule", "Explanation", "Fidelity", "ImageSet", "LoadedBlackBox", "Lore",
     "Manifest", "Method", "Metric", "Mixture", "Neighborhood", "Note", "OwnImages", "Pieces", "Plausibility", "Points",
-    "Rule", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values", "AbeleError",
+    "Audit", "Effect", "Place", "Suspicion", "Rule", "Run", "Counts", "Listed", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values",
+    "AbeleError",
 }  # fmt: skip
 # They take what other parts of the package hand them, and no option.
 INNER = {

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from PIL import Image
+from support.commands import PAIR
 from support.paths import ROOT
 from support.real_data import data_dir_of
 
@@ -96,6 +97,11 @@ def test_command_of_a_page_runs(command, tmp_path, monkeypatch, request):
         for number, (image, label) in enumerate(zip(digits.images[:300], digits.labels, strict=False)):
             (tmp_path / "my_images" / str(int(label))).mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[0].numpy()).save(tmp_path / "my_images" / str(int(label)) / f"{number}.png")
+    if arguments[0] == "explain-dataset":  # two images
+        arguments[1] += ":2"
+    if arguments[0] in ("summary", "similar"):
+        folder = arguments[-1]
+        assert main(["explain-dataset", "digits:test:2", *PAIR, "--out", folder]) == 0
     if arguments[0] == "evaluate":  # the same on one image
         arguments[1] = arguments[1].rpartition(":")[0] + ":1"
         arguments += ["--costly-images=1", "--parts=surrogate,saliency"]

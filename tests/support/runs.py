@@ -68,7 +68,9 @@ def write_run(folder, rows, class_names=("a", "b", "c"), shard_size=4, keep="sum
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for start in range(0, len(rows), shard_size):
         number = start // shard_size
-        shard_path(folder, number).write_bytes(shard_bytes(rows[start : start + shard_size], "r" * 64, number))
+        path = shard_path(folder, number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(shard_bytes(rows[start : start + shard_size], "r" * 64, number))
     values = {
         "version": VERSION, "data": {"source": "digits:test", "n": len(rows), "digest": "0"}, "image_shape": (1, 8, 8),
         "class_names": tuple(class_names), "models": {}, "options": {"n_samples": 1000, "random_state": 0},
