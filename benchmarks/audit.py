@@ -189,8 +189,8 @@ def use(row: dict[str, Any]) -> str:
 # Commands
 
 
-def cases(seeds: int) -> Iterator[Case]:
-    for number, (data, architecture) in enumerate(product(DATA, ("cnn", "forest"))):
+def cases(seeds: int, sets: Sequence[str] = DATA) -> Iterator[Case]:
+    for number, (data, architecture) in enumerate(product(sets, ("cnn", "forest"))):
         for other, (kind, setting) in enumerate(product(KINDS, SETTINGS)):
             yield Case(data, architecture, kind, *setting, seed=seeds + 100 * number + other)
         for other in range(N_CLEAN):
@@ -198,7 +198,7 @@ def cases(seeds: int) -> Iterator[Case]:
 
 
 def boxes(
-    data_dir: str = "../shared/data", split: str = "test", seeds: int = 0, every: int = 1,
+    data_dir: str = "../shared/data", split: str = "test", seeds: int = 0, every: int = 1, sets: list[str] = list(DATA),  # noqa: B006 - never changed
     out: str = str(RESULTS / "audit.jsonl"),
 ) -> None:  # fmt: skip
     """Train black boxes, count what they use, audit them; one line each, those that are there are kept.
@@ -207,14 +207,15 @@ def boxes(
         data_dir: folder of the data sets.
         split: whose images are audited.
         seeds: the first seed.
-        every: take one case of so many.
+        every: take one case of this many.
+        sets: names of the data sets.
         out: the lines.
     """
     torch.set_num_threads(1)
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {json.loads(line)["key"] for line in path.read_text().splitlines()} if path.exists() else set()
-    for case in list(cases(seeds))[::every]:
+    for case in list(cases(seeds, sets))[::every]:
         if case.key in done:
             continue
         row = measured(case, split, data_dir)
@@ -395,5 +396,9 @@ def summary(lines: str = str(RESULTS / "audit.jsonl"), out: str = str(RESULTS / 
     print(json.dumps(found, indent=1))
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    auto_cli([boxes, pointing, repair, summary], args=argv)
+
+
 if __name__ == "__main__":
-    auto_cli([boxes, pointing, repair, summary])
+    main()

@@ -319,7 +319,7 @@ class Synthetic:
     """Any number of images, each made when it is read."""
 
     def __init__(self, n: int, shape: tuple[int, int, int]) -> None:
-        self._n, self.shape = n, shape
+        self._n = n
         self._noise = torch.randint(
             0, 256, (4096, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
         )

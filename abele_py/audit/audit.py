@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import Answer
-from ..checking.parameters import CheckedInside, ClassNames, Count, SmallSeed, between, checked
+from ..checking.parameters import ClassNames, Count, SmallSeed, between, checked
 from ..class_names import name_of
 from ..errors import ParameterError
 from ..latent.space import LatentSpace
@@ -103,7 +103,7 @@ class Audit:
 
 @checked
 def audit(
-    images: Annotated[Tensor, CheckedInside()],
+    images: Tensor,
     black_box: Any,
     autoencoder: Autoencoder | None = None,
     *,

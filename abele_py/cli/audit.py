@@ -60,7 +60,8 @@ def run_audit(options: Namespace, write: Write) -> None:
     with reading_runs("abele audit"):
         images = _images(options, None if autoencoder is None else autoencoder.image_shape)
     pool, unread = _drawn(images, options)
-    shaped: Any = autoencoder or Shaped(images.shape)
+    c, h, w = pool.shape[1:]
+    shaped: Any = autoencoder or Shaped((c, h, w))
     black_box, class_names = black_box_of(options, shaped)
     found = audit(
         pool,

@@ -48,10 +48,6 @@ class Images(Protocol):
         """What tells them from any others, as JSON: ``source``, what they are called, ``n``, how many there are, and
         ``digest``, which is another one for other images."""
 
-    @property
-    def shape(self) -> Shape:
-        """(C, H, W) of each."""
-
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Listed:
@@ -115,10 +111,6 @@ class _Arrays:
     def origin(self) -> dict[str, Any]:
         return {"source": self.source, "n": len(self), "digest": self.digest}
 
-    @property
-    def shape(self) -> Shape:
-        return _shape_of(self.images[0])
-
     def __len__(self) -> int:
         return len(self.images)
 
@@ -138,7 +130,7 @@ class _Folder:
     """Pictures below a folder, in the order of their paths."""
 
     def __init__(self, root: Path, shape: Shape, class_names: tuple[str, ...], resize: bool) -> None:
-        self._root, self.shape, self._class_names, self._resize = root, shape, class_names, resize
+        self._root, self._shape, self._class_names, self._resize = root, shape, class_names, resize
         self._paths = pictures_in(root, Left(root))
         if not self._paths:
             raise DataError(f"got no pictures in {root}; expected files such as 1.png, in folders or not; check it")
@@ -157,7 +149,7 @@ class _Folder:
         name = self._paths[index].relative_to(self._root)
         known = [self._class_names.index(part) for part in name.parts[:-1] if part in self._class_names]
         try:
-            image: Tensor | ImageError = read_image_file(self._paths[index], self.shape, self._resize).image
+            image: Tensor | ImageError = read_image_file(self._paths[index], self._shape, self._resize).image
         except ImageError as error:
             image = error
         return Listed(index, name.as_posix(), image, known[0] if known else None)

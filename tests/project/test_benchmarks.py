@@ -41,6 +41,7 @@ SMALLEST = {
         "--out OUT/captum.json",
         ("captum.json",),
     ),
+    "audit": Smallest("boxes --sets [digits] --every 25 --out OUT/audit.jsonl", ("audit.jsonl",)),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
     "explain_dataset": Smallest(
         "--parts [equal,memory] --few 8 --rows [64,128] --out OUT/dataset.json", ("dataset.json",)

@@ -18,8 +18,8 @@ from abele_py.checking.parameters import checked
 from abele_py.errors import AbeleError
 
 ROOMS = (
-    "attribution", "black_boxes", "datasets", "distributed", "evaluation", "explanation", "latent", "metrics", "models",
-    "surrogate", "training", "views", "app",
+    "attribution", "audit", "black_boxes", "datasets", "distributed", "evaluation", "explanation", "latent", "metrics",
+    "models", "surrogate", "training", "views", "app",
 )  # fmt: skip
 # Documented beside them, in modules of their own.
 MODULES = (
@@ -33,8 +33,8 @@ RECORDS = {
     "Answer", "Anchor", "Autoencoder", "AutoencoderError", "ClassAutoencoders", "Comparison", "Condition", "Dataset",
     "CounterExemplars", "CounterfactualRule", "Explanation", "Fidelity", "ImageSet", "LoadedBlackBox", "Lore",
     "Manifest", "Method", "Metric", "Mixture", "Neighborhood", "Note", "OwnImages", "Pieces", "Plausibility", "Points",
-    "Audit", "Effect", "Place", "Suspicion", "Rule", "Run", "Counts", "Listed", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values",
-    "AbeleError",
+    "Rule", "Run", "Counts", "Listed", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values",
+    "Audit", "Effect", "Place", "Suspicion", "AbeleError",
 }  # fmt: skip
 # They take what other parts of the package hand them, and no option.
 INNER = {
