@@ -92,6 +92,7 @@ sweep: $(READY)
 # All that is generated: tables, figures, plots, model cards, first lines of the recipes. Measures nothing.
 page: $(READY)
 	$(BIN)/python benchmarks/data_sets.py
+	$(BIN)/python benchmarks/audit_page.py
 	$(BIN)/python benchmarks/own_images_page.py
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/page.py
