@@ -8,6 +8,7 @@ from .summary import summarize
 __all__ = [
     "Counts",
     "Images",
+    "Images",
     "Listed",
     "Run",
     "explain_dataset",

@@ -45,8 +45,10 @@ class Images(Protocol):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What tells them from any others, as JSON: ``source``, what they are called, ``n``, how many there are, and
-        ``digest``, which is another one for other images."""
+        """What tells them from any others, as JSON.
+
+        ``source`` is what they are called, ``n`` how many there are, and ``digest`` another one for other images.
+        """
 
     def __len__(self) -> int: ...
 

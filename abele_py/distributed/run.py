@@ -67,7 +67,7 @@ def explain_dataset(
     named: dict[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Counts:
-    """Explain all images of a data set, and write a row for each, see :mod:`~abele_py.distributed.rows`.
+    """Explain all images of a data set, and write a row for each (docs/data-set-runs.md names the columns).
 
     Interrupted or killed, the same call goes on: a shard is there as a whole or not at all. Its bytes depend on its
     images, the explainer and the versions of libraries alone: not on the number of processes, their order, or what

@@ -19,7 +19,7 @@ class Run:
     """What decides the shards of a run, to the byte.
 
     Attributes:
-        version: of the columns of its shards, see :mod:`~abele_py.distributed.rows`.
+        version: of the columns of its shards, see docs/data-set-runs.md.
         data: what was explained: ``source``, such as ``"mnist:test"``, ``n`` images, and their ``digest``.
         image_shape: (C, H, W).
         class_names: of the black box's labels, in their order; numbers, where it has none.

@@ -33,7 +33,7 @@ RECORDS = {
     "Answer", "Anchor", "Autoencoder", "AutoencoderError", "ClassAutoencoders", "Comparison", "Condition", "Dataset",
     "CounterExemplars", "CounterfactualRule", "Explanation", "Fidelity", "ImageSet", "LoadedBlackBox", "Lore",
     "Manifest", "Method", "Metric", "Mixture", "Neighborhood", "Note", "OwnImages", "Pieces", "Plausibility", "Points",
-    "Rule", "Run", "Counts", "Listed", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values",
+    "Rule", "Run", "Counts", "Images", "Listed", "Strategy", "Subject", "Surrogate", "Traversals", "Trust", "Values",
     "Audit", "Effect", "Place", "Suspicion", "AbeleError",
 }  # fmt: skip
 # They take what other parts of the package hand them, and no option.
