@@ -8,7 +8,6 @@ from .summary import summarize
 __all__ = [
     "Counts",
     "Images",
-    "Images",
     "Listed",
     "Run",
     "explain_dataset",

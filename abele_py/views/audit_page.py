@@ -12,6 +12,7 @@ from .svg import data_uri, map_uri, pale
 
 _ROOM = 4000  # bytes of a picture
 MOST_ROWS = 400  # of the table of all effects
+_TWO = 2  # labels
 
 
 def page_of_audit(audit: Audit, title: str) -> str:
@@ -31,7 +32,10 @@ def verdict(audit: Audit) -> str:
     """What was found, in one sentence."""
     if not audit.suspicions:
         return "No label was found to follow anything beside the object."
-    return " ".join(f"The label {audit.name(s.label)} follows {_words(audit, s.effects[0])}." for s in audit.suspicions)
+    found = [f"The label {audit.name(s.label)} follows {_words(audit, s.effects[0])}." for s in audit.suspicions]
+    if len(audit.counts) == _TWO:
+        found.append("Of two labels, that one follows it is that the other follows its absence.")
+    return " ".join(found)
 
 
 def evidence(audit: Audit, effect: Effect) -> str:
