@@ -12,6 +12,7 @@ import pytest
 from support.quick_python import quick_python
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers would wait for all other tests
 # While files are collected: what they import stays, and to look for garbage in it takes a third of the time.
 gc.disable()
 
@@ -26,6 +27,11 @@ def pytest_configure(config):
         stack = ExitStack()
         os.environ["QUICK_PYTHON"] = str(stack.enter_context(quick_python(["torch.distributed.run", *TRAINING])))
         config.add_cleanup(stack.close)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: some tests wait for processes that they have started."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish():

@@ -45,7 +45,7 @@ SMALLEST = {
     "audit_page": Smallest("--out OUT", ("docs/audit.md",), slow=False),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
     "explain_dataset": Smallest(
-        "--parts [equal,memory] --few 8 --rows [64,128] --out OUT/dataset.json", ("dataset.json",)
+        "--parts [memory] --few 8 --rows [64,128] --out OUT/dataset.json", ("dataset.json",)
     ),
     "explain_many_speed": Smallest(
         "--autoencoder digits --classifier digits-cnn --data digits:test --images 1 --long 10 "
