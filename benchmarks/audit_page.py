@@ -56,10 +56,15 @@ def pointed(results: dict[str, Any]) -> Iterator[str]:
     )
     yield "map lies on the mark (`python benchmarks/audit.py pointing`):"
     yield ""
-    yield "| explainer | on the mark |"
-    yield "| --- | --- |"
-    for name, share in sorted(results["means"].items(), key=lambda item: -item[1]):
-        yield f"| {name} | {share:.2f} |"
+    yield "| explainer | CNNs | forests |"
+    yield "| --- | --- | --- |"
+    for name, _ in sorted(results["means"].items(), key=lambda item: -item[1]):
+        cells = []
+        for architecture in ("cnn", "forest"):
+            rows = [row["points"] for row in results["rows"] if row["case"]["architecture"] == architecture]
+            shares = [points[name] for points in rows if name in points]
+            cells.append(f"{sum(shares) / len(shares):.2f}" if shares else "none")
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def repaired(rows: list[dict[str, Any]]) -> Iterator[str]:
