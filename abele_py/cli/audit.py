@@ -1,5 +1,6 @@
 """``abele audit``: does the classifier look at the wrong thing?"""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ def run_audit(options: Namespace, write: Write) -> None:
         seed=options.seed,
         batch_size=options.batch_size,
         class_names=names_in(options.class_names) or class_names,
+        progress=_told if sys.stderr.isatty() else None,
     )
     found.params.update(
         images=images.origin, black_box=origin_of(black_box), autoencoder=autoencoder and origin_of(autoencoder)
@@ -85,6 +87,10 @@ def run_audit(options: Namespace, write: Write) -> None:
         write(f"  {found.name(suspicion.label)}: {place_in_words(suspicion.place)}")
     for path in paths:
         write(f"{path.name}: {path}")
+
+
+def _told(step: str) -> None:
+    sys.stderr.write(f"abele: {step}\n")
 
 
 def _images(options: Namespace, shape: tuple[int, int, int] | None) -> "Images":
