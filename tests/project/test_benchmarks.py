@@ -44,9 +44,7 @@ SMALLEST = {
     "audit": Smallest("boxes --sets [digits] --every 25 --out OUT/audit.jsonl", ("audit.jsonl",)),
     "audit_page": Smallest("--out OUT", ("docs/audit.md",), slow=False),
     "data_sets": Smallest("--out OUT", ("docs/data-sets.md",), slow=False),
-    "explain_dataset": Smallest(
-        "--parts [memory] --few 8 --rows [64,128] --out OUT/dataset.json", ("dataset.json",)
-    ),
+    "explain_dataset": Smallest("--parts [memory] --few 8 --rows [64,128] --out OUT/dataset.json", ("dataset.json",)),
     "explain_many_speed": Smallest(
         "--autoencoder digits --classifier digits-cnn --data digits:test --images 1 --long 10 "
         "--processes_at_once [1] --setup 1 "
