@@ -26,6 +26,7 @@ from abele_py.black_boxes.black_box import BlackBox
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
 from abele_py.latent.space import LatentSpace
+from abele_py.models.checkpoints import read_manifest
 from abele_py.surrogate.fidelity import best_constant
 
 
@@ -127,6 +128,7 @@ def quality(
     """
     torch.set_num_threads(threads)
     network, classifier = load_autoencoder(autoencoder), load_classifier(black_box)
+    names = [read_manifest(model).name for model in (black_box, autoencoder)]  # wherever they lie
     path = Path(out) / f"{label}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -145,7 +147,7 @@ def quality(
             done.append(row)
     figures_of = {key: np.array([row[key] for row in done]) for key in done[0] if key != "index"}
     summary = {
-        "what": f"{black_box} explained with {autoencoder}, {data}, {images} images, seed {seed}, preset {preset}",
+        "what": f"{names[0]} explained with {names[1]}, {data}, {images} images, seed {seed}, preset {preset}",
         "threads": threads,
         "mean": {key: round(float(v.mean()), 4) for key, v in figures_of.items()},
         "standard_error": {key: round(float(v.std() / len(v) ** 0.5), 4) for key, v in figures_of.items()},

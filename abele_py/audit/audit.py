@@ -16,6 +16,7 @@ from ..black_boxes.black_box import BlackBox
 from ..black_boxes.outputs import Answer
 from ..checking.parameters import ClassNames, Count, SmallSeed, between, checked
 from ..class_names import name_of
+from ..datasets.images import check_image
 from ..errors import ParameterError
 from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
@@ -134,6 +135,7 @@ def audit(
 
     Raises:
         ParameterError: too few images, or all have one label.
+        ImageError: an image is not of the autoencoder's shape, or not in [0, 1].
         BlackBoxError, AutoencoderError: a model cannot be used.
     """
     start, tell = time.perf_counter(), progress or (lambda _: None)
@@ -141,10 +143,11 @@ def audit(
         raise ParameterError(
             f"got images of shape {tuple(images.shape)}; expected at least {FEWEST}, (N, C, H, W) float in [0, 1]"
         )
-    generator = np.random.default_rng(seed)
+    c, h, w = images.shape[1:] if autoencoder is None else autoencoder.image_shape
+    shape, generator = (c, h, w), np.random.default_rng(seed)
     chosen = np.sort(generator.choice(len(images), min(n_images, len(images)), replace=False))
-    pool = images[torch.from_numpy(chosen)].float()
-    queries = _Queries(BlackBox(black_box, batch_size, class_names), batch_size)
+    pool = torch.stack([check_image(image, shape) for image in images[torch.from_numpy(chosen)]])
+    queries = _Queries(BlackBox(black_box, batch_size, class_names))
     tell("labels")
     answer = queries(pool)
     n_labels = queries.box.n_classes or int(answer.labels.max()) + 1
@@ -203,10 +206,10 @@ def audit(
 
 
 class _Queries:
-    """Asks the black box, in batches, and counts."""
+    """Queries the black box, and counts."""
 
-    def __init__(self, box: BlackBox, batch_size: int) -> None:
-        self.box, self._batch_size, self.asked = box, batch_size, 0
+    def __init__(self, box: BlackBox) -> None:
+        self.box, self.asked = box, 0
 
     def __call__(self, images: Tensor) -> Answer:
         self.asked += len(images)
@@ -238,7 +241,10 @@ def _suspicion(
     )
     rows = rows[: min(_N_MAPPED, int(moved.sum()))]
     before, after = pool[pairs.recipients[rows]], operator.exchanged(pairs.recipients[rows], pairs.donors[rows])
-    probability = lambda some: queries(some).probability(label)  # noqa: E731
+
+    def probability(some: Tensor) -> Tensor:
+        return queries(some).probability(label)
+
     maps = torch.stack([map_of_change(*both, probability, seed) for both in zip(before, after, strict=True)])
     side = side_of(*pool.shape[2:])
     kind, window, windows = kind_of(maps, side)

@@ -28,7 +28,7 @@ class Place:
         window: rows and columns of the window at the fixed place: top, left, side; None without one.
         windows: of each image that was looked at its own window.
         donors: numbers of the images in the pool that what was exchanged came from, one for each window.
-        evidence: (H, W) float32, mean of the maps: positive where what was exchanged speaks for the label.
+        evidence: (H, W) float32, mean of the maps: positive where what was exchanged supports the label.
         rate: share of fresh images that get the label where the window alone is exchanged.
         rate_elsewhere: the same of a window of that size at a random place.
         n: images in each of the two rates.
@@ -45,7 +45,7 @@ class Place:
 
 
 def map_of_change(before: Tensor, after: Tensor, probability: Callable[[Tensor], Tensor], seed: int) -> Tensor:
-    """Which parts of a change speak for a label: the map of mosaics of the image after it and the image before it.
+    """Which parts of a change support a label: the map of mosaics of the image after it and the image before it.
 
     Args:
         before, after: (C, H, W) in [0, 1].

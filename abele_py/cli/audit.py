@@ -20,7 +20,6 @@ from .options import (
     names_in,
 )
 from .results import blaming, check_out
-from .summary import reading_runs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +57,7 @@ def run_audit(options: Namespace, write: Write) -> None:
 
     check_out(options.out)
     autoencoder = None if options.autoencoder is None else autoencoder_of(options)
-    with reading_runs("abele audit"):
-        images = _images(options, None if autoencoder is None else autoencoder.image_shape)
+    images = _images(options, None if autoencoder is None else autoencoder.image_shape)
     pool, unread = _drawn(images, options)
     c, h, w = pool.shape[1:]
     shaped: Any = autoencoder or Shaped((c, h, w))

@@ -1,33 +1,16 @@
 """``abele summary`` and ``abele similar``: what a run over a data set says in sum, and of an image like its own."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..errors import missing_extra
 from .options import Commands, Shaped, Write, add_black_box, add_resize, autoencoder_of, black_box_of, image_of
 from .results import blaming
 
 if TYPE_CHECKING:
     from ..distributed.records import Summary
-
-
-@contextmanager
-def reading_runs(command: str) -> Iterator[None]:
-    """Around all that reads the files of a run, for which a library of the extra [dataset] is needed.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyarrow":
-            raise
-        raise missing_extra(error, command, "dataset") from error
 
 
 def add_summary(commands: Commands) -> None:
@@ -44,7 +27,7 @@ def add_summary(commands: Commands) -> None:
 
 def run_summary(options: Namespace, write: Write) -> None:
     out = options.run if options.out is None else options.out
-    with reading_runs("abele summary"), blaming(out):
+    with blaming(out):
         from ..distributed.summary import summarize
         from ..views.summary_files import write_files
 
@@ -85,22 +68,21 @@ def add_similar(commands: Commands) -> None:
 
 
 def run_similar(options: Namespace, write: Write) -> None:
-    with reading_runs("abele similar"):
-        from ..distributed.run_file import read_run
-        from ..distributed.similar import similar, stored
-        from ..views.summary_parts import command_for
+    from ..distributed.run_file import read_run
+    from ..distributed.similar import similar, stored
+    from ..views.summary_parts import command_for
 
-        run = read_run(options.run)
-        autoencoder: Any = None if options.autoencoder is None else autoencoder_of(options)
-        black_box: Any = None
-        if options.black_box is not None:
-            shaped: Any = Shaped(run.image_shape)
-            black_box, _ = black_box_of(options, shaped)
-        given = image_of(options.image, options, run.image_shape)
-        found = similar(
-            given.image, options.run, autoencoder=autoencoder, black_box=black_box, most=options.most,
-            device=options.device,
-        )  # fmt: skip
+    run = read_run(options.run)
+    autoencoder: Any = None if options.autoencoder is None else autoencoder_of(options)
+    black_box: Any = None
+    if options.black_box is not None:
+        shaped: Any = Shaped(run.image_shape)
+        black_box, _ = black_box_of(options, shaped)
+    given = image_of(options.image, options, run.image_shape)
+    found = similar(
+        given.image, options.run, autoencoder=autoencoder, black_box=black_box, most=options.most,
+        device=options.device,
+    )  # fmt: skip
     name = run.class_names[found.label] if found.label < len(run.class_names) else str(found.label)
     write(f"{given.name}: {name}")
     write(f"{found.n_covering} of {found.n_with_label} explanations with this label hold for it too")

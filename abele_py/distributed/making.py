@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from ..explanation.explainer import Abele
 from ..explanation.explanation import Explanation
 from .images import Listed
 from .rows import Keep, row_of
-from .shards import shard_bytes
+from .shards import explanation_path, shard_bytes
 
 Found = Explanation | AbeleError
 
@@ -86,11 +85,6 @@ class Maker:
         given = [images[row].image for row in rows]
         for row, one in zip(rows, self._explainer.explain_many(given, self._target, errors="yield"), strict=True):
             found[row] = one
-
-
-def explanation_path(number: int, index: int) -> PurePosixPath:
-    """Where the whole explanation of an image lies in the folder of a run that keeps it."""
-    return PurePosixPath("explanations", f"{number:08d}", f"{index}.npz")
 
 
 _OPEN = AbeleError("not yet explained")

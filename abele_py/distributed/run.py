@@ -29,10 +29,10 @@ from .cluster import on_ray
 from .images import Images, Task, images_of, in_shards
 from .making import Maker, Shard, one_thread
 from .rows import VERSION, Keep
-from .run_file import NAME, Run, read_run
-from .shards import FOLDER, has_failed, is_whole, read_shards, shard_path
+from .run_file import NAME, Run, read_run, without_place
+from .shards import EXPLANATIONS, FOLDER, has_failed, is_whole, read_shards, shard_path
 
-SECONDS, EXPLANATIONS = "seconds.jsonl", "explanations"
+SECONDS = "seconds.jsonl"
 Progress = Callable[[int, int], object]
 
 
@@ -153,18 +153,13 @@ def _run_of(explainer: Abele, images: Images, target: Any, keep: Keep, shard_siz
         data=images.origin,
         image_shape=explainer.image_shape,
         class_names=tuple(explainer.class_names),
-        models={role: _without_place(origin) for role, origin in explainer.origin.items()},
+        models={role: without_place(origin) for role, origin in explainer.origin.items()},
         options=explainer.options.as_params() | {"target": target},
         keep=keep,
         shard_size=shard_size,
         versions=versions("abele-py", "torch", "numpy", "scikit-learn", "pyarrow"),
         named=named,
     )
-
-
-def _without_place(origin: dict[str, Any]) -> dict[str, Any]:
-    """What a model is, wherever it was read from."""
-    return {key: value for key, value in origin.items() if key != "specification"}
 
 
 def _begun(folder: Path, run: Run) -> Run:

@@ -64,6 +64,11 @@ class Run:
         return {name: value for name, value in self.as_json().items() if name != "named"}
 
 
+def without_place(origin: Any) -> dict[str, Any]:
+    """What a model is, wherever it was read from; nothing of what is no origin."""
+    return {key: value for key, value in origin.items() if key != "specification"} if isinstance(origin, dict) else {}
+
+
 @checked
 def read_run(folder: str | Path) -> Run:
     """What the run in a folder is.

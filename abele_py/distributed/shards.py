@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from ..checking.parameters import checked
 from ..errors import DataError
 from .rows import SCHEMA
 
-FOLDER = "shards"
+FOLDER, EXPLANATIONS = "shards", "explanations"
 IN_A_FOLDER = 1000  # files: whoever writes one looks through its folder
 _RUN, _SHARD = "abele_run", "abele_shard"  # what a file says of itself
 # Floats are split into their bytes, of which the first ones are alike; texts that come again are stored once.
@@ -23,6 +23,11 @@ _WHAT = (OSError, ValueError, pa.ArrowException, KeyError)  # what damaged bytes
 def shard_path(folder: Path, number: int) -> Path:
     """Where a shard of a run lies."""
     return folder / FOLDER / f"{number // IN_A_FOLDER:05d}" / f"{number:08d}.parquet"
+
+
+def explanation_path(number: int, index: int) -> PurePosixPath:
+    """Where the whole explanation of an image of a shard lies in the folder of a run that keeps it."""
+    return PurePosixPath(EXPLANATIONS, f"{number:08d}", f"{index}.npz")
 
 
 def shard_bytes(rows: Sequence[dict[str, Any]], run: str, number: int) -> bytes:

@@ -23,8 +23,8 @@ from ..latent.space import LatentSpace
 from ..models.autoencoder import Autoencoder
 from ..models.checkpoints import is_checkpoint, load_autoencoder, load_classifier
 from ..provenance import origin_of
-from .run_file import Run, read_run
-from .shards import read_shard, shard_paths
+from .run_file import Run, read_run, without_place
+from .shards import explanation_path, read_shard, shard_paths
 from .tallies import Lowest
 
 _READ = ["index", "name", "true_label", "label", "probability", "verdicts.explanation", "latent", "conditions"]
@@ -203,17 +203,12 @@ def _named(run: Run, role: str) -> str:
 def _check(run: Run, **models: Any) -> None:
     """Refuse models that are not those of the run."""
     for role, model in models.items():
-        own, given = (_without_place(origin) for origin in (run.models.get(role), origin_of(model)))
+        own, given = (without_place(origin) for origin in (run.models.get(role), origin_of(model)))
         if own != given:
             raise ParameterError(
                 f"got another {role.replace('_', ' ')} ({_short(given)}) than the run's ({_short(own)}); expected the "
                 "same, whose codes and labels its explanations are about; give that one"
             )
-
-
-def _without_place(origin: Any) -> dict[str, Any]:
-    """What a model is, wherever it was read from."""
-    return {key: value for key, value in origin.items() if key != "specification"} if isinstance(origin, dict) else {}
 
 
 def _short(origin: dict[str, Any]) -> str:
@@ -224,5 +219,5 @@ def _short(origin: dict[str, Any]) -> str:
 
 def stored(folder: Path, shard: int, index: int) -> Path | None:
     """The file of a whole explanation of a run; None where it was not kept."""
-    path = folder / "explanations" / f"{shard:08d}" / f"{index}.npz"
+    path = folder / explanation_path(shard, index)
     return path if path.is_file() else None

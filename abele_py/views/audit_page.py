@@ -154,10 +154,10 @@ def _where(suspicion: Suspicion) -> Html:
         tag(
             "div",
             tag("img", src=ground, alt="An image after the exchange, pale", class_=look),
-            tag("img", src=overlay, alt="What of the exchange speaks for the label", class_=f"map {look or ''}"),
+            tag("img", src=overlay, alt="What of the exchange supports the label", class_=f"map {look or ''}"),
             class_="layers",
         ),
-        tag("figcaption", "Red: what of the exchange speaks for the label. ", place_in_words(place)),
+        tag("figcaption", "Red: what of the exchange supports the label. ", place_in_words(place)),
         class_="where",
     )
 

@@ -8,7 +8,7 @@ from abele_py.audit import audit
 from abele_py.audit.detection import LIMITS
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
-from abele_py.errors import ParameterError
+from abele_py.errors import ImageError, ParameterError
 
 TARGET = 3
 CORNER = (slice(None), 0, slice(1, 5), slice(22, 26))
@@ -160,6 +160,13 @@ def test_without_a_uniform_ground_it_says_so(digits, classifier):
     result = audit((images + noise) / 2, classifier, n_pairs=200)
     assert "no uniform ground" in result.objections["ground"]
     assert {e.operator for e in result.effects} == {"level"}
+
+
+def test_images_out_of_range_or_of_another_shape_are_refused(digits, classifier):
+    with pytest.raises(ImageError, match=r"got pixels from 0 to 255; expected \[0, 1\]"):
+        audit(255 * digits[0], classifier)
+    with pytest.raises(ImageError, match=r"expected \(C, H, W\) = \(1, 28, 28\)"):
+        audit(digits[0][:, :, 1:], classifier, load_autoencoder("digits"))
 
 
 @pytest.mark.parametrize(

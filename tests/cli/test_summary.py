@@ -92,7 +92,7 @@ def test_a_black_box_that_is_no_checkpoint_must_be_given(here, capsys):
 def test_without_pyarrow_the_extra_is_named(here, capsys, monkeypatch, command):
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [n for n in sys.modules if n.startswith(("abele_py.distributed.", "abele_py.views.summary"))]:
+    for name in [n for n in sys.modules if n.startswith(("abele_py.distributed", "abele_py.views.summary"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'abele_py[dataset]'" in refused(capsys, *command)
