@@ -56,7 +56,7 @@ def map_of_change(before: Tensor, after: Tensor, probability: Callable[[Tensor],
         (H, W) float32 in [-1, 1].
     """
     areas = areas_of_seed(seed, *after.shape[1:], N_MOSAICS)
-    return map_of_mosaics(after, before.expand(2, -1, -1, -1), areas, probability, N_MOSAICS).values
+    return map_of_mosaics(after, before[None], areas, probability, N_MOSAICS).values
 
 
 def best_window(evidence: Tensor, side: int) -> tuple[tuple[int, int, int], float]:

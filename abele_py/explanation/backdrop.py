@@ -5,24 +5,35 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from ..latent.space import LatentSpace, Points, concatenate
 
 N_NEAREST = 50  # images in the mean that is a background of mosaics
+_BLUR = 0.18  # standard deviation and reach of the Gaussian, as a share of the shorter side: 5 of 28 pixels
 _SIDE = 64  # pixels of a side by which larger images are compared
 _PART = 64  # images worked on at a time, where all at once would take much memory
 
 
 def backgrounds_of(image: Tensor, others: Tensor, n_nearest: int = N_NEAREST) -> Tensor:
-    """(2, C, H, W): the darkest value of each pixel in others (N, C, H, W), and the mean of those nearest to the image.
+    """(3, C, H, W): the darkest value of each pixel in others (N, C, H, W), the mean of those nearest to the image, and
+    the image :func:`blurred`.
 
-    The image itself twice where there are no others.
+    The image itself where there are no others.
     """
     if len(others) == 0:
-        return image.expand(2, *image.shape)
-    return torch.stack([others.amin(dim=0), mean_of_nearest(image, others, n_nearest)])
+        return image.expand(3, *image.shape)
+    return torch.stack([others.amin(dim=0), mean_of_nearest(image, others, n_nearest), blurred(image)])
+
+
+def blurred(image: Tensor) -> Tensor:
+    """(C, H, W), a Gaussian of about a third of the image's shorter side: light stays about where it is, and its form
+    goes."""
+    reach = round(_BLUR * min(image.shape[1:]))
+    soft = ndimage.gaussian_filter(image.double().numpy(), (0, reach, reach), mode="mirror", radius=(0, reach, reach))
+    return torch.from_numpy(soft).float().clamp(0, 1)
 
 
 def mean_of_nearest(image: Tensor, others: Tensor, n: int = N_NEAREST) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 
 from ..black_boxes.outputs import Answer
 from ..latent.space import LatentSpace, Points
-from .backdrop import Backdrop, backgrounds_of, mean_of_nearest
+from .backdrop import Backdrop, backgrounds_of, blurred, mean_of_nearest
 from .options import Options
 from .saliency import MeasuredMap, areas_of_seed, contrast_map, map_of_mosaics, median_map
 
@@ -32,7 +32,7 @@ def measured_map(
     # so are the areas, which depend on the seed alone.
     if backdrop.has_others(label):
         near = space.decode(landmarks.latents[backdrop.near_others(image, label)])
-        backgrounds = torch.stack([backdrop.darkest_of_others(label), mean_of_nearest(image, near)])
+        backgrounds = torch.stack([backdrop.darkest_of_others(label), mean_of_nearest(image, near), blurred(image)])
     else:
         backgrounds = backgrounds_of(image, neighbors.images[neighbors.labels != label])
     return map_of_mosaics(

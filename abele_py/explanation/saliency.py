@@ -1,6 +1,6 @@
 """Saliency: from an image and its neighbors, of its label and of others, to a signed map and its contiguous areas.
 
-Maps are (H, W) in [-1, 1]; 0 is neutral: where all neighbors equal the image, every map is 0.
+Maps are (H, W) in [-1, 1]; 0 is neutral: where all that takes the image's place equals it, every map is 0.
 """
 
 import math
@@ -16,7 +16,9 @@ from torch.nn import functional
 
 from .backdrop import N_NEAREST, backgrounds_of
 
+N_MOSAICS = 1600
 _PART = 64  # images worked on at a time, where all at once would take much memory
+_NOISE = torch.logspace(-3, 2, 26, dtype=torch.float64)  # shares of an answer's mean prior variance that are tried
 _NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
 
 
@@ -38,23 +40,24 @@ def mosaic_map(
     others: Tensor,
     probability: Callable[[Tensor], Tensor],
     generator: torch.Generator,
-    n_mosaics: int = 800,
+    n_mosaics: int = N_MOSAICS,
     n_nearest: int = N_NEAREST,
-    width: float = 0.11,
-    ridge: float = 0.1,
-) -> Tensor:
-    """What the label loses where areas of the image give way to what images of other labels have there.
+    width: float = 0.08,
+) -> MeasuredMap:
+    """What the label loses where areas of the image give way to something else.
 
-    A mosaic keeps some areas of the image and takes the rest from a background. There are two, made of the others:
-    their darkest value of each pixel, and the mean of those nearest to the image. In the first all light goes that need
-    not be there, and in the second, gaps between it are filled as well.
+    A mosaic keeps some areas of the image and takes the rest from a background. There are three: the darkest value of
+    each pixel in the others, their mean (of those nearest to the image), and a blurred copy of the image. In the first
+    all light goes that need not be there, in the second gaps between it are filled as well, and in the third it stays
+    and loses its form.
     For each background a linear model says how the log-odds of the label fall in the mosaics,
 
         ``log-odds = constant - sum over the replaced pixels p of w(p) |x(p) - background(p)|``,
 
-    a ridge regression in which w is smooth: its prior is a Gaussian process over the plane, so that areas speak rather
-    than single pixels. The map is the sum over both backgrounds of ``w(p) |x(p) - background(p)|``, which is the
-    Shapley value of the pixel in that model: smooth in what is important, as sharp as the image in where it lies.
+    in which w is smooth: its prior is a Gaussian process over the plane, so that areas speak rather than single pixels.
+    How much of the answers is noise is what makes them most likely. The map is the sum over all backgrounds of
+    ``w(p) |x(p) - background(p)|``, which is the Shapley value of the pixel in that model: smooth in what is important,
+    as sharp as the image in where it lies.
 
     Args:
         image: (C, H, W) in [0, 1].
@@ -62,33 +65,16 @@ def mosaic_map(
         probability: of the image's label, from images (M, C, H, W) to (M,) in [0, 1]; queried once, ``n_mosaics``
             images. Cut to [0.001, 0.999] before the logarithm, so that labels, which are 0 and 1, will do.
         generator: of the areas.
-        n_mosaics: images queried, half of them for each background; 4 or more.
+        n_mosaics: images queried, a third of them for each background; 6 or more.
         n_nearest: most images in the mean, the nearest to the image by the squared differences of their pixels.
         width: of the Gaussian kernel of w, as a share of the image's shorter side.
-        ridge: how much of the evidence may stay unexplained, as a share of the mean prior variance of a mosaic.
 
     Returns:
-        (H, W) float32 in [-1, 1]; all 0 without others, and where they equal the image.
+        The map, all 0 without others and where they equal the image, and how well the models together predict the
+        log-odds of mosaics left out of the fit.
     """
-    return measured_mosaic_map(image, others, probability, generator, n_mosaics, n_nearest, width, ridge).values
-
-
-def measured_mosaic_map(
-    image: Tensor,
-    others: Tensor,
-    probability: Callable[[Tensor], Tensor],
-    generator: torch.Generator,
-    n_mosaics: int = 800,
-    n_nearest: int = N_NEAREST,
-    width: float = 0.11,
-    ridge: float = 0.1,
-) -> MeasuredMap:
-    """:func:`mosaic_map`, and how well its two models together predict the log-odds of mosaics left out of the fit.
-
-    The black box is queried for no more images than that.
-    """
-    areas = _areas(n_mosaics // 2 * 2, image.shape[1], image.shape[2], generator)
-    return map_of_mosaics(image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width, ridge)
+    areas = _areas(n_mosaics, image.shape[1], image.shape[2], generator)
+    return map_of_mosaics(image, backgrounds_of(image, others, n_nearest), areas, probability, len(areas), width)
 
 
 def map_of_mosaics(
@@ -97,26 +83,26 @@ def map_of_mosaics(
     areas: Tensor,
     probability: Callable[[Tensor], Tensor],
     batch_size: int,
-    width: float = 0.11,
-    ridge: float = 0.1,
+    width: float = 0.08,
 ) -> MeasuredMap:
-    """:func:`measured_mosaic_map` of given backgrounds and areas.
+    """:func:`mosaic_map` of given backgrounds and areas.
 
     Args:
-        backgrounds: (2, C, H, W), of images with other labels.
-        areas: (M, H, W) bool, what is replaced: by the first background in the first half, then by the second.
+        backgrounds: (B, C, H, W).
+        areas: (M, H, W) bool, what is replaced: by the first background in the first of B parts, and so on.
         probability: as of :func:`mosaic_map`; queried for at most ``batch_size`` mosaics at a time.
     """
     if torch.equal(backgrounds, image.expand_as(backgrounds)):  # nothing can be replaced
         return MeasuredMap(torch.zeros(image.shape[1:]), None)
-    half = len(areas) // 2
-    rows = torch.arange(2 * half).split(batch_size)
-    mosaics = (torch.where(areas[part, None], backgrounds[part // half], image) for part in rows)
+    parts = torch.arange(len(areas)).tensor_split(len(backgrounds))
+    which = torch.cat([torch.full_like(part, b) for b, part in enumerate(parts)])
+    rows = torch.arange(len(areas)).split(batch_size)
+    mosaics = (torch.where(areas[part, None], backgrounds[which[part]], image) for part in rows)
     odds = torch.logit(torch.cat([probability(part) for part in mosaics]).double(), eps=1e-3)
     change = (image - backgrounds).abs().mean(dim=1)
     models = [
-        _smooth_model(torch.where(replaced, size, 0.0), answers, width, ridge)
-        for size, replaced, answers in zip(change, areas.split(half), odds.split(half), strict=True)
+        _smooth_model(torch.where(areas[part], size, 0.0), odds[part], width)
+        for size, part in zip(change, parts, strict=True)
     ]
     maps = [-size * model.weights for size, model in zip(change, models, strict=True)]
     variation = sum(float(model.answers.square().sum()) for model in models)
@@ -126,7 +112,7 @@ def map_of_mosaics(
 
 
 @lru_cache(maxsize=4)  # the same for all images of an explainer: a few of these may be at work
-def areas_of_seed(seed: int, height: int, width: int, n: int = 800) -> Tensor:
+def areas_of_seed(seed: int, height: int, width: int, n: int = N_MOSAICS) -> Tensor:
     """(n, H, W) bool: the areas of a seed's mosaics. To be read only: callers share them."""
     return _areas(n, height, width, torch.Generator().manual_seed(seed))
 
@@ -271,42 +257,62 @@ class _Model(NamedTuple):
         weights: (H, W), the mean of the weights after the answers were seen.
         answers: (M,) without their mean.
         missed: (M,) what is missing to each of these answers where it alone was not seen.
+        noise: variance of the noise, in units of the prior variance of a weight.
     """
 
     weights: Tensor
     answers: Tensor
     missed: Tensor
+    noise: float
 
 
-def _smooth_model(changes: Tensor, answers: Tensor, width: float, ridge: float) -> _Model:
-    """The process of weights w in ``answers = constant + sum(w * change)``.
+def _smooth_model(changes: Tensor, answers: Tensor, width: float) -> _Model:
+    """The process of weights w in ``answers = constant + sum(w * change) + noise``.
 
     The kernel is a product of one down and one across, and smooth: few products of their eigenvectors have a variance
     that matters. In these coordinates the process is a ridge regression on so few features, and only the product that
-    makes them grows with the pixels. Answers left out take no second fit: the error is that of the fit over one less
-    the answer's leverage (PRESS, Allen 1974; the same as equation 5.12 of Rasmussen & Williams 2006, Gaussian Processes
-    for Machine Learning).
+    makes them grows with the pixels. The noise is that of the largest marginal likelihood, whatever the scale of the
+    answers (Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, equation 5.8). Answers left out take no
+    second fit: the error is that of the fit over one less the answer's leverage (PRESS, Allen 1974; their equation
+    5.12).
 
     Args:
         changes: (M, H, W), of the precision in which the features are made; the equations are solved in float64.
         answers: (M,) float64.
         width: of the kernel, as a share of the shorter side.
-        ridge: variance of the noise, as a share of the mean prior variance of an answer.
     """
     answers = answers - answers.mean()
     reach = width * min(changes.shape[1:])
     (down, high), (across, wide) = (_waves(side, reach) for side in changes.shape[1:])
     kept = high[:, None] * wide > _NO_VARIANCE * high.max() * wide.max()
     features = (down.T.to(changes) @ (changes @ across.to(changes)))[:, kept]
-    features = features - features.mean(dim=0)
-    system, goal = (features.T @ features).double(), features.T.double() @ answers
-    noise = (ridge * system.trace() / len(answers)).clamp(min=1e-12)
-    factor = torch.linalg.cholesky(system + noise * torch.eye(len(system), dtype=torch.float64))
-    fitted = torch.cholesky_solve(goal[:, None], factor)[:, 0]
-    leverage = torch.linalg.solve_triangular(factor, features.T.double(), upper=False).square().sum(dim=0)
-    missed = (answers - features.double() @ fitted) / (1 - leverage)
+    features = (features - features.mean(dim=0)).double()
+    sizes, axes = torch.linalg.eigh(features.T @ features)
+    known = sizes > 1e-9 * sizes[-1].clamp(min=1e-6)  # none where nothing changes
+    sizes, along = sizes[known], features @ axes[:, known]
+    goal = along.T @ answers
+    noise = _likely_noise(sizes, goal, answers)
+    fitted = axes[:, known] @ (goal / (sizes + noise))
+    leverage = (along.square() / (sizes + noise)).sum(dim=1)
+    missed = (answers - features @ fitted) / (1 - leverage)
     weights = down @ torch.zeros_like(high[:, None] * wide).masked_scatter(kept, fitted) @ across.T
-    return _Model(weights, answers, missed)
+    return _Model(weights, answers, missed, noise)
+
+
+def _likely_noise(sizes: Tensor, goal: Tensor, answers: Tensor) -> float:
+    """The noise, in units of the prior variance of a weight, under which answers are most likely.
+
+    Args:
+        sizes: (r,) eigenvalues of the features' products.
+        goal: (r,) the features' products with the answers, along the eigenvectors.
+        answers: (M,) without their mean.
+    """
+    noise = (_NOISE * sizes.sum() / len(answers)).clamp(min=1e-12)[:, None]
+    free = len(answers) - 1  # a mean was taken from them
+    left = (answers.square().sum() - (goal.square() / (sizes + noise)).sum(dim=1)) / noise[:, 0]
+    spread = (sizes + noise).log().sum(dim=1) + (free - len(sizes)) * noise[:, 0].log()
+    likelihood = -free * left.clamp(min=1e-12).log() - spread
+    return float(noise[likelihood.argmax()])
 
 
 @lru_cache(maxsize=8)
