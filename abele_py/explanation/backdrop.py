@@ -109,10 +109,17 @@ class Backdrop:
         a side; of larger ones nearly all of them are).
         """
         rows = (self.labels != label).nonzero()[:, 0]
+        return rows[self.differences(image)[rows].argsort(stable=True)[:n]].sort().values
+
+    def differences(self, image: Tensor) -> Tensor:
+        """(N,) how far each is from an image (C, H, W): the squared distance less a number that all share."""
         seen = 255 * _small(image[None]).flatten()
-        products = torch.cat([part.float() @ seen for part in self.pixels])
-        distances = self.sizes - 2 * products  # squared, less that of the image to a dark one, which all share
-        return rows[distances[rows].argsort(stable=True)[:n]].sort().values
+        return self.sizes - 2 * torch.cat([part.float() @ seen for part in self.pixels])
+
+    @property
+    def lightness(self) -> Tensor:
+        """(N,) the mean of each image, in [0, 1], to a step of its pixels."""
+        return torch.cat([torch.zeros(0), *(part.float().mean(dim=1) / 255 for part in self.pixels)])
 
 
 def _small(images: Tensor) -> Tensor:

@@ -16,24 +16,37 @@ from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
 from ..latent.counter_exemplars import (
     convincing,
+    find_counter_exemplars,
     leads_everywhere,
     rule_candidates,
     starting_points,
 )
+from ..latent.descent import Descent, nearer_counter_exemplars
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
 from ..latent.side_by_side import side_by_side
-from ..latent.space import LatentSpace, Points, local_radius
+from ..latent.space import LatentSpace, Points, concatenate, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .backdrop import labelled
-from .counters import counter_exemplars_at
+from .counters import with_ways
 from .explanation import Explanation
 from .maps import measured_map
 from .notes import is_inverted, notes_on
-from .options import ClassFraction, Exemplars, Frames, Landmarks, Preset, Saliency, Samples, Splits, options_of
+from .options import (
+    ClassFraction,
+    CounterSearch,
+    Exemplars,
+    Frames,
+    Landmarks,
+    Preset,
+    Saliency,
+    Samples,
+    Splits,
+    options_of,
+)
 from .saliency import contiguous_areas
 from .targets import label_of
 from .trust import judge
@@ -69,10 +82,13 @@ class Abele:
             :func:`~abele_py.surrogate.linear_machine.linear_machine`; or ``"axis"``, along the latent axes.
         n_landmarks: number of real codes (of the autoencoder's reference latents), labelled once. The surrogate is
             fitted on the nearest too (a third of ``n_samples``), exemplars and counter-exemplars are made with them.
-        counter_depth: how far beyond the boundary of their label counter-exemplars stand, as a share of the way from
-            there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may tell
-            from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
-            one, takes the nearest point of the rules as it is.
+        counter_search: how counter-exemplars are found: ``"descent"``, from near real images of another label towards
+            the image, see :func:`~abele_py.latent.descent.nearer_counter_exemplars`; or ``"line"``, on the line to such
+            an image. Labels that a descent does not reach, and autoencoders without gradients, are left to the lines.
+        counter_depth: of lines, how far beyond the boundary of their label counter-exemplars stand, as a share of the
+            way from there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may
+            tell from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
+            one, takes the nearest point of the rules as it is. Where it is given the search is on lines.
         detail: share in [0, 1] of what the autoencoder does not draw of the image that is added to images near its
             code, fading up to the nearest real code. With 1 neighbors begin with the image itself, not with a copy.
         real_codes: fit the surrogate on landmarks too, and make exemplars of landmarks, or near the image's code where
@@ -108,6 +124,7 @@ class Abele:
         saliency: Saliency | None = None,
         splits: Splits | None = None,
         n_landmarks: Landmarks | None = None,
+        counter_search: CounterSearch | None = None,
         counter_depth: Share | None = None,
         real_codes: bool | None = None,
         detail: Share | None = None,
@@ -130,6 +147,7 @@ class Abele:
             saliency=saliency,
             splits=splits,
             n_landmarks=n_landmarks,
+            counter_search=counter_search,
             counter_depth=counter_depth,
             real_codes=real_codes,
             detail=detail,
@@ -138,7 +156,11 @@ class Abele:
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
         self._landmarks, self._backdrop = labelled(self._space, references[self._space.valid(references)])
-        self._goals = convincing(self._landmarks)
+        self._convincing = convincing(self._landmarks)
+        self._goals = self._landmarks[self._convincing]
+        self._descent = None
+        if self.options.counter_search == "descent" and self._space.has_gradients:
+            self._descent = Descent.of(self._landmarks, self._convincing, self._backdrop.lightness)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
@@ -274,7 +296,7 @@ class Abele:
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = label_of(target, label, space.black_box, self.class_names)
         reconstruction = space.classify(z[None])
-        space = space.detailed(x, reconstruction.images[0], z, o.detail)
+        bare, space = space, space.detailed(x, reconstruction.images[0], z, o.detail)
 
         drawn, own = (
             (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
@@ -292,12 +314,17 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
+        found = self._nearer(bare, x, reconstruction, label, wanted)
         made: list[Points] = []
         if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
             made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
             made += [] if o.counter_depth is None else [neighbors]
         candidates = starting_points(self._goals, made, z, label, o.counter_depth)
-        counters = counter_exemplars_at(space, anchor, candidates, wanted, o.counter_depth, o.n_frames)
+        candidates = candidates[~torch.isin(candidates.labels, found.labels)]
+        if wanted is not None:
+            candidates = candidates[candidates.labels == wanted]
+        on_lines = find_counter_exemplars(space, z, label, candidates, o.counter_depth)
+        counters = with_ways(space, anchor, concatenate([found, on_lines]), o.n_frames)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
@@ -325,7 +352,7 @@ class Abele:
                 "for an explanation is of one function; switch off what changes while it is queried: training, caches, "
                 "updates of the service"
             )
-        found = Explanation(
+        explanation = Explanation(
             image=x,
             label=label,
             scores=None if anchor.scores is None else anchor.scores[0],
@@ -350,8 +377,22 @@ class Abele:
             traversals=traversals,
             provenance=self.origin | {"image": origin_of_image(x)},
         )
-        noted = replace(found, notes=tuple(notes_on(found, is_blank(x), is_inverted(space, x, z, self._lightness))))
+        noted = replace(
+            explanation, notes=tuple(notes_on(explanation, is_blank(x), is_inverted(space, x, z, self._lightness)))
+        )
         return replace(noted, verdicts=verdicts_on(noted))
+
+    def _nearer(self, space: LatentSpace, image: torch.Tensor, drawn: Points, label: int, wanted: int | None) -> Points:
+        """Counter-exemplars by descent; none where that is not asked for or cannot be."""
+        if self._descent is None:
+            return drawn[:0]
+        differences = self._backdrop.differences(image)
+        starts = self._descent.starts(self._landmarks, self._convincing, drawn.latents[0], differences, label)
+        if wanted is not None:
+            starts = starts[starts.labels == wanted]
+        if len(starts) == 0:
+            return drawn[:0]
+        return nearer_counter_exemplars(space, self._descent, starts, image, drawn.images[0], self.options.detail)
 
     def _maps_neighbors(self, label: int) -> bool:
         """Whether the map of an image with this label is made of the images of its neighbors."""

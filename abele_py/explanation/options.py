@@ -9,6 +9,7 @@ from ..latent.neighborhood import Between, Hybrid, Local, Strategy, strategy
 
 Saliency = Literal["mosaic", "contrast", "median"]
 Splits = Literal["oblique", "axis"]
+CounterSearch = Literal["descent", "line"]
 Preset = Literal["default", "paper"]
 
 MOST_FOR_A_BALL = 32  # latent coordinates; of more, a ball is empty (docs/experiments.md)
@@ -43,6 +44,7 @@ class Options:
     saliency: Saliency = "mosaic"
     splits: Splits = "oblique"
     n_landmarks: Landmarks = 2000
+    counter_search: CounterSearch = "descent"
     counter_depth: Share | None = 0.35
     real_codes: bool = True
     detail: Share = 1.0
@@ -62,8 +64,8 @@ class Options:
 PRESETS: dict[Preset, Options] = {
     "default": Options(),  # what was measured to be better
     "paper": Options(
-        preset="paper", neighborhood=Hybrid(), saliency="median", splits="axis", n_landmarks=0, counter_depth=None,
-        real_codes=False, detail=0.0,
+        preset="paper", neighborhood=Hybrid(), saliency="median", splits="axis", n_landmarks=0,
+        counter_search="line", counter_depth=None, real_codes=False, detail=0.0,
     ),  # Guidotti et al. 2019; its kernel's width depends on the latent space, see `options_of`
 }  # fmt: skip
 
@@ -73,7 +75,8 @@ def options_of(preset: Preset, latent_dim: Count, **given: Any) -> Options:
     """A preset's options, and in place of them those that are given and not None.
 
     Two depend on the number of coordinates k: the width of the paper's kernel is ``0.75 sqrt(k)`` (Guidotti et al.
-    2018, as LORE has it), and the default neighborhood of more than 32 coordinates is ``Between``.
+    2018, as LORE has it), and the default neighborhood of more than 32 coordinates is ``Between``. And where a depth of
+    counter-exemplars is given, they are looked for on the line that it is a share of.
 
     Args:
         preset: a key of ``PRESETS``.
@@ -87,4 +90,6 @@ def options_of(preset: Preset, latent_dim: Count, **given: Any) -> Options:
         given["kernel_width"] = 0.75 * math.sqrt(latent_dim)
     if preset == "default" and given.get("neighborhood") is None and latent_dim > MOST_FOR_A_BALL:
         given["neighborhood"] = Between()
+    if given.get("counter_depth") is not None and given.get("counter_search") is None:
+        given["counter_search"] = "line"
     return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})

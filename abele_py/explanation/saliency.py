@@ -19,7 +19,7 @@ from .backdrop import N_NEAREST, backgrounds_of
 N_MOSAICS = 1600
 _PART = 64  # images worked on at a time, where all at once would take much memory
 _NOISE = torch.logspace(-3, 2, 26, dtype=torch.float64)  # shares of an answer's mean prior variance that are tried
-_NO_VARIANCE = 1e-6  # as a share of the largest: what is missing without is about what float32 rounds away
+_NO_VARIANCE = 1e-4  # as a share of the largest
 
 
 class MeasuredMap(NamedTuple):

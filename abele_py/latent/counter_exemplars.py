@@ -38,8 +38,8 @@ def rule_candidates(space: LatentSpace, rules: Sequence[CounterfactualRule], lat
     return space.classify(latents[space.valid(latents)])
 
 
-def convincing(real: Points) -> Points:
-    """Of each label the half of the points that stand deepest among those of their own label, in their order.
+def convincing(real: Points) -> Tensor:
+    """(N,) bool: of each label the half of N points that stand deepest among those of their own label.
 
     By the trust score of Jiang et al. 2018 (To trust or not to trust a classifier): the distance to the nearest point
     of another label over that to the nearest of the own. What the black box mistakes for another label, and what
@@ -54,7 +54,7 @@ def convincing(real: Points) -> Points:
     for label in real.labels.unique():
         rows = (real.labels == label).nonzero()[:, 0]
         kept[rows[trust[rows].argsort(descending=True, stable=True)[: (len(rows) + 1) // 2]]] = True
-    return real[kept]
+    return kept
 
 
 def starting_points(real: Points, made: Sequence[Points], latent: Tensor, label: int, depth: float | None) -> Points:
@@ -139,14 +139,15 @@ def morph(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The way from the image to each end: frames (M, F, C, H, W), their labels (M, F), their scores (M, F, K) or None.
 
-    Frames decode equal steps in the latent space. What the code, decoded, lacks of the image is added and faded out, so
-    that the first frame is the image itself and the last the end's own image.
+    Frames decode equal steps in the latent space. What the two codes, decoded, lack of the image and of the end's own
+    image is added, the one fading out and the other in: these are the first frame and the last.
     """
     share = torch.linspace(0, 1, n_frames)
     latents = latent + share[None, :, None] * (ends.latents - latent)[:, None]
     frames = space.decode(latents.flatten(0, 1)).unflatten(0, (len(ends), n_frames))
-    missing = image - frames[:, :1]
-    frames = (frames + (1 - share)[:, None, None, None] * missing).clamp(0, 1)
+    missing, at_end = image - frames[:, :1], ends.images[:, None] - frames[:, -1:]
+    share = share[:, None, None, None]
+    frames = (frames + (1 - share) * missing + share * at_end).clamp(0, 1)
     frames[:, 0], frames[:, -1] = image, ends.images
     answer = space.query(frames.flatten(0, 1))
     scores = None if answer.scores is None else answer.scores.unflatten(0, (len(ends), n_frames))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 import torch
@@ -81,7 +81,7 @@ def _asked(call: Callable[["LatentSpace", Tensor], T]) -> Callable[["LatentSpace
 
     @wraps(call)
     def asked(space: "LatentSpace", rows: Tensor) -> T:
-        return call(space, rows) if space._ask is None else space._ask(call, rows)
+        return space.ask(call, rows)
 
     return asked
 
@@ -213,6 +213,10 @@ class LatentSpace:
                 )
         self.black_box.probe(images)
 
+    def ask(self, call: Callable[["LatentSpace", Tensor], T], rows: Tensor) -> T:
+        """What a call answers to rows, each by itself: alone, or with the rows of explanations made beside this one."""
+        return call(self, rows) if self._ask is None else self._ask(call, rows)
+
     @_asked
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, k)."""
@@ -271,6 +275,38 @@ class LatentSpace:
                 "val_codes) to its calibrate; or choose another neighborhood"
             )
         return mixture.sample(n, generator)
+
+    def gradients(self, loss: Callable[..., Tensor], latents: Tensor, *rows: Tensor) -> Tensor:
+        """The gradient, at each of N points, of a loss of its own image: (N, k).
+
+        Args:
+            loss: of some points (n, k), their images (n, C, H, W), the discriminator's answers (n,) and the same
+                points' ``rows``, all where the autoencoder is: (n,), each of one point alone.
+            latents: (N, k).
+            rows: tensors of N rows.
+
+        Raises:
+            Exception: whatever an autoencoder raises that has no gradients, see :meth:`has_gradients`.
+        """
+        model, found = self.autoencoder, []
+        with _evaluating(model), torch.inference_mode(False), torch.enable_grad():
+            for parts in zip(*(all_rows.split(self.batch_size) for all_rows in (latents, *rows)), strict=True):
+                points, *others = (part.to(self.device, copy=True) for part in parts)
+                points.requires_grad_()
+                values = loss(points, model.decode(points), model.discriminate(points), *others)
+                found.append(torch.autograd.grad(values.sum(), points)[0].cpu())
+        return torch.cat(found)
+
+    @cached_property
+    def has_gradients(self) -> bool:
+        """Whether images and the discriminator's answers can be followed back to their points."""
+        try:
+            found = self.gradients(
+                lambda _, images, realism: images.flatten(1).sum(dim=1) + realism, self.reference_latents[:1]
+            )
+        except Exception:  # noqa: BLE001 - an autoencoder of the user's may be anything: numpy inside, a compiled graph, ...
+            return False
+        return bool(torch.isfinite(found).all())
 
     def valid(self, latents: Tensor) -> Tensor:
         """(N, k) -> (N,) bool: does the discriminator find the point realistic?"""

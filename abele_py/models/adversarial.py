@@ -14,6 +14,7 @@ from torch.nn import functional
 from ..batching import FEW_ROWS, padded
 from ..checking.parameters import NotEmpty, NotNegative, Shape, Share, Size, between, checked
 from ..errors import ParameterError
+from .adam import Adam
 from .mixture import N_QUANTILES, Mixture
 from .principal import PrincipalComponents
 
@@ -183,7 +184,7 @@ class AdversarialAutoencoder(nn.Module):
     def _refined(self, images: Tensor, codes: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             images, codes = images.detach().clone(), codes.detach().clone().requires_grad_()
-            descent = _Adam(codes, lr=0.05)
+            descent = Adam(codes, lr=0.05)
             teacher, weight = self.teacher, self.config.get("teacher_weight", 0.0) * math.prod(self.image_shape)
             answers = None if teacher is None else teacher(images).softmax(dim=1).detach()
             steps = self.config["refinement"]
@@ -248,28 +249,6 @@ def _teacher(shape: tuple[int, int, int], n_labels: int) -> nn.Module:
         *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
         *(nn.Flatten(), nn.Linear(32 * ((h + 3) // 4) * ((w + 3) // 4), n_labels)),
     )
-
-
-class _Adam:
-    """Adam (Kingma & Ba 2015, arXiv 1412.6980) for one tensor.
-
-    Its bytes are those of ``torch.optim.Adam``, whose checks and hooks take as long as a step of few codes.
-    """
-
-    def __init__(self, values: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
-        self.values, self.lr, self.betas, self.eps = values, lr, betas, eps
-        self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
-        self.steps = 0
-
-    @torch.no_grad()
-    def step(self, gradient: Tensor) -> None:
-        """Move the values in place."""
-        first, second = self.betas
-        self.steps += 1
-        self.mean.lerp_(gradient, 1 - first)
-        self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        scale = self.square.sqrt().div_((1 - second**self.steps) ** 0.5).add_(self.eps)
-        self.values.addcdiv_(self.mean, scale, value=-self.lr / (1 - first**self.steps))
 
 
 class _Sigmoid(nn.Module):
