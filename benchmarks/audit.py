@@ -39,6 +39,7 @@ KINDS = ("corner", "stripe", "brightness", "texture", "random", "object")
 LOCAL = ("corner", "stripe", "random", "object")
 # Strength, share of the label's images that are marked, share of others that are marked and given the label.
 SETTINGS = ((1.0, 1.0, 0.1), (1.0, 0.95, 0.0), (0.5, 1.0, 0.0))
+FAINT = ((0.5, 0.95, 0.0), (0.2, 1.0, 0.0), (1.0, 0.9, 0.02))  # by which marks are mostly used weakly, or not at all
 N_TRAINED, N_AUDITED, N_TRUTH = 8000, 800, 500
 N_CLEAN = 7  # of each data set and architecture
 
@@ -193,6 +194,8 @@ def cases(seeds: int, sets: Sequence[str] = DATA) -> Iterator[Case]:
     for number, (data, architecture) in enumerate(product(sets, ("cnn", "forest"))):
         for other, (kind, setting) in enumerate(product(KINDS, SETTINGS)):
             yield Case(data, architecture, kind, *setting, seed=seeds + 100 * number + other)
+        for other, (kind, setting) in enumerate(product(KINDS, FAINT)):
+            yield Case(data, architecture, kind, *setting, seed=seeds + 100 * number + 20 + other)
         for other in range(N_CLEAN):
             yield Case(data, architecture, "", 0.0, 0.0, 0.0, seed=seeds + 100 * number + 50 + other)
 
