@@ -58,11 +58,14 @@ class Suspicion:
         effects: of the operators whose exchange the label follows, the strongest first.
         place: where it lies.
         examples: a few pairs.
+        direction: of the strongest, how images with the label differ from others in it: ``"lighter"``, ``"darker"``;
+            empty where there is no word for it.
     """
 
     effects: tuple[Effect, ...]
     place: Place
     examples: tuple[Example, ...]
+    direction: str = ""
 
     @property
     def label(self) -> int:
@@ -281,7 +284,7 @@ def _suspicion(
     place = Place(
         kind, window, tuple(windows), tuple(pairs.donors[rows].tolist()), maps.mean(dim=0), rate, elsewhere, n
     )
-    return Suspicion(tuple(effects), place, tuple(shown))
+    return Suspicion(tuple(effects), place, tuple(shown), operator.direction(labels == label))
 
 
 def _confirmed(

@@ -37,6 +37,9 @@ class Operator(Protocol):
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         """Recipients with what the donors have: numbers (M,) of images, twice, to images (M, C, H, W) in [0, 1]."""
 
+    def direction(self, chosen: Tensor) -> str:
+        """How images (N,) bool differ from the others in what is exchanged, in a word; empty where there is none."""
+
 
 class Ground:
     """All but the largest object: the donor's surroundings, its own object taken out, around the recipient's object.
@@ -65,6 +68,9 @@ class Ground:
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         return torch.where(self._objects[recipients, None], self._images[recipients], self._grounds[donors])
 
+    def direction(self, chosen: Tensor) -> str:
+        return ""
+
 
 class Level:
     """How light an image is: its dark and its light pixels get the donor's levels, and all between them likewise.
@@ -85,6 +91,10 @@ class Level:
         stretch = stretch.clamp(1 / _MOST_STRETCHED, _MOST_STRETCHED)
         return ((self._images[recipients] - self._low[recipients]) * stretch + self._low[donors]).clamp(0, 1)
 
+    def direction(self, chosen: Tensor) -> str:
+        light = (self._low + self._range / 2).flatten()
+        return "lighter" if float(light[chosen].mean()) > float(light[~chosen].mean()) else "darker"
+
 
 class Residual:
     """What the autoencoder does not draw: the donor's ``x - decode(encode(x))`` on the recipient's reconstruction.
@@ -104,6 +114,9 @@ class Residual:
 
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         return (self.drawn[recipients] + self._left[donors]).clamp(0, 1)
+
+    def direction(self, chosen: Tensor) -> str:
+        return ""
 
 
 def _objects(differences: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

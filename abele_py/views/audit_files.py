@@ -101,6 +101,7 @@ def _suspicion(audit: Audit, suspicion: Suspicion) -> dict[str, Any]:
         "label": suspicion.label,
         "name": audit.name(suspicion.label),
         "follows": [effect.operator for effect in suspicion.effects],
+        "direction": suspicion.direction,
         "place": {
             "kind": place.kind, "window": place.window, "rate": place.rate, "rate_elsewhere": place.rate_elsewhere,
             "n": place.n,

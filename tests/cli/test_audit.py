@@ -15,7 +15,8 @@ from support.commands import PAIR, names
 from abele_py.audit.detection import LIMITS
 from abele_py.cli.commands import main
 from abele_py.datasets.loading import load_split
-from abele_py.views.audit_files import FILES
+from abele_py.storage.places import alone
+from abele_py.views.audit_files import FILES, KEPT
 
 MODULE = """
 from abele_py import load_classifier
@@ -110,6 +111,12 @@ def test_a_folder_that_is_no_audit_is_kept(here, capsys):
     assert main(["audit", "digits:test", "--black-box", "digits-cnn", "--pairs", "200", "--images", "50"]) == 2
     assert "notes.txt" in capsys.readouterr().err
     assert (here / "abele_out" / "notes.txt").read_text() == "mine"
+
+
+def test_one_audit_at_a_time_goes_into_a_folder(here, capsys):
+    with alone(here / "abele_out", KEPT):
+        assert main(["audit", "digits:test", "--black-box", "digits-cnn", "--pairs", "200", "--images", "50"]) == 2
+    assert "another process is writing" in capsys.readouterr().err
 
 
 SLOW = """
