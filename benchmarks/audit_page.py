@@ -49,14 +49,20 @@ def by_kind(rows: list[dict[str, Any]], words: str) -> Iterator[str]:
         cells = [share(used(some, "uses")), share(used(some, "weak")), share(used(some, "unused"), has_alarm)]
         yield f"| {kind or 'all'} | {' | '.join(cells)} |"
     yield ""
-    named = (f"{data} {share([row for row in used(planted) if row['case']['data'] == data], joint=' of ')}"
-             for data in dict.fromkeys(row["case"]["data"] for row in planted))  # fmt: skip
+    sets = dict.fromkeys(row["case"]["data"] for row in planted)
+    of_sets = {data: [row for row in used(planted) if row["case"]["data"] == data] for data in sets}
+    named = (f"{name_of(data)} {share(some, joint=' of ')}" for data, some in of_sets.items())
     clean, marked = (
         share(used(rows, "clean"), lambda row, i=i: bool(row["audits"][i]["suspicions"]), " of ") for i in (0, 1)
     )
     yield f"Clean black boxes raise an alarm in {clean} audits of images without a mark, and in {marked} where the"
     yield "images of one label have a mark that the black box never learned. Named right, of those that use a mark:"
     yield ", ".join(named) + "."
+
+
+def name_of(data: str) -> str:
+    """Of a data set, or of the file that a training of own pictures has prepared."""
+    return Path(data).name.removesuffix("-data.npz")
 
 
 def used(rows: list[dict[str, Any]], how: str = "uses") -> list[dict[str, Any]]:
