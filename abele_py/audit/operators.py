@@ -15,9 +15,9 @@ from ..latent.space import LatentSpace
 
 _BINS = 64  # of the histogram in which the object is told from the ground
 _LEAST = 0.05  # difference from the ground, of [0, 1], that an object has
-_LIKE_GROUND = 0.1  # difference of pixels that have one level
+_LIKE_GROUND = 0.1  # difference of pixels that have one level, of the image's own contrast: dark pictures have little
 _UNIFORM = 0.7  # share of the border that has one level, in half of the images at least
-_LOW, _HIGH = 0.1, 0.95  # quantiles of the pixels that say how light an image is
+_LOW, _HIGH = 0.1, 0.95  # quantiles of the pixels that say how light an image is, and how much contrast it has
 _MOST_STRETCHED = 5.0
 
 
@@ -56,7 +56,8 @@ class Ground:
     def __init__(self, images: Tensor) -> None:
         border = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], dim=2)
         level = border.median(dim=2).values[..., None]
-        same = ((border - level).abs().mean(dim=1) < _LIKE_GROUND).float().mean(dim=1)
+        low, high = levels_of(images)
+        same = ((border - level).abs().mean(dim=1) <= _LIKE_GROUND * (high - low)[:, None]).float().mean(dim=1)
         self.objection = ""
         if float(same.median()) < _UNIFORM:
             self.objection = "the images have no uniform ground from which an object could be told"
@@ -83,8 +84,8 @@ class Level:
 
     def __init__(self, images: Tensor) -> None:
         self._images = images
-        quantiles = torch.quantile(images.flatten(1), torch.tensor([_LOW, _HIGH]), dim=1)
-        self._low, self._range = quantiles[0][:, None, None, None], (quantiles[1] - quantiles[0])[:, None, None, None]
+        low, high = levels_of(images)
+        self._low, self._range = low[:, None, None, None], (high - low)[:, None, None, None]
 
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         stretch = self._range[donors] / self._range[recipients].clamp(min=_LEAST)
@@ -117,6 +118,12 @@ class Residual:
 
     def direction(self, chosen: Tensor) -> str:
         return ""
+
+
+def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
+    """How light the dark and the light pixels of images (N, C, H, W) are, (N,) each."""
+    low, high = torch.quantile(images.flatten(1), torch.tensor([_LOW, _HIGH]), dim=1)
+    return low, high
 
 
 def _objects(differences: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
