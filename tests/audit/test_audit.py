@@ -176,7 +176,7 @@ def test_of_two_labels_it_is_told_which_one_is_lighter(digits, carrier):
 def test_without_a_uniform_ground_it_says_so(digits, classifier, contrast):
     images, _ = digits
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
-    result = audit(contrast * (images + noise) / 2, classifier, n_pairs=200)
+    result = audit(contrast * (images + noise) / 2, lambda some: classifier(some / contrast), n_pairs=200)
     assert "no uniform ground" in result.objections["ground"]
     assert {e.operator for e in result.effects} == {"level"}
 
