@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..black_boxes.black_box import BlackBox
+from ..black_boxes.kept import KeptAnswers
 from ..black_boxes.outputs import Answer
 from ..checking.parameters import ClassNames, Count, SmallSeed, between, checked
 from ..class_names import name_of
@@ -26,6 +27,7 @@ from .places import Place, kind_of, map_of_change, only_inside, side_of
 
 N_IMAGES, N_PAIRS = 800, 2600
 FEWEST = 40  # images
+Progress = Callable[[str, int], object]
 _N_MAPPED, _N_FRESH, _N_SHOWN = 10, 10, 6
 _ALONE = 0.1  # share of what the whole exchange does that a window has to do alone, to be the place of it
 _LOST = 0.1  # more of one label's images than of the other's: the mark is on these
@@ -56,11 +58,14 @@ class Suspicion:
         effects: of the operators whose exchange the label follows, the strongest first.
         place: where it lies.
         examples: a few pairs.
+        direction: of the strongest, how images with the label differ from others in it: ``"lighter"``, ``"darker"``;
+            empty where there is no word for it.
     """
 
     effects: tuple[Effect, ...]
     place: Place
     examples: tuple[Example, ...]
+    direction: str = ""
 
     @property
     def label(self) -> int:
@@ -113,7 +118,8 @@ def audit(
     seed: SmallSeed = 0,
     batch_size: Count = 256,
     class_names: ClassNames = None,
-    progress: Callable[[str], object] | None = None,
+    answers: KeptAnswers | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Look for what the labels of a black box follow, beside the object itself.
 
@@ -131,14 +137,16 @@ def audit(
         seed: of all randomness.
         batch_size: most images in one call.
         class_names: as for :class:`~abele_py.Abele`.
-        progress: called with what is done next, in words.
+        answers: where those of the black box are kept: interrupted, the same call goes on with them. The first batch is
+            asked anew, so that answers of another black box are not taken.
+        progress: called with what is being done, in words, and the number of images that have an answer.
 
     Raises:
         ParameterError: too few images, or all have one label.
         ImageError: an image is not of the autoencoder's shape, or not in [0, 1].
         BlackBoxError, AutoencoderError: a model cannot be used.
     """
-    start, tell = time.perf_counter(), progress or (lambda _: None)
+    start = time.perf_counter()
     if images.ndim != 4 or len(images) < FEWEST:
         raise ParameterError(
             f"got images of shape {tuple(images.shape)}; expected at least {FEWEST}, (N, C, H, W) float in [0, 1]"
@@ -147,8 +155,7 @@ def audit(
     shape, generator = (c, h, w), np.random.default_rng(seed)
     chosen = np.sort(generator.choice(len(images), min(n_images, len(images)), replace=False))
     pool = torch.stack([check_image(image, shape) for image in images[torch.from_numpy(chosen)]])
-    queries = _Queries(BlackBox(black_box, batch_size, class_names))
-    tell("labels")
+    queries = _Queries(BlackBox(black_box, batch_size, class_names), answers, progress or (lambda *_: None))
     answer = queries(pool)
     n_labels = queries.box.n_classes or int(answer.labels.max()) + 1
     if len(answer.labels.unique()) < 2:
@@ -162,6 +169,7 @@ def audit(
     if autoencoder is not None:
         residual = Residual(pool, LatentSpace(autoencoder, queries.box, None))
         operators.append(residual)
+        queries.purpose = "labels of what the autoencoder draws"
         kept = _kept(answer.labels, queries(residual.drawn).labels, n_labels)
     objections = {operator.name: operator.objection for operator in operators if operator.objection}
     if autoencoder is None:
@@ -169,7 +177,7 @@ def audit(
     found: dict[str, Pairs] = {}
     usable = [operator for operator in operators if not operator.objection]
     for operator in usable:
-        tell(f"exchanging {operator.words}")
+        queries.purpose = f"exchanging {operator.words}"
         found[operator.name] = _exchanged(operator, before, queries, n_pairs, generator, batch_size)
 
     suspicions, effects = list[Suspicion](), list[Effect]()
@@ -185,7 +193,7 @@ def audit(
         if best is None:
             break
         followed = sorted((e for e in now if e.follows and e.label == best.label), key=_strength, reverse=True)
-        tell(f"looking for the place of what label {best.label} follows")
+        queries.purpose = f"looking for the place of what label {best.label} follows"
         (operator,) = (operator for operator in usable if operator.name == best.operator)
         suspicions.append(
             _suspicion(followed, operator, found[best.operator], pool, answer.labels, queries, seed, generator)
@@ -206,14 +214,29 @@ def audit(
 
 
 class _Queries:
-    """Queries the black box, and counts."""
+    """Queries the black box, and counts; what was answered before an interruption is not asked again."""
 
-    def __init__(self, box: BlackBox) -> None:
-        self.box, self.asked = box, 0
+    def __init__(self, box: BlackBox, kept: KeptAnswers | None, progress: Progress) -> None:
+        self.box, self.asked, self.purpose = box, 0, "labels"
+        self._kept, self._progress = kept, progress
 
     def __call__(self, images: Tensor) -> Answer:
+        parts = [self._batch(batch) for batch in images.split(self.box.batch_size)]
+        scores = [part.scores for part in parts if part.scores is not None]
+        return Answer(torch.cat([part.labels for part in parts]), torch.cat(scores) if scores else None, parts[0].scale)
+
+    def _batch(self, images: Tensor) -> Answer:
+        self._progress(self.purpose, self.asked)
+        # the first is always asked: by it the black box is known again, and knows its own classes
+        answer = self._kept.get(images) if self._kept is not None and self.asked else None
+        if answer is None:
+            answer = self.box(images)
+            if self._kept is not None:
+                if not self.asked:
+                    self._kept.check(images, answer)
+                self._kept.put(images, answer)
         self.asked += len(images)
-        return self.box(images)
+        return answer
 
 
 def _exchanged(
@@ -261,7 +284,7 @@ def _suspicion(
     place = Place(
         kind, window, tuple(windows), tuple(pairs.donors[rows].tolist()), maps.mean(dim=0), rate, elsewhere, n
     )
-    return Suspicion(tuple(effects), place, tuple(shown))
+    return Suspicion(tuple(effects), place, tuple(shown), operator.direction(labels == label))
 
 
 def _confirmed(

@@ -15,9 +15,9 @@ from ..latent.space import LatentSpace
 
 _BINS = 64  # of the histogram in which the object is told from the ground
 _LEAST = 0.05  # difference from the ground, of [0, 1], that an object has
-_LIKE_GROUND = 0.1  # difference of pixels that have one level
+_LIKE_GROUND = 0.1  # difference of pixels that have one level, of the image's own contrast: dark pictures have little
 _UNIFORM = 0.7  # share of the border that has one level, in half of the images at least
-_LOW, _HIGH = 0.1, 0.95  # quantiles of the pixels that say how light an image is
+_LOW, _HIGH = 0.1, 0.95  # quantiles of the pixels that say how light an image is, and how much contrast it has
 _MOST_STRETCHED = 5.0
 
 
@@ -37,6 +37,9 @@ class Operator(Protocol):
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         """Recipients with what the donors have: numbers (M,) of images, twice, to images (M, C, H, W) in [0, 1]."""
 
+    def direction(self, chosen: Tensor) -> str:
+        """How images (N,) bool differ from the others in what is exchanged, in a word; empty where there is none."""
+
 
 class Ground:
     """All but the largest object: the donor's surroundings, its own object taken out, around the recipient's object.
@@ -53,7 +56,8 @@ class Ground:
     def __init__(self, images: Tensor) -> None:
         border = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], dim=2)
         level = border.median(dim=2).values[..., None]
-        same = ((border - level).abs().mean(dim=1) < _LIKE_GROUND).float().mean(dim=1)
+        low, high = levels_of(images)
+        same = ((border - level).abs().mean(dim=1) <= _LIKE_GROUND * (high - low)[:, None]).float().mean(dim=1)
         self.objection = ""
         if float(same.median()) < _UNIFORM:
             self.objection = "the images have no uniform ground from which an object could be told"
@@ -64,6 +68,9 @@ class Ground:
 
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         return torch.where(self._objects[recipients, None], self._images[recipients], self._grounds[donors])
+
+    def direction(self, chosen: Tensor) -> str:
+        return ""
 
 
 class Level:
@@ -77,13 +84,17 @@ class Level:
 
     def __init__(self, images: Tensor) -> None:
         self._images = images
-        quantiles = torch.quantile(images.flatten(1), torch.tensor([_LOW, _HIGH]), dim=1)
-        self._low, self._range = quantiles[0][:, None, None, None], (quantiles[1] - quantiles[0])[:, None, None, None]
+        low, high = levels_of(images)
+        self._low, self._range = low[:, None, None, None], (high - low)[:, None, None, None]
 
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         stretch = self._range[donors] / self._range[recipients].clamp(min=_LEAST)
         stretch = stretch.clamp(1 / _MOST_STRETCHED, _MOST_STRETCHED)
         return ((self._images[recipients] - self._low[recipients]) * stretch + self._low[donors]).clamp(0, 1)
+
+    def direction(self, chosen: Tensor) -> str:
+        light = (self._low + self._range / 2).flatten()
+        return "lighter" if float(light[chosen].mean()) > float(light[~chosen].mean()) else "darker"
 
 
 class Residual:
@@ -104,6 +115,15 @@ class Residual:
 
     def exchanged(self, recipients: Tensor, donors: Tensor) -> Tensor:
         return (self.drawn[recipients] + self._left[donors]).clamp(0, 1)
+
+    def direction(self, chosen: Tensor) -> str:
+        return ""
+
+
+def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
+    """How light the dark and the light pixels of images (N, C, H, W) are, (N,) each."""
+    low, high = torch.quantile(images.flatten(1), torch.tensor([_LOW, _HIGH]), dim=1)
+    return low, high
 
 
 def _objects(differences: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -1,12 +1,13 @@
 """``abele audit``: does the classifier look at the wrong thing?"""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..errors import ImageError, ParameterError
+from ..errors import ImageError, Interruption, ParameterError
 from .options import (
     Commands,
     Shaped,
@@ -24,6 +25,7 @@ from .results import blaming, check_out
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..audit.audit import Progress
     from ..distributed.images import Images
 
 
@@ -51,8 +53,8 @@ def add_audit(commands: Commands) -> None:
 
 def run_audit(options: Namespace, write: Write) -> None:
     from ..audit.audit import audit
-    from ..provenance import origin_of
-    from ..views.audit_files import write_audit
+    from ..provenance import origin_of, versions
+    from ..views.audit_files import answers_kept, write_audit
     from ..views.audit_page import place_in_words, verdict
 
     check_out(options.out)
@@ -62,21 +64,27 @@ def run_audit(options: Namespace, write: Write) -> None:
     c, h, w = pool.shape[1:]
     shaped: Any = autoencoder or Shaped((c, h, w))
     black_box, class_names = black_box_of(options, shaped)
-    found = audit(
-        pool,
-        black_box,
-        autoencoder,
-        n_images=len(pool),
-        n_pairs=options.pairs,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        class_names=names_in(options.class_names) or class_names,
-        progress=_told if sys.stderr.isatty() else None,
-    )
-    found.params.update(
-        images=images.origin, black_box=origin_of(black_box), autoencoder=autoencoder and origin_of(autoencoder)
-    )
-    with blaming(options.out):
+    models = {"black_box": origin_of(black_box), "autoencoder": autoencoder and origin_of(autoencoder)}
+    of = {"black_box": models["black_box"], "versions": versions("abele-py", "torch", "numpy", "scikit-learn")}
+    with blaming(options.out), answers_kept(options.out, of) as answers, _telling() as tell:
+        try:
+            found = audit(
+                pool,
+                black_box,
+                autoencoder,
+                n_images=len(pool),
+                n_pairs=options.pairs,
+                seed=options.seed,
+                batch_size=options.batch_size,
+                class_names=names_in(options.class_names) or class_names,
+                answers=answers,
+                progress=tell,
+            )
+        except KeyboardInterrupt as error:
+            raise Interruption(
+                f"got an interruption; the answers of the black box are kept in {options.out}; the same command goes on"
+            ) from error
+        found.params.update(images=images.origin, **models)
         paths = write_audit(found, options.out, options.black_box)
     if unread:
         write(f"{unread} images cannot be read, and are left out")
@@ -87,8 +95,18 @@ def run_audit(options: Namespace, write: Write) -> None:
         write(f"{path.name}: {path}")
 
 
-def _told(step: str) -> None:
-    sys.stderr.write(f"abele: {step}\n")
+@contextmanager
+def _telling() -> "Iterator[Progress]":
+    """A line on a terminal: what is being done, and how many images the black box has answered."""
+    from tqdm import tqdm
+
+    with tqdm(unit="image", disable=None) as bar:
+
+        def tell(step: str, images: int) -> None:
+            bar.set_description(step, refresh=False)
+            bar.update(images - bar.n)
+
+        yield tell
 
 
 def _images(options: Namespace, shape: tuple[int, int, int] | None) -> "Images":

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..audit.audit import Audit, Suspicion
+from ..black_boxes.kept import ANSWERS, PATTERN, KeptAnswers
 from ..checking.parameters import checked
 from ..storage.files import write_bytes, write_json
 from ..storage.places import MARK, Kind, alone, check_replaceable, signature
@@ -15,7 +18,12 @@ from .audit_page import page_of_audit, verdict
 from .audit_plot import plot_of_audit
 
 FILES = ("audit.html", "audit.json", "effects.csv", "audit.png")
-AUDIT = Kind("audit", lambda _: FILES, lambda place: signature(place).get("abele_py") == "audit")
+KEPT = "answers"  # folder of what the black box has answered, while an audit is not finished
+AUDIT = Kind(
+    "audit",
+    lambda _: (*FILES, f"{KEPT}/{PATTERN}", f"{KEPT}/{MARK}"),
+    lambda place: signature(place).get("abele_py") == "audit" or ANSWERS.made(place / KEPT),
+)
 
 
 @checked
@@ -51,6 +59,27 @@ def write_audit(audit: Audit, folder: str | Path, title: str = "the black box") 
     return [place / name for name in contents]
 
 
+@contextmanager
+def answers_kept(folder: str | Path, of: Mapping[str, Any]) -> Iterator[KeptAnswers]:
+    """Where an audit keeps answers of the black box, in the folder that it will be written to.
+
+    They are removed when all within this is done, and stay where it is interrupted or fails, for the next call.
+
+    Args:
+        folder: as of :func:`write_audit`.
+        of: as of :class:`~abele_py.black_boxes.kept.KeptAnswers`.
+
+    Raises:
+        PlaceError: the folder holds something else, cannot be written, or another process audits into it.
+    """
+    place = Path(folder)
+    check_replaceable(place, AUDIT)
+    with alone(place, KEPT):
+        answers = KeptAnswers(place / KEPT, of)
+        yield answers
+        answers.forget()
+
+
 def as_json(audit: Audit) -> dict[str, Any]:
     """An audit without its pictures, as JSON."""
     return {
@@ -62,7 +91,6 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "counts": list(audit.counts),
         "class_names": list(audit.class_names),
         "black_box_images": audit.black_box_images,
-        "seconds": round(audit.seconds, 2),
         "params": audit.params,
     }
 
@@ -73,6 +101,7 @@ def _suspicion(audit: Audit, suspicion: Suspicion) -> dict[str, Any]:
         "label": suspicion.label,
         "name": audit.name(suspicion.label),
         "follows": [effect.operator for effect in suspicion.effects],
+        "direction": suspicion.direction,
         "place": {
             "kind": place.kind, "window": place.window, "rate": place.rate, "rate_elsewhere": place.rate_elsewhere,
             "n": place.n,

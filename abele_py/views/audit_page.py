@@ -13,6 +13,7 @@ from .svg import data_uri, map_uri, pale
 _ROOM = 4000  # bytes of a picture
 MOST_ROWS = 400  # of the table of all effects
 _TWO = 2  # labels
+_OPPOSITE = {"lighter": "darker", "darker": "lighter"}
 
 
 def page_of_audit(audit: Audit, title: str) -> str:
@@ -32,10 +33,7 @@ def verdict(audit: Audit) -> str:
     """What was found, in one sentence."""
     if not audit.suspicions:
         return "No label was found to follow anything beside the object."
-    found = [f"The label {audit.name(s.label)} follows {_words(audit, s.effects[0])}." for s in audit.suspicions]
-    if len(audit.counts) == _TWO:
-        found.append("Of two labels, that one follows it is that the other follows its absence.")
-    return " ".join(found)
+    return " ".join(_said(audit, suspicion) for suspicion in audit.suspicions)
 
 
 def evidence(audit: Audit, effect: Effect) -> str:
@@ -78,6 +76,17 @@ def limits_in_words(audit: Audit) -> list[str]:
     ]
 
 
+def _said(audit: Audit, suspicion: Suspicion) -> str:
+    """What a label follows. Of two labels, that one follows it is that the other follows its opposite."""
+    name, what, how = audit.name(suspicion.label), _words(audit, suspicion.effects[0]), suspicion.direction
+    if len(audit.counts) != _TWO:
+        return f"The label {name} follows {what}{how and f': it is given to {how} images'}."
+    if not how:
+        return f"The label {name} follows {what}. Of two labels, the other then follows its absence."
+    other, opposite = audit.name(1 - suspicion.label), _OPPOSITE[how]
+    return f"The labels {name} and {other} follow {what}: {name} is given to {how} images, {other} to {opposite} ones."
+
+
 def _top(audit: Audit, title: str) -> Html:
     return tag(
         "header",
@@ -101,7 +110,7 @@ def _suspicion(audit: Audit, suspicion: Suspicion) -> Html:
     ]
     return section(
         f"label-{suspicion.label}",
-        f"{name} follows {_words(audit, first)}",
+        f"{name} follows {_words(audit, first)}{suspicion.direction and f': {suspicion.direction} images'}",
         tag("p", evidence(audit, first)),
         tag("ul", more) if more else None,
         tag(

@@ -154,10 +154,29 @@ def test_of_two_labels_the_one_with_the_mark_is_named(digits, carrier):
     assert [s.label for s in result.suspicions] == [carrier]
 
 
-def test_without_a_uniform_ground_it_says_so(digits, classifier):
+@pytest.mark.parametrize("carrier", [0, 1])
+def test_of_two_labels_it_is_told_which_one_is_lighter(digits, carrier):
+    images, labels = digits
+    rows = (labels == 3) | (labels == 5)
+    images, labels = images[rows], (labels[rows] == 5).long()
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))  # no uniform ground
+    pool = (images + noise) / 4 + 0.4 * (labels == carrier)[:, None, None, None]
+
+    def predict(some):
+        odds = torch.zeros(len(some), 2)
+        odds[:, carrier] = 40 * (some.flatten(1).mean(dim=1) - 0.35)
+        return odds.softmax(dim=1)
+
+    (suspicion,) = audit(pool, predict, n_pairs=1200).suspicions
+    assert suspicion.effects[0].operator == "level"
+    assert (suspicion.direction == "lighter") == (suspicion.label == carrier)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.15])
+def test_without_a_uniform_ground_it_says_so(digits, classifier, contrast):
     images, _ = digits
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
-    result = audit((images + noise) / 2, classifier, n_pairs=200)
+    result = audit(contrast * (images + noise) / 2, lambda some: classifier(some / contrast), n_pairs=200)
     assert "no uniform ground" in result.objections["ground"]
     assert {e.operator for e in result.effects} == {"level"}
 

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +15,8 @@ from support.commands import PAIR, names
 from abele_py.audit.detection import LIMITS
 from abele_py.cli.commands import main
 from abele_py.datasets.loading import load_split
-from abele_py.views.audit_files import FILES
+from abele_py.storage.places import alone
+from abele_py.views.audit_files import FILES, KEPT
 
 MODULE = """
 from abele_py import load_classifier
@@ -106,3 +111,49 @@ def test_a_folder_that_is_no_audit_is_kept(here, capsys):
     assert main(["audit", "digits:test", "--black-box", "digits-cnn", "--pairs", "200", "--images", "50"]) == 2
     assert "notes.txt" in capsys.readouterr().err
     assert (here / "abele_out" / "notes.txt").read_text() == "mine"
+
+
+def test_one_audit_at_a_time_goes_into_a_folder(here, capsys):
+    with alone(here / "abele_out", KEPT):
+        assert main(["audit", "digits:test", "--black-box", "digits-cnn", "--pairs", "200", "--images", "50"]) == 2
+    assert "another process is writing" in capsys.readouterr().err
+
+
+SLOW = """
+import os
+import signal
+from pathlib import Path
+
+{module}
+
+def counted(images):
+    asked, most = Path("asked.txt"), Path("most.txt")
+    n = len(images) + int(asked.read_text() if asked.exists() else 0)
+    if most.exists() and n > int(most.read_text()):
+        os.kill(os.getpid(), signal.{signal})
+    asked.write_text(str(n))
+    return box(images)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of posix")
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130)])
+def test_the_same_command_goes_on_after_it_was_killed(marked, capsys, python, name, code):
+    (marked / f"slow_{name}.py").write_text(SLOW.format(module=MODULE, signal=name))  # imported once in a process
+    command = ["audit", "pool.npz", "--autoencoder", "digits", "--black-box", f"slow_{name}:counted", "--pairs", "300"]
+    assert main([*command, "--out", "whole"]) == 0
+    n = int(Path("asked.txt").read_text())
+    Path("asked.txt").unlink()
+    Path("most.txt").write_text(str(n // 2))
+    killed = subprocess.run([python, "-m", "abele_py", *command, "--out", "found"], capture_output=True, text=True)
+    assert killed.returncode == code
+    assert code < 0 or killed.stderr.startswith("abele: got an interruption; the answers of the black box are kept")
+    assert "answers" in names("found")
+    done = int(Path("asked.txt").read_text())
+    Path("most.txt").unlink()
+    assert main([*command, "--out", "found"]) == 0
+    assert int(Path("asked.txt").read_text()) <= n + 256
+    assert done > n // 4
+    assert names("found") == names("whole")
+    for file in names("whole"):
+        assert (marked / "found" / file).read_bytes() == (marked / "whole" / file).read_bytes()

@@ -199,6 +199,20 @@ def test_a_mutant_changes_one_statement_of_the_file_that_holds_it(monkeypatch):
     assert mutation.applied(mutant | {"statement": "no such"}) is None
 
 
+@pytest.mark.parametrize(
+    ("n_labels", "label", "direction", "right"),
+    [
+        (10, 1, "", True), (10, 2, "", False), (10, 1, "lighter", True), (10, 1, "darker", False),
+        (10, 2, "darker", False), (2, 1, "", True), (2, 0, "", False), (2, 1, "darker", False), (2, 0, "darker", True),
+        (2, 0, "lighter", False), (10, None, "", False),
+    ],
+)  # fmt: skip
+def test_an_audit_is_right_where_label_and_direction_are(n_labels, label, direction, right):
+    page = importlib.import_module("benchmarks.audit_page")
+    suspicions = [] if label is None else [{"label": label, "direction": direction}]
+    assert page.is_right({"target": 1, "n_labels": n_labels, "audits": [{"suspicions": suspicions}]}) == right
+
+
 # Lightning beside the bare loop
 
 

@@ -74,6 +74,21 @@ def test_of_two_labels_the_other_follows_the_absence():
     assert "its absence" not in verdict(made(3))
 
 
+@pytest.mark.parametrize(
+    ("n_labels", "words"),
+    [
+        (2, "The labels b and a follow how light: b is given to darker images, a to lighter ones."),
+        (3, "The label b follows how light: it is given to darker images."),
+    ],
+)
+def test_a_direction_is_told_of_one_label_and_of_both_where_there_are_two(n_labels, words):
+    audit = made(n_labels, names=("a", "b", "c"))
+    suspicion = Suspicion((effect(operator="level"),), place(), audit.suspicions[0].examples, "darker")
+    audit = dataclasses.replace(audit, suspicions=(suspicion,))
+    assert verdict(audit) == words
+    assert "b follows how light: darker images" in page_of_audit(audit, "it")
+
+
 def test_limits_name_what_was_not_tried_and_rare_labels():
     found = " ".join(limits_in_words(made()))
     assert "What how light does was not tried: of a reason." in found
