@@ -239,7 +239,7 @@ def _best(
         other = _decoded(candidates[name], images, other_codes, black_box)
         if _is_better(other, reached):
             kept, codes, reached = name, other_codes, other
-    rank_zero_info(f"{kept}: this is kept, by what validation images show")
+    rank_zero_info(f"kept, by what it reaches on val: {kept}")
     return candidates[kept], codes
 
 
