@@ -33,7 +33,7 @@ from ..provenance import versions
 from ..storage.files import write_bytes
 from . import pictures
 from .data_module import EVALUATED
-from .latent_size import LatentSizes
+from .latent_size import LatentSizes, judged
 from .model_card import card
 from .restoration import restored
 
@@ -90,7 +90,7 @@ def finalize(
             if channels := int(module.restoration):  # type: ignore[arg-type]
                 name = "principal components and their restoration"
                 candidates[name] = restored(network, train_images, channels, int(config.seed_everything))
-            network, val_codes = _best(candidates, val, black_box)
+            network, val_codes = _best(candidates, judged(val), black_box)
         else:
             val_codes = in_batches(network.encode, val)
         codes = in_batches(network.encode, train_images[rows])
