@@ -93,11 +93,11 @@ class Restoration(nn.Module):
     def _start(self) -> None:
         """As torch's convolutions begin, but always alike; the last one adds nothing."""
         generator = torch.Generator().manual_seed(0)
-        for layer in self.layers[:-1]:
-            if isinstance(layer, nn.Conv2d):
-                bound = 1 / math.sqrt(layer.weight[0].numel())
-                for parameter in (layer.weight, layer.bias):
-                    nn.init.uniform_(parameter, -bound, bound, generator)
+        layers: Any = self.layers
+        for layer in (layers[0], layers[2]):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in (layer.weight, layer.bias):
+                nn.init.uniform_(parameter, -bound, bound, generator)
         silence(self.layers)
 
     def forward(self, images: Tensor) -> Tensor:
