@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from ..checking.parameters import NotEmpty, NotNegative, Shape, Share, Size, bet
 from ..errors import ParameterError
 from .adam import Adam
 from .mixture import N_QUANTILES, Mixture
+from .pca_networks import PcaDecoder, PcaEncoder, Restoration, linear_layers, silence
 from .principal import PrincipalComponents
 
 _TAUGHT = 0.25  # share of the refinement's steps that follow the teacher too
@@ -39,6 +40,8 @@ class AdversarialAutoencoder(nn.Module):
         n_features: principal components that the encoder of ``"pca"`` is given, k or more of them.
         n_labels: K, labels that its teacher tells apart, see ``encode``; 0: it has none.
         teacher_weight: of the teacher's answers in the refinement, beside the mean squared error of the pixels.
+        restoration: channels of the convolutions that restore what the decoder of ``"pca"`` draws, see
+            ``with_restoration``; 0: it has none.
     """
 
     @checked
@@ -56,6 +59,7 @@ class AdversarialAutoencoder(nn.Module):
         n_features: Annotated[int, between(0, 2**20)] = 0,
         n_labels: Annotated[int, between(0, 2**20)] = 0,
         teacher_weight: NotNegative = 0.0,
+        restoration: Annotated[int, between(0, 2**10)] = 0,
     ) -> None:
         super().__init__()
         widths = [hidden, discriminator_hidden, *([channels] if "conv" in architecture else [])]
@@ -93,7 +97,7 @@ class AdversarialAutoencoder(nn.Module):
                     "features as coordinates or more, and no more than pixels"
                 )
             self.config["n_features"] = n_features
-            self.encoder, self.decoder = _PcaEncoder(shape, k, n_features, hidden), _PcaDecoder(shape, k, hidden)
+            self.encoder, self.decoder = PcaEncoder(shape, k, n_features, hidden), PcaDecoder(shape, k, hidden)
         else:
             to_code, to_image = {"conv-mlp": ("conv", "mlp")}.get(architecture, (architecture, architecture))
             conv = shape, k, hidden[-1], channels
@@ -103,13 +107,15 @@ class AdversarialAutoencoder(nn.Module):
             self.encoder = nn.Sequential(encoder, nn.BatchNorm1d(k, affine=False))
             self.decoder = _mlp_decoder(shape, k, hidden) if to_image == "mlp" else _conv_decoder(*conv)
         self.teacher: nn.Module | None = None
+        if restoration:
+            self._restore(restoration)
         if n_labels:
             with torch.random.fork_rng(devices=[]):  # all else begins with the weights that it has without a teacher
                 self.teacher = _teacher(shape, n_labels).requires_grad_(False)
             self.config |= {"n_labels": n_labels, "teacher_weight": teacher_weight}
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions of few channels take half the time on processors
         self.discriminator = nn.Sequential(
-            *_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
+            *linear_layers([latent_dim, *discriminator_hidden], lambda: nn.LeakyReLU(0.2)),
             nn.Linear(discriminator_hidden[-1], 1),
         )
         self.register_buffer("_validity_threshold", torch.zeros((), dtype=torch.float64))
@@ -140,15 +146,29 @@ class AdversarialAutoencoder(nn.Module):
         """
         linear = copy.deepcopy(self)
         for part in linear._pca_parts():
-            _silence(part.residual)
+            silence(part.residual)
         linear.config["refinement"] = 0  # projections are the best codes already
-        linear.teacher = None
-        for name in ("n_labels", "teacher_weight"):
+        linear.teacher = linear._pca_parts()[1].restoration = None
+        for name in ("n_labels", "teacher_weight", "restoration"):
             linear.config.pop(name, None)
         return linear
 
-    def _pca_parts(self) -> "tuple[_PcaEncoder, _PcaDecoder]":
-        if not (isinstance(self.encoder, _PcaEncoder) and isinstance(self.decoder, _PcaDecoder)):
+    def with_restoration(self, channels: Size) -> "AdversarialAutoencoder":
+        """This network with a restoration in its decoder, which adds nothing until it has learned; itself is kept.
+
+        Raises:
+            ParameterError: another architecture than ``"pca"``.
+        """
+        network = copy.deepcopy(self)
+        network._restore(channels)
+        return network
+
+    def _restore(self, channels: int) -> None:
+        self._pca_parts()[1].restoration = Restoration(self.image_shape[0], channels)
+        self.config["restoration"] = channels
+
+    def _pca_parts(self) -> "tuple[PcaEncoder, PcaDecoder]":
+        if not (isinstance(self.encoder, PcaEncoder) and isinstance(self.decoder, PcaDecoder)):
             raise ParameterError(f"got architecture {self.config['architecture']!r}; expected 'pca'; train one")
         return self.encoder, self.decoder
 
@@ -258,86 +278,13 @@ class _Sigmoid(nn.Module):
         return (0.5 * x).tanh_().mul(0.5).add_(0.5)  # in place: of many pixels each copy takes time
 
 
-def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
-    return [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), activation())]
-
-
 def _mlp_encoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), *_layers([math.prod(shape), *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
+    return nn.Sequential(nn.Flatten(), *linear_layers([math.prod(shape), *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
 
 
 def _mlp_decoder(shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> nn.Module:
-    layers = _layers([k, *reversed(hidden)], nn.ReLU)
+    layers = linear_layers([k, *reversed(hidden)], nn.ReLU)
     return nn.Sequential(*layers, nn.Linear(hidden[0], math.prod(shape)), _Sigmoid(), nn.Unflatten(1, shape))
-
-
-class _PcaEncoder(nn.Module):
-    """k coordinates of principal components, and what an MLP that is given n_features of them adds.
-
-    The MLP is given these and not the pixels, which all vary together where brightness does: a step of Adam, as large
-    for each weight, then moves all codes along that one direction, on which they collapse.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], k: int, n_features: int, hidden: Sequence[int]) -> None:
-        super().__init__()
-        self.k = k
-        self.mean = nn.Parameter(torch.zeros(math.prod(shape)), requires_grad=False)
-        self.components = nn.Linear(math.prod(shape), n_features, bias=False).requires_grad_(False)
-        self.residual = nn.Sequential(*_layers([n_features, *hidden], nn.ReLU), nn.Linear(hidden[-1], k))
-
-    @torch.no_grad()
-    def start_from(self, found: PrincipalComponents) -> None:
-        n = min(len(found), self.components.out_features)
-        # the first k vary alike, the others as much less as they do in the images: rounding and noise stay small
-        scale = 1 / torch.maximum(found.variances[:n], found.variances[: self.k][-1:]).sqrt()
-        self.components.weight.zero_()[:n] = found.directions[:n] * scale[:, None]
-        self.mean.copy_(found.mean)
-        _silence(self.residual)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.components(images.flatten(1) - self.mean)
-        return features[:, : self.k] + self.residual(features)
-
-
-class _PcaDecoder(nn.Module):
-    """What principal components draw, and what an MLP adds to it."""
-
-    def __init__(self, shape: tuple[int, int, int], k: int, hidden: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = shape
-        self.components = nn.Linear(k, math.prod(shape)).requires_grad_(False)
-        self.residual = nn.Sequential(*_layers([k, *reversed(hidden)], nn.ReLU), nn.Linear(hidden[0], math.prod(shape)))
-
-    @torch.no_grad()
-    def start_from(self, found: PrincipalComponents) -> None:
-        n = min(len(found), self.components.in_features)
-        self.components.weight.zero_()[:, :n] = (found.directions[:n] * found.variances[:n, None].sqrt()).T
-        self.components.bias.copy_(found.mean)
-        _silence(self.residual)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        drawn: Tensor = _Clamp.apply(self.components(latents) + self.residual(latents))
-        return drawn.unflatten(1, self.shape)
-
-
-class _Clamp(torch.autograd.Function):
-    """To [0, 1], with the gradient of the identity: a pixel beyond the range can still be called back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-@torch.no_grad()
-def _silence(residual: nn.Sequential) -> None:
-    """Let it add nothing, and still learn."""
-    last: Any = residual[-1]
-    last.weight.zero_()
-    last.bias.zero_()
 
 
 def _conv_sizes(shape: tuple[int, int, int], channels: Sequence[int]) -> list[tuple[int, int]]:
@@ -359,7 +306,7 @@ def _conv_encoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Se
 def _conv_decoder(shape: tuple[int, int, int], k: int, hidden: int, channels: Sequence[int]) -> nn.Module:
     sizes = _conv_sizes(shape, channels)
     inner = (channels[-1], *sizes[-1])
-    layers = [*_layers([k, hidden, math.prod(inner)], nn.ReLU), nn.Unflatten(1, inner)]
+    layers = [*linear_layers([k, hidden, math.prod(inner)], nn.ReLU), nn.Unflatten(1, inner)]
     outputs = [*reversed(channels[:-1]), shape[0]]
     for i, o, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
         layers += [_Upsample(size), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]

@@ -33,8 +33,9 @@ from ..provenance import versions
 from ..storage.files import write_bytes
 from . import pictures
 from .data_module import EVALUATED
-from .latent_size import LatentSizes
+from .latent_size import LatentSizes, judged
 from .model_card import card
+from .restoration import restored
 
 N_REFERENCES = 2000
 _VISIBLE = 0.05  # share of the error of the pixels; nobody sees less
@@ -48,7 +49,8 @@ def finalize(
 ) -> Path:  # fmt: skip
     """Calibrate on ``val``, measure on ``test``, write the checkpoint.
 
-    An autoencoder that has started from principal components and has not become better than these is written as these.
+    An autoencoder that has started from principal components and has not become better than these is written as these,
+    or as these and their restoration where that is better.
 
     Beside the run's logs, ``reconstructions.png`` shows images of the data set; the checkpoint holds none.
 
@@ -84,7 +86,11 @@ def finalize(
         if network.config["architecture"] == "pca":
             linear = network.without_residuals()
             floor = _decoded(linear, test.images, in_batches(linear.encode, test.images), black_box).metrics()
-            network, val_codes = _better(network, linear, val, black_box)
+            candidates = {"principal components": linear, "the trained autoencoder": network}
+            if channels := int(module.restoration):  # type: ignore[arg-type]
+                name = "principal components and their restoration"
+                candidates[name] = restored(network, train_images, channels, int(config.seed_everything))
+            network, val_codes = _best(candidates, judged(val), black_box)
         else:
             val_codes = in_batches(network.encode, val)
         codes = in_batches(network.encode, train_images[rows])
@@ -218,18 +224,23 @@ def _decoded(network: AdversarialAutoencoder, images: Tensor, latents: Tensor, b
     return _Decoded((sum(errors) / len(images)) ** 0.5, whole if len(whole.unique()) > 1 else None, torch.cat(again))
 
 
-def _better(
-    network: AdversarialAutoencoder, linear: AdversarialAutoencoder, images: Tensor, black_box: nn.Module | None
+def _best(
+    candidates: dict[str, AdversarialAutoencoder], images: Tensor, black_box: nn.Module | None
 ) -> tuple[AdversarialAutoencoder, Tensor]:
-    """The trained network where it is better than what it started from, else the start; and its codes of the images.
+    """The last of these networks that is better than the best one before it, the first one otherwise; and its codes.
 
-    Of two that are as good the start is: what is better on these images by chance is as often worse on others.
+    Of two that are as good the earlier one is: what is better on these images by chance is as often worse on others.
     """
-    codes, start_codes = (in_batches(part.encode, images) for part in (network, linear))
-    if _is_better(_decoded(network, images, codes, black_box), _decoded(linear, images, start_codes, black_box)):
-        return network, codes
-    rank_zero_info("the training has not become better than principal components: these are kept")
-    return linear, start_codes
+    kept, *others = candidates
+    codes = in_batches(candidates[kept].encode, images)
+    reached = _decoded(candidates[kept], images, codes, black_box)
+    for name in others:
+        other_codes = in_batches(candidates[name].encode, images)
+        other = _decoded(candidates[name], images, other_codes, black_box)
+        if _is_better(other, reached):
+            kept, codes, reached = name, other_codes, other
+    rank_zero_info(f"kept, by what it reaches on val: {kept}")
+    return candidates[kept], codes
 
 
 def _is_better(trained: _Decoded, start: _Decoded) -> bool:

@@ -60,6 +60,11 @@ class LatentSizes:
         )
 
 
+def judged(images: Tensor) -> Tensor:
+    """The images that a choice looks at: the first 2,000, fewer of more than 6,000 values."""
+    return images[: min(_IMAGES, max(1, _VALUES // images[0].numel()))]
+
+
 @checked
 def latent_sizes(
     train_images: Annotated[Tensor, Axes("N C H W")],
@@ -72,8 +77,7 @@ def latent_sizes(
 
     Args:
         train_images: uint8 (N, C, H, W).
-        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; the first 2,000 are judged, fewer of
-            more than 6,000 values.
+        images: uint8 (V, C, H, W) that the choice may see, those of ``val``; see ``judged``.
         black_box: (N, C, H, W) in [0, 1] to (N, K) scores.
         seed: of the random part of the training images that is looked at.
         wanted: share of the labels to be kept.
@@ -81,12 +85,11 @@ def latent_sizes(
     found = principal_components(train_images, SIZES[-1], seed)
     sizes = [k for k in SIZES if k <= len(found)] or [max(1, len(found))]
     shape: tuple[int, int, int] = (images.shape[1], images.shape[2], images.shape[3])
-    most = min(_IMAGES, max(1, _VALUES // images[0].numel()))
     labels: list[Tensor] = []
     again: dict[int, list[Tensor]] = {k: [] for k in sizes}
     left: dict[int, list[Tensor]] = {k: [] for k in sizes}
     with torch.no_grad():
-        for batch in unit_batches(images[:most], 250):
+        for batch in unit_batches(judged(images), 250):
             labels.append(black_box(batch).argmax(dim=1))
             coordinates = found.coordinates(batch)
             variance = (batch - batch.mean(dim=(2, 3), keepdim=True)).square().sum(dim=(1, 2, 3))

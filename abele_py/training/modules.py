@@ -63,6 +63,8 @@ class AutoencoderModule(pl.LightningModule):
             of the training images, see ``teach``: larger keeps more labels and costs a little of the pixels. Encoder
             and decoder are those that they are without it. 0: there is none.
         n_features: of ``"pca"``: principal components that the encoder is given, of as many as there are.
+        restoration: of ``"pca"``: channels of convolutions that learn, after the training, what principal components
+            draw wrongly, see ``training.restoration``; 0: none.
         learning_rate: highest rate of encoder and decoder; rises over the first 5 % of the training, falls as a cosine.
         discriminator_learning_rate: of the discriminator; falls too, or it would win once the encoder stands still.
         shift, rotation, scale: as in ``jitter``, for small data sets.
@@ -93,6 +95,7 @@ class AutoencoderModule(pl.LightningModule):
         rotation: Annotated[float, between(0, 360)] = 0.0,
         scale: Share = 0.0,
         n_features: Size = 384,
+        restoration: Annotated[int, between(0, 2**10)] = 0,
     ) -> None:
         super().__init__()
         if isinstance(latent_dim, str):
@@ -115,6 +118,7 @@ class AutoencoderModule(pl.LightningModule):
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.jitter = (shift, rotation, scale)
+        self.restoration = restoration
 
     def setup(self, stage: str) -> None:
         """Principal components of the training images, and the teacher, unless a state is going to be restored."""

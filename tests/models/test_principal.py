@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from abele_py.errors import ParameterError
 from abele_py.models import principal
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.principal import principal_components
@@ -85,6 +86,76 @@ def test_what_it_has_learned_can_be_taken_away(images):
         assert linear.teacher is None
         again = AdversarialAutoencoder(**linear.config)
         again.load_state_dict(linear.state_dict())
+
+
+def busy(network):
+    """Its restoration adds something, as if it had learned."""
+    torch.manual_seed(1)
+    for parameter in network.decoder.restoration.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+def test_a_restoration_adds_nothing_at_first(images):
+    network, _ = started(images)
+    other = network.with_restoration(6)
+    z = torch.randn(7, 5)
+    with torch.no_grad():
+        assert torch.equal(other.decode(z), network.decode(z))
+        assert not torch.equal(busy(other).decode(z), network.decode(z))
+    assert network.decoder.restoration is None, "itself is left as it was"
+    assert "restoration" not in network.config
+
+
+def test_a_restoration_is_rebuilt_from_config_and_state_and_can_be_taken_away(images):
+    network, _ = started(images)
+    other = busy(network.with_restoration(6))
+    again = AdversarialAutoencoder(**other.config).eval()
+    again.load_state_dict(other.state_dict())
+    z = torch.randn(7, 5)
+    with torch.no_grad():
+        assert torch.equal(again.decode(z), other.decode(z))
+        assert torch.equal(other.without_residuals().decode(z), network.decode(z))
+    assert other.without_residuals().config == network.without_residuals().config
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 9), (2, 5, 3), (3, 8, 12)])
+def test_images_of_any_shape_are_restored(shape):
+    torch.manual_seed(0)
+    network = busy(AdversarialAutoencoder(shape, 1, "pca", hidden=(8,), n_features=1, restoration=6)).eval()
+    with torch.no_grad():
+        for n in (0, 3):
+            images = network.decode(9 * torch.randn(n, 1))
+            assert images.shape == (n, *shape)
+            assert bool(((images >= 0) & (images <= 1)).all())
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 7, 9), (3, 64, 64)])
+def test_the_batch_changes_nothing_for_a_restored_row(shape):
+    torch.manual_seed(0)
+    network = busy(AdversarialAutoencoder(shape, 5, "pca", hidden=(8,), n_features=5, restoration=24)).eval()
+    z = torch.randn(130, 5)
+    with torch.no_grad():
+        whole = network.decode(z)
+        for n in (1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 129):
+            assert torch.equal(network.decode(z[:n]), whole[:n])
+
+
+def test_what_is_restored_depends_on_a_square_of_14_pixels_alone():
+    restoration = busy(AdversarialAutoencoder((1, 40, 40), 5, "pca", n_features=5, restoration=6)).decoder.restoration
+    image = torch.full((1, 1, 40, 40), 0.5)
+    other = image.clone()
+    other[0, 0, 20, 20] += 0.2
+    with torch.no_grad():
+        rows, columns = (restoration(image) != restoration(other))[0, 0].nonzero().T
+    for place in (rows, columns):
+        assert int(place.min()) >= 14
+        assert int(place.max()) <= 27
+
+
+def test_only_principal_components_are_restored():
+    with pytest.raises(ParameterError, match="expected 'pca'"):
+        AdversarialAutoencoder((1, 8, 9), 5, "mlp", restoration=6)
 
 
 def test_only_what_is_added_is_trained(images):

@@ -13,8 +13,9 @@ from support.paths import ROOT
 from abele_py.errors import CheckpointError
 from abele_py.models.adversarial import AdversarialAutoencoder
 from abele_py.models.checkpoints import load_autoencoder, read_manifest
+from abele_py.training import finishing
 from abele_py.training.data_module import EVALUATED
-from abele_py.training.finishing import _Decoded, _is_better
+from abele_py.training.finishing import _Decoded, _is_better, in_batches
 from abele_py.training.recipe import train
 
 LABELS = torch.arange(2).repeat(200)  # 200 images of each label
@@ -52,6 +53,25 @@ def test_without_labels_pixels_decide():
     assert _is_better(decoded(9.9, 0, None), decoded(10.0, 0, None))
     assert not _is_better(decoded(10.0, 0, None), decoded(10.0, 0, None))
     assert not _is_better(decoded(0.0, 0), decoded(0.0, 0))
+
+
+@pytest.mark.parametrize(
+    ("reached", "kept"),
+    [
+        ([(10.0, 20), (9.0, 20), (8.0, 20)], 2),
+        ([(10.0, 20), (8.0, 20), (9.0, 20)], 1),  # better than the first one, not than the second
+        ([(10.0, 20), (11.0, 20), (9.0, 20)], 2),
+        ([(10.0, 20), (9.9, 20), (9.0, 21)], 0),
+    ],
+)
+def test_of_several_the_last_one_that_is_better_is_kept(reached, kept, monkeypatch):
+    candidates = {f"number {i}": AdversarialAutoencoder(latent_dim=3, hidden=(4,)).eval() for i in range(3)}
+    results = dict(zip(candidates.values(), reached, strict=True))
+    monkeypatch.setattr(finishing, "_decoded", lambda network, *_: decoded(*results[network]))
+    images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    network, codes = finishing._best(candidates, images, None)
+    assert network is candidates[f"number {kept}"]
+    assert torch.equal(codes, in_batches(network.encode, images))
 
 
 @pytest.mark.slow

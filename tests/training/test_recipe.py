@@ -123,14 +123,14 @@ def test_an_autoencoder_is_never_worse_than_what_it_started_from(epochs, steps, 
     found = read_manifest(folder)
     assert set(found.floor) == {"label_preservation", "label_preservation_balanced", "rmse_255"}
     kept = "label_preservation_balanced"
+    assert found.metrics["rmse_255"] <= found.floor["rmse_255"] + 1e-4
+    assert found.metrics[kept] >= found.floor[kept] - 1e-4
+    assert load_autoencoder(folder).config == found.config
     if ruined:
-        assert {name: found.metrics[name] for name in found.floor} == pytest.approx(found.floor)
         assert found.config["refinement"] == 0
-        assert "principal components: these are kept" in caplog.text
-        assert load_autoencoder(folder).config == found.config
+        assert "kept, by what it reaches on val: principal components" in caplog.text
     else:
         assert found.metrics["rmse_255"] < 0.95 * found.floor["rmse_255"]
-        assert found.metrics[kept] >= found.floor[kept]
 
 
 @pytest.mark.slow
