@@ -244,13 +244,14 @@ def _best(
 
 
 def _is_better(trained: _Decoded, start: _Decoded) -> bool:
-    """No worse in pixels and labels kept, and better: in pixels to be seen, or in labels by two standard errors."""
+    """Better in pixels, to be seen, and in labels no worse by two standard errors; or better by so many in labels, and
+    in pixels no worse."""
     smaller = 1 - trained.rmse_255 / start.rmse_255 if start.rmse_255 else 0.0
     if trained.labels is None or start.labels is None:
         return smaller > 0
     gains = (trained.again == trained.labels).double() - (start.again == start.labels).double()
     gain, error = balanced_mean(gains, trained.labels)
-    return smaller >= 0 and gain >= 0 and (smaller >= _VISIBLE or gain > 2 * error)
+    return (smaller >= _VISIBLE and gain >= -2 * error) or (smaller >= 0 and gain > 2 * error)
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = EVALUATED) -> Tensor:

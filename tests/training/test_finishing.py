@@ -35,7 +35,8 @@ def decoded(rmse, wrong, labels=LABELS, first=0):
         (9.9, 20, False),  # pixels that are not
         (9.9, 15, True),  # five labels more, and none less: the standard error is 2.2 labels
         (9.9, 18, False),
-        (8.0, 21, False),
+        (8.0, 21, True),  # one label less is chance
+        (8.0, 25, False),  # five are not
         (10.1, 0, False),
         (10.0, 20, False),
     ],
@@ -61,7 +62,7 @@ def test_without_labels_pixels_decide():
         ([(10.0, 20), (9.0, 20), (8.0, 20)], 2),
         ([(10.0, 20), (8.0, 20), (9.0, 20)], 1),  # better than the first one, not than the second
         ([(10.0, 20), (11.0, 20), (9.0, 20)], 2),
-        ([(10.0, 20), (9.9, 20), (9.0, 21)], 0),
+        ([(10.0, 20), (9.9, 20), (9.0, 25)], 0),
     ],
 )
 def test_of_several_the_last_one_that_is_better_is_kept(reached, kept, monkeypatch):
