@@ -14,24 +14,16 @@ from ..black_boxes.black_box import BlackBox, agree
 from ..checking.parameters import CheckedInside, ClassNames, Count, Positive, Seed, Share, checked
 from ..datasets.images import check_image, is_blank
 from ..errors import AbeleError, BlackBoxError, ImageError
-from ..latent.counter_exemplars import (
-    convincing,
-    find_counter_exemplars,
-    leads_everywhere,
-    rule_candidates,
-    starting_points,
-)
-from ..latent.descent import Descent, nearer_counter_exemplars
 from ..latent.exemplars import find_exemplars
 from ..latent.neighborhood import Neighborhood, Strategy, generate, kernel_weights
 from ..latent.side_by_side import side_by_side
-from ..latent.space import LatentSpace, Points, concatenate, local_radius
+from ..latent.space import LatentSpace, Points, local_radius
 from ..latent.traversals import traverse
 from ..models.autoencoder import Autoencoder
 from ..provenance import origin_of, origin_of_image, versions
 from ..surrogate.tree import counterfactual_rules, fit_surrogate, rule_of
 from .backdrop import labelled
-from .counters import with_ways
+from .counters import CounterSearches
 from .explanation import Explanation
 from .maps import measured_map
 from .notes import is_inverted, notes_on
@@ -156,11 +148,7 @@ class Abele:
         self.class_names = self._space.black_box.class_names
         references = self._space.reference_latents[: self.options.n_landmarks]
         self._landmarks, self._backdrop = labelled(self._space, references[self._space.valid(references)])
-        self._convincing = convincing(self._landmarks)
-        self._goals = self._landmarks[self._convincing]
-        self._descent = None
-        if self.options.counter_search == "descent" and self._space.has_gradients:
-            self._descent = Descent.of(self._landmarks, self._convincing, self._backdrop.lightness)
+        self._searches = CounterSearches.of(self.options, self._space, self._landmarks, self._backdrop)
         self._origin = {"black_box": origin_of(black_box), "autoencoder": origin_of(autoencoder)}
         known = self._space.decode(self._space.reference_latents[:_ENOUGH])
         self._lightness = float(known.mean())  # of images like those that the autoencoder was trained on
@@ -296,7 +284,7 @@ class Abele:
         z, label = anchor.latents[0], int(anchor.labels)
         wanted = label_of(target, label, space.black_box, self.class_names)
         reconstruction = space.classify(z[None])
-        bare, space = space, space.detailed(x, reconstruction.images[0], z, o.detail)
+        plain, space = space, space.detailed(x, reconstruction.images[0], z, o.detail)
 
         drawn, own = (
             (space, anchor) if self._maps_neighbors(label) else (space.without_images(), anchor.without_images())
@@ -314,17 +302,7 @@ class Abele:
         radius = local_radius(space, z)
         center, scale = (z, 0.5 * radius / math.sqrt(space.k)) if o.real_codes else (torch.zeros(space.k), 1.0)
         exemplars = find_exemplars(space, rule, label, center, scale, o.n_exemplars, generator, real)
-        found = self._nearer(bare, x, reconstruction, label, wanted)
-        made: list[Points] = []
-        if not leads_everywhere(self._goals, label, o.counter_depth, space.black_box.n_classes):
-            made = [rule_candidates(space.without_images(), counterfactual_rules(surrogate, z, per_label=3), z, radius)]
-            made += [] if o.counter_depth is None else [neighbors]
-        candidates = starting_points(self._goals, made, z, label, o.counter_depth)
-        candidates = candidates[~torch.isin(candidates.labels, found.labels)]
-        if wanted is not None:
-            candidates = candidates[candidates.labels == wanted]
-        on_lines = find_counter_exemplars(space, z, label, candidates, o.counter_depth)
-        counters = with_ways(space, anchor, concatenate([found, on_lines]), o.n_frames)
+        counters = self._searches.counter_exemplars(plain, space, anchor, reconstruction, surrogate, neighbors, wanted)
 
         counterfactuals = counterfactual_rules(surrogate, z)
         bounds = [*rule.conditions, *(condition for c in counterfactuals for condition in c.changes)]
@@ -381,18 +359,6 @@ class Abele:
             explanation, notes=tuple(notes_on(explanation, is_blank(x), is_inverted(space, x, z, self._lightness)))
         )
         return replace(noted, verdicts=verdicts_on(noted))
-
-    def _nearer(self, space: LatentSpace, image: torch.Tensor, drawn: Points, label: int, wanted: int | None) -> Points:
-        """Counter-exemplars by descent; none where that is not asked for or cannot be."""
-        if self._descent is None:
-            return drawn[:0]
-        differences = self._backdrop.differences(image)
-        starts = self._descent.starts(self._landmarks, self._convincing, drawn.latents[0], differences, label)
-        if wanted is not None:
-            starts = starts[starts.labels == wanted]
-        if len(starts) == 0:
-            return drawn[:0]
-        return nearer_counter_exemplars(space, self._descent, starts, image, drawn.images[0], self.options.detail)
 
     def _maps_neighbors(self, label: int) -> bool:
         """Whether the map of an image with this label is made of the images of its neighbors."""

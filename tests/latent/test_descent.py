@@ -137,8 +137,9 @@ def test_counter_exemplars_of_digits_are_nearer_than_the_real_codes_that_they_be
     before, after = [], []
     for image in digit_images[:3]:
         e = explainer.explain(image)
-        near = explainer._backdrop.differences(image)
-        starts = explainer._descent.starts(explainer._landmarks, explainer._convincing, e.latent, near, e.label)
+        known = explainer._searches
+        near = known.backdrop.differences(image)
+        starts = known.descent.starts(known.landmarks, known.convincing, e.latent, near, e.label)
         drawn, found = explainer._space.decode(starts.latents), e.counter_exemplars
         assert set(found.labels.tolist()) == set(starts.labels.tolist())
         assert torch.equal(found.paths[:, -1], found.images)
