@@ -19,6 +19,7 @@ from torch import Tensor
 from abele_py import Abele, BlackBox, Explanation, load_autoencoder, load_classifier, load_image
 from abele_py.datasets.loading import load_split
 from abele_py.datasets.records import to_unit
+from abele_py.explanation.backdrop import backgrounds_of
 from abele_py.explanation.saliency import mosaic_map
 from abele_py.latent.space import LatentSpace
 
@@ -198,7 +199,7 @@ def counter_exemplars_picture(e: Explanation) -> Figure:
 
 
 def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
-    """The two backgrounds, some mosaics with the score of the label, and the map that follows."""
+    """The three backgrounds, some mosaics with the score of the label, and the map that follows."""
     points = space.classify(space.reference_latents)
     others = points.images[points.labels != e.label]
     queried: list[Tensor] = []
@@ -208,12 +209,11 @@ def saliency_picture(e: Explanation, space: LatentSpace) -> Figure:
         return space.black_box(mosaics).probability(e.label)
 
     mosaic_map(e.image, others, probability, torch.Generator().manual_seed(e.params["random_state"]))
-    halves = queried[0].chunk(2)
-    nearest = others[(others - e.image).square().flatten(1).sum(dim=1).argsort()[:50]].mean(dim=0)
-    figure = plt.figure(figsize=(8.2, 2.35), layout="constrained")
-    grid = figure.add_gridspec(2, 8, width_ratios=[1] * 6 + [2.2] * 2)
-    backgrounds = (others.amin(dim=0), "darkest"), (nearest, "near mean")
-    for row, (mosaics, (background, name)) in enumerate(zip(halves, backgrounds, strict=True)):
+    parts, backgrounds = queried[0].tensor_split(3), backgrounds_of(e.image, others)
+    figure = plt.figure(figsize=(8.2, 3.4), layout="constrained")
+    grid = figure.add_gridspec(3, 8, width_ratios=[1] * 6 + [2.2] * 2)
+    names = "darkest", "near mean", "blurred"
+    for row, (mosaics, background, name) in enumerate(zip(parts, backgrounds, names, strict=True)):
         show(figure.add_subplot(grid[row, 0]), background, name)
         scores = space.black_box(mosaics).probability(e.label)
         chosen = scores.argsort()[torch.linspace(20, len(scores) - 1, 5).long()].tolist()
