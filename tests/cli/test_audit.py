@@ -126,6 +126,9 @@ from pathlib import Path
 
 {module}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored by what a script starts in its background
+
+
 def counted(images):
     asked, most = Path("asked.txt"), Path("most.txt")
     n = len(images) + int(asked.read_text() if asked.exists() else 0)
