@@ -18,7 +18,7 @@ from .space import LatentSpace, Points
 
 MARGINS = (1.0, 2.0, 3.0)  # in units of the one from which the linear classifier is right
 _RIGHT = 0.99  # of the real codes beyond that margin
-_LEAST = 1.25  # that margin, at least
+_LEAST, _DEEP = 1.25, 0.33  # that margin, at least; and as a share of what clear cases have, which codes far apart need
 _STEPS, _RATE = 16, 0.25
 _HOLD, _LIGHT = 0.1, 8.0  # what a missing unit of log-odds, and of lightness, costs: shares of the first distance
 _REALISTIC = 0.3  # of log-odds above the least that is valid
@@ -67,7 +67,8 @@ class Descent:
         slopes = slopes / unit
         offsets = offsets - slopes @ center
         ranges = [light[numbers == i].quantile(torch.tensor([_USUAL, 1 - _USUAL])) for i in range(len(labels))]
-        return cls(labels, unit, slopes, offsets, _sure(real, labels, slopes, offsets), *torch.stack(ranges).T)
+        sure = _sure(real, goals, labels, slopes, offsets)
+        return cls(labels, unit, slopes, offsets, sure, *torch.stack(ranges).T)
 
     def __call__(self, space: LatentSpace, rows: Tensor) -> Tensor:
         """The end (N, k) of each descent.
@@ -166,14 +167,16 @@ def nearer_counter_exemplars(
     return nearest[~again]
 
 
-def _sure(real: Points, labels: Tensor, slopes: Tensor, offsets: Tensor) -> float:
-    """The least margin beyond which the classifier is nearly always right about real codes; the largest where there is
-    none."""
+def _sure(real: Points, goals: Tensor, labels: Tensor, slopes: Tensor, offsets: Tensor) -> float:
+    """The least margin beyond which the classifier is nearly always right about real codes, the largest where there is
+    none; but at least a share of the goals' own."""
     best = functional.linear(real.latents, slopes, offsets).topk(2, dim=1)
-    margins, order = (best.values[:, 0] - best.values[:, 1]).sort(descending=True)
+    margins = best.values[:, 0] - best.values[:, 1]
+    order = margins.argsort(descending=True, stable=True)
     right = (labels[best.indices[:, 0]] == real.labels)[order].double().cumsum(dim=0)
     enough = (right >= _RIGHT * torch.arange(1, len(right) + 1)).nonzero()
-    return max(_LEAST, float(margins[enough[-1]] if len(enough) else margins[0]))
+    margin = float(margins[order[enough[-1] if len(enough) else 0]])
+    return max(_LEAST, _DEEP * float(margins[goals].median()), margin)
 
 
 def keeping_unchanged(images: Tensor, reconstruction: Tensor, missing: Tensor) -> Tensor:
