@@ -75,7 +75,8 @@ class Abele:
         n_landmarks: number of real codes (of the autoencoder's reference latents), labelled once. The surrogate is
             fitted on the nearest too (a third of ``n_samples``), exemplars and counter-exemplars are made with them.
         counter_search: how counter-exemplars are found: ``"descent"``, from near real images of another label towards
-            the image, see ``abele_py.latent.descent``; or ``"line"``, on the line to such an image. Labels that a descent does not reach, and autoencoders without gradients, are left to the lines.
+            the image, see ``abele_py.latent.descent``; or ``"line"``, on the line to such an image. Labels that
+            a descent does not reach, and autoencoders without gradients, are left to the lines.
         counter_depth: of lines, how far beyond the boundary of their label counter-exemplars stand, as a share of the
             way from there to a real image of that label, in [0, 1]. 0: the nearest found, which the black box alone may
             tell from the image; more convinces other classifiers too, at a larger distance. The paper's preset, without
