@@ -102,8 +102,8 @@ def _where(e: Explanation) -> Html:
     )
     if kind == "mosaic":
         read += (
-            f" This was tested: where red parts are replaced by what images with other labels have there, {name} "
-            "becomes less likely."
+            f" This was tested: where red parts are replaced by what images with other labels have there, or blurred, "
+            f"{name} becomes less likely."
         )
     alt = f"Saliency map of {name} over a pale copy of the image. {sentences.evidence(e)}"
     layers = tag(
